@@ -1,0 +1,74 @@
+package stream
+
+// Message is what a client published, as the line sees it.
+type Message struct {
+	Topic    string
+	Client   string // MQTT client id, for the evidence
+	Payload  []byte
+	Received int64 // receipt, wall clock, epoch milliseconds
+}
+
+// Stored is an accepted reading with the sensor it belongs to.
+type Stored struct {
+	SensorID int64
+	Reading
+}
+
+// StoredContext is an accepted context with its asset.
+type StoredContext struct {
+	AssetID int64
+	Context
+}
+
+// Refusal is a message, or one element of a message, that was refused: the evidence.
+type Refusal struct {
+	Reason   Reason
+	Received int64
+	Topic    string
+	Client   string
+	Payload  []byte // the element's bytes, or the whole message's; cut to the evidence limit
+	Element  int    // position in an array, -1 for the whole message
+	Detail   string // what is wrong, in words
+}
+
+// LateReading is a reading, or a context, that came after its window had closed.
+type LateReading struct {
+	AssetID  int64
+	SensorID int64 // 0 for a context
+	Received int64
+	Reading         // of a context: Temp and Seq are zero
+	Reason   Reason // Late
+}
+
+// Count is one line of the ledger: how many of what, and why.
+type Count struct {
+	Received        int64 // elements that could be told apart, and whole messages where none could
+	Stored          int64 // readings
+	StoredContext   int64
+	Duplicate       int64
+	Late            int64
+	Refused         int64
+	RefusedByReason map[Reason]int64
+}
+
+// Batch is everything that a run of messages meant: what was accepted, refused and closed. One commit takes it whole.
+type Batch struct {
+	Assets             []*Asset  // seen for the first time
+	Sensors            []*Sensor // seen for the first time
+	Readings           []Stored
+	Contexts           []StoredContext
+	Conflicted         []Stored // keys (SensorID, TS) whose value is in dispute; the reading is the later, refused one
+	ConflictedContexts []StoredContext
+	Late               []LateReading
+	Refusals           []Refusal
+	Windows            []*Window // in closing order
+	Opened             []Open    // newest state of every sensor whose first unwindowed reading changed
+	Count              Count
+	Messages           int64
+}
+
+// Open says from where a sensor's readings are not yet in a closed window. From = 0: all of them are.
+type Open struct {
+	SensorID int64
+	From     int64 // event time of the first reading not yet windowed, ms
+}

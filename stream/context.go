@@ -1,0 +1,153 @@
+package stream
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+// contextAge is how old a context may be and still describe a reading (contract, section 2).
+const contextAge = int64(5 * time.Minute / time.Millisecond)
+
+// acceptContext takes one context of an asset. It is late once a window that it would have described has closed.
+func (w *Windower) acceptContext(src *source, c Context, received int64, mono time.Duration) (Reason, string, error) {
+	a := w.assetOf(src, c.TS)
+	k := &a.context
+	i, found := slices.BinarySearchFunc(k.kept, c.TS, func(e contextEntry, ts int64) int { return compare(e.TS, ts) })
+	switch {
+	case found && k.kept[i].Context == c:
+		w.batch.Count.Duplicate++
+		return "", "", nil
+	case found:
+		k.kept[i].conflicted = true
+		w.batch.ConflictedContexts = append(w.batch.ConflictedContexts, StoredContext{AssetID: a.ID, Context: c})
+		return Conflict, conflictDetail, nil
+	}
+	if c.TS < k.cut || c.TS < a.closedTo() {
+		if reason, done, err := w.contextBehind(a, c, received); done || err != nil {
+			return reason, detailOf(reason), err
+		}
+	}
+	if c.TS >= k.cut {
+		k.kept = slices.Insert(k.kept, i, contextEntry{Context: c})
+	}
+	w.batch.Count.StoredContext++
+	w.batch.Contexts = append(w.batch.Contexts, StoredContext{AssetID: a.ID, Context: c})
+	k.mono = mono
+	if !k.known || c.TS > k.newest {
+		k.known, k.newest = true, c.TS
+	}
+	if len(k.kept)%512 == 0 {
+		w.prune(a)
+	}
+	if k.newest-w.disorder >= k.mark {
+		k.mark = next(k.newest-w.disorder, w.base)
+		w.closeDue(a, -1)
+	}
+	return "", "", nil
+}
+
+// contextBehind classes a context whose place is no longer held in memory, or whose windows have closed. done is false when it is new and in time after all.
+func (w *Windower) contextBehind(a *assetState, c Context, received int64) (reason Reason, done bool, err error) {
+	old, found, err := w.past.Context(a.ID, c.TS)
+	switch {
+	case err != nil:
+		return "", false, fmt.Errorf("look up context: %w", err)
+	case found && old == c:
+		w.batch.Count.Duplicate++
+		return "", true, nil
+	case found:
+		w.batch.ConflictedContexts = append(w.batch.ConflictedContexts, StoredContext{AssetID: a.ID, Context: c})
+		return Conflict, true, nil
+	case c.TS >= a.closedTo():
+		return "", false, nil
+	}
+	w.batch.Count.Late++
+	w.batch.Late = append(w.batch.Late, LateReading{
+		AssetID: a.ID, Received: received, Reading: Reading{TS: c.TS, Conditions: c.Conditions}, Reason: Late,
+	})
+	return "", true, nil
+}
+
+func detailOf(reason Reason) string {
+	if reason == Conflict {
+		return conflictDetail
+	}
+	return ""
+}
+
+// closedTo is the end of the asset's newest closed window.
+func (a *assetState) closedTo() int64 {
+	end := int64(math.MinInt64)
+	for _, s := range a.sensors {
+		end = max(end, s.frontier)
+	}
+	return end
+}
+
+// prune drops contexts that no open window can need any more: older than the lowest open reading by two window lengths (they make the
+// context a member) and by contextAge (they describe readings).
+func (w *Windower) prune(a *assetState) {
+	lowest, length := int64(math.MaxInt64), w.base
+	for _, s := range a.sensors {
+		length = max(length, w.length(s))
+		if len(s.pending) > 0 {
+			lowest = min(lowest, s.pending[0].TS)
+		}
+	}
+	if lowest == math.MaxInt64 {
+		if lowest = a.closedTo(); lowest == math.MinInt64 {
+			lowest = a.context.newest
+		}
+	}
+	cut := lowest - max(contextAge, 2*length)
+	if cut <= a.context.cut {
+		return
+	}
+	a.context.cut = cut
+	i, _ := slices.BinarySearchFunc(a.context.kept, cut, func(e contextEntry, ts int64) int { return compare(e.TS, ts) })
+	if i > 0 {
+		a.context.kept = slices.Delete(a.context.kept, 0, i)
+	}
+}
+
+// ContextSpan is how far before an asset's lowest open reading its contexts are still needed, given the asset's longest window.
+func ContextSpan(longest time.Duration) time.Duration {
+	return max(time.Duration(contextAge)*time.Millisecond, 2*longest)
+}
+
+// join fills the conditions that a reading lacks with the newest context at or before it, when that is at most contextAge older. at is where the last
+// search ended: readings come in event-time order. Disputed contexts describe nothing.
+func (k *contextState) join(r *Reading, at *int) {
+	for *at < len(k.kept) && k.kept[*at].TS <= r.TS {
+		*at++
+	}
+	lacks := (HasAmbient | HasSpeed | HasLoad | HasBrake) &^ r.Has
+	if lacks == 0 {
+		return
+	}
+	for i := *at - 1; i >= 0 && r.TS-k.kept[i].TS <= contextAge; i-- {
+		if c := &k.kept[i]; !c.conflicted {
+			fill(&r.Conditions, c.Conditions, lacks)
+			return
+		}
+	}
+}
+
+func fill(to *Conditions, from Conditions, lacks Fields) {
+	lacks &= from.Has
+	if lacks&HasAmbient != 0 {
+		to.Ambient = from.Ambient
+	}
+	if lacks&HasSpeed != 0 {
+		to.Speed = from.Speed
+	}
+	if lacks&HasLoad != 0 {
+		to.Load = from.Load
+	}
+	if lacks&HasBrake != 0 {
+		to.Brake = from.Brake
+	}
+	to.Has |= lacks
+}

@@ -1,0 +1,206 @@
+package stream
+
+import (
+	"math"
+	"slices"
+)
+
+// closing is a window while it is being closed, with what its verdict and its memory need besides its features.
+type closing struct {
+	sensor   *sensorState
+	window   *Window
+	limits   Limits
+	memory   memory // the sensor's, moved by this window as far as its own readings go
+	length   int64  // nominal length of the window, ms
+	nominal  int64  // period that the window is judged by, ms; 0 when unknown
+	from     int64  // event time from which readings are expected, ms
+	usable   []Reading
+	clean    []Milli // cleaned temperatures of the readings that did not fail, in event-time order
+	cleanTS  []int64
+	outside  int // readings outside the fail limits
+	spikes   int
+	suspects int
+	gap      int64   // longest time without a reading, ms
+	flatFor  int64   // how long the value has not changed at the end, ms; 0 when it changed within the window
+	rate     float64 // fastest sustained change, K/min
+	judged   bool
+	why      []string // the reasons in words
+}
+
+// measure gathers a closing window's own figures from its readings in event-time order. Readings in dispute are left out; a window with no
+// other reading is not made.
+func (w *Windower) measure(s *sensorState, entries []entry, c candidate, by ClosedBy) *closing {
+	m := &closing{sensor: s, limits: w.cfg.Kinds[s.Kind], memory: s.memory, length: c.length, usable: make([]Reading, 0, len(entries))}
+	at := 0
+	for i := range entries {
+		if entries[i].conflicted {
+			continue
+		}
+		r := entries[i].Reading
+		s.asset.context.join(&r, &at)
+		m.usable = append(m.usable, r)
+	}
+	if len(m.usable) == 0 {
+		return nil
+	}
+	m.window = &Window{
+		Sensor: &s.Sensor, Start: c.start, End: c.end, N: len(m.usable), ClosedBy: by,
+		Last: m.usable[len(m.usable)-1].TS,
+		Live: w.cfg.HistoryAfter == 0 || w.received-c.end <= w.cfg.HistoryAfter.Milliseconds(),
+	}
+	m.count(c)
+	m.flag()
+	m.track()
+	m.figures()
+	return m
+}
+
+// count finds the expected number of readings and the longest gap. A sensor's first window expects readings from its first one on.
+func (m *closing) count(c candidate) {
+	m.from = c.start
+	if m.memory.Windows == 0 {
+		m.from = m.usable[0].TS
+	}
+	m.nominal = m.sensor.periodNow()
+	if m.nominal == 0 {
+		m.nominal = typicalInterval(m.usable)
+	}
+	expected := int64(minKnown)
+	if m.nominal > 0 {
+		expected = max(1, (c.end-m.from+m.nominal/2)/m.nominal)
+	}
+	w := m.window
+	w.Expected = int(expected)
+	w.Completeness = min(1, float64(w.N)/float64(w.Expected))
+	last := m.from
+	for i := range m.usable {
+		m.gap = max(m.gap, m.usable[i].TS-last)
+		last = m.usable[i].TS
+	}
+	m.gap = max(m.gap, c.end-last)
+}
+
+// typicalInterval is the lower median of the intervals between at least minKnown readings, 0 with fewer.
+func typicalInterval(readings []Reading) int64 {
+	if len(readings) < minKnown {
+		return 0
+	}
+	steps := make([]int64, len(readings)-1)
+	for i := range steps {
+		steps[i] = readings[i+1].TS - readings[i].TS
+	}
+	slices.Sort(steps)
+	return steps[(len(steps)-1)/2]
+}
+
+// minKnown is the fewest readings that tell a period, and the fewest that make a window.
+const minKnown = 3
+
+// flag gives each reading its QARTOD flag and gathers the cleaned temperatures: readings outside the fail limits are dropped, spikes replaced by their
+// neighbourhood's median. Raw values are never altered.
+func (m *closing) flag() {
+	l := m.limits
+	flags := make([]Flag, len(m.usable))
+	m.clean = make([]Milli, 0, len(m.usable))
+	m.cleanTS = make([]int64, 0, len(m.usable))
+	position := make([]int, 0, len(m.usable))
+	for i := range m.usable {
+		t := m.usable[i].Temp.Float()
+		flags[i] = FlagGood
+		switch {
+		case t < l.FailLow || t > l.FailHigh:
+			flags[i] = FlagFail
+			m.outside++
+			continue
+		case t < l.SuspectLow || t > l.SuspectHigh:
+			flags[i] = FlagSuspect
+		}
+		m.clean = append(m.clean, m.usable[i].Temp)
+		m.cleanTS = append(m.cleanTS, m.usable[i].TS)
+		position = append(position, i)
+	}
+	m.spikes = hampel(m.clean, Milli(l.SpikeK*1000), func(i int) { flags[position[i]] = FlagFail })
+	for i, f := range flags {
+		if f != FlagGood {
+			m.suspects++
+			m.window.Flagged = append(m.window.Flagged, Flagged{TS: m.usable[i].TS, Flag: f})
+		}
+	}
+}
+
+// hampelK is how many neighbours on each side make a reading's neighbourhood.
+const hampelK = 3
+
+// hampel replaces outliers by the median of their neighbourhood, in place, judging by the values as they came, and tells which. An outlier lies
+// farther from the median than 3 × 1.4826 × MAD (Pearson 2002) and than floor, which keeps quantised sensors, whose MAD is 0,
+// from being all outliers.
+func hampel(values []Milli, floor Milli, outlier func(i int)) (n int) {
+	if len(values) < minKnown || slices.Max(values)-slices.Min(values) <= floor {
+		return 0
+	}
+	raw := slices.Clone(values)
+	var near, dev [2*hampelK + 1]Milli
+	for i, v := range raw {
+		lo, hi := max(0, i-hampelK), min(len(raw), i+hampelK+1)
+		a := near[:copy(near[:], raw[lo:hi])]
+		slices.Sort(a)
+		med := a[(len(a)-1)/2]
+		d := dev[:len(a)]
+		for j, x := range a {
+			d[j] = abs(x - med)
+		}
+		slices.Sort(d)
+		mad := d[(len(d)-1)/2]
+		if off := abs(v - med); off > floor && off > mad*44478/10000 {
+			values[i] = med
+			outlier(i)
+			n++
+		}
+	}
+	return n
+}
+
+func abs(m Milli) Milli {
+	if m < 0 {
+		return -m
+	}
+	return m
+}
+
+// track moves the part of the memory that folds over readings: how long the value has stood still, and the sensor's quantum.
+func (m *closing) track() {
+	k := &m.memory
+	flat := len(m.usable) >= minKnown
+	for i := range m.usable {
+		r := &m.usable[i]
+		flat = flat && r.Temp == m.usable[0].Temp
+		step := abs(r.Temp - k.Value)
+		if k.Since != 0 && step == 0 {
+			continue
+		}
+		if k.Since != 0 && (k.Quantum == 0 || step < k.Quantum) {
+			k.Quantum = step
+		}
+		k.Value, k.Since = r.Temp, r.TS
+	}
+	if flat {
+		m.flatFor = m.window.End - min(k.Since, m.from)
+	}
+}
+
+// learn folds the closed window into the sensor's memory. frozen keeps the baseline still.
+func (m *closing) learn(frozen bool) {
+	k, w := &m.memory, m.window
+	if step := typicalInterval(m.usable); step > 0 {
+		k.learnInterval(step)
+	} else if k.Last != 0 {
+		k.learnGap(m.usable[0].TS - k.Last)
+	}
+	k.Last = w.Last
+	k.Windows++
+	k.Nominal = m.length
+	if over := w.Features[FOverAmbient]; !frozen && w.Valid() && !math.IsNaN(over) {
+		k.learnRise(speedBin(w.Features[FSpeed]), over)
+	}
+	m.sensor.memory = *k
+}

@@ -1,0 +1,128 @@
+package stream
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"slices"
+)
+
+// speedBins is how many classes of speed a baseline tells apart: unknown, standing, slow, middle, fast.
+const speedBins = 5
+
+// ringSize is how many windows' intervals vote on a sensor's period.
+const ringSize = 8
+
+// memory is what a sensor's next window needs of its past. It folds over closed windows in event-time order and is stored with each
+// window, so that a restart and a replay see the same past.
+type memory struct {
+	Nominal   int64           // nominal length of the last window, ms
+	Last      int64           // event time of the last reading windowed, ms; 0 before the first
+	Intervals [ringSize]int64 // typical interval of the newest windows, ms; 0 where there is none yet
+	Next      int64           // where the ring is written next
+	Gap       int64           // interval between lone readings that waits for a second to confirm it, ms
+	Windows   int64           // windows closed so far
+	Quantum   Milli           // smallest step between neighbouring readings seen so far; 0 while unknown
+	Value     Milli           // the last reading
+	Since     int64           // event time from which the value has not changed, ms
+	Baseline  [speedBins]baseline
+}
+
+// baseline is the usual rise over ambient at one class of speed.
+type baseline struct {
+	Rise float64 // K
+	N    int64   // windows it stands on
+}
+
+// Baselines move by at most stepK towards a window's rise, divided by the windows seen up to memoryN, and are used from minN windows on.
+const (
+	baselineMinN   = 5
+	baselineMemory = 240
+	baselineStepK  = 3.0
+)
+
+// period is the lower median of the ring, 0 while it is empty.
+func (m *memory) period() int64 {
+	var known [ringSize]int64
+	n := 0
+	for _, v := range m.Intervals {
+		if v != 0 {
+			known[n] = v
+			n++
+		}
+	}
+	if n == 0 {
+		return 0
+	}
+	slices.Sort(known[:n])
+	return known[(n-1)/2]
+}
+
+// learnGap takes the interval between lone readings of neighbouring windows. It counts once a second one follows: one gap is not a period.
+func (m *memory) learnGap(ms int64) {
+	if m.Gap != 0 {
+		m.learnInterval(min(ms, m.Gap))
+	}
+	m.Gap = ms
+}
+
+func (m *memory) learnInterval(ms int64) {
+	if ms <= 0 {
+		return
+	}
+	m.Intervals[m.Next] = ms
+	m.Next = (m.Next + 1) % ringSize
+}
+
+// speedBin tells which baseline a window compares with; v is the mean speed in km/h, NaN when unknown.
+func speedBin(v float64) int {
+	switch {
+	case math.IsNaN(v):
+		return 0
+	case v < 5:
+		return 1
+	case v < 40:
+		return 2
+	case v < 80:
+		return 3
+	}
+	return 4
+}
+
+// usual gives the baseline at a speed, NaN until it stands on enough windows.
+func (m *memory) usual(bin int) float64 {
+	if b := m.Baseline[bin]; b.N >= baselineMinN {
+		return b.Rise
+	}
+	return math.NaN()
+}
+
+// learnRise moves a baseline towards a window's rise: a clipped exponential mean, so that one odd window moves it little.
+func (m *memory) learnRise(bin int, rise float64) {
+	b := &m.Baseline[bin]
+	if b.N == 0 {
+		*b = baseline{Rise: rise, N: 1}
+		return
+	}
+	step := min(max(rise-b.Rise, -baselineStepK), baselineStepK)
+	b.N = min(b.N+1, baselineMemory)
+	b.Rise += float64(step / float64(b.N))
+}
+
+const memoryVersion = 1
+
+// encode writes the memory as a version byte and little-endian fields.
+func (m *memory) encode() []byte {
+	// Append cannot fail on a struct of fixed-size fields; the round trip is tested.
+	out, _ := binary.Append(make([]byte, 1, 1+binary.Size(m)), binary.LittleEndian, m)
+	out[0] = memoryVersion
+	return out
+}
+
+func (m *memory) decode(b []byte) error {
+	if len(b) < 1 || b[0] != memoryVersion || len(b)-1 != binary.Size(m) {
+		return errors.New("decode window memory: not this version's form")
+	}
+	_, err := binary.Decode(b[1:], binary.LittleEndian, m)
+	return err
+}

@@ -1,0 +1,101 @@
+package stream
+
+import (
+	"fmt"
+	"time"
+)
+
+// A restart gives the windower back what it knew: assets and sensors in id order, then the contexts and readings that are in no closed window yet, by the same
+// code as live ones, then Settle. Only what was committed comes back, so that a crash leaves the state of the last commit.
+
+// RestoreAsset gives back an asset. Its contexts from contextsFrom on follow with RestoreContext.
+func (w *Windower) RestoreAsset(a Asset, contextsFrom int64) error {
+	if a.ID != int64(len(w.assets)+1) {
+		return fmt.Errorf("restore asset %s/%s: id %d does not follow %d", a.Site, a.Name, a.ID, len(w.assets))
+	}
+	s := &assetState{Asset: a}
+	w.addAsset(s)
+	s.context.cut = contextsFrom
+	return nil
+}
+
+// RestoreSensor gives back a sensor with the end and the memory of its last closed window; windowEnd is 0 when there is none yet.
+func (w *Windower) RestoreSensor(sensor Sensor, windowEnd int64, memory []byte) error {
+	if sensor.ID != int64(len(w.sensors)+1) || sensor.AssetID < 1 || sensor.AssetID > int64(len(w.assets)) {
+		return fmt.Errorf("restore sensor %s/%s/%s: id %d of asset %d does not fit", sensor.Site, sensor.Asset, sensor.Name, sensor.ID, sensor.AssetID)
+	}
+	s := &sensorState{Sensor: sensor}
+	a := w.assets[sensor.AssetID-1]
+	w.addSensor(s, a)
+	if windowEnd == 0 {
+		return nil
+	}
+	if err := s.memory.decode(memory); err != nil {
+		return fmt.Errorf("restore sensor %s/%s/%s: %w", sensor.Site, sensor.Asset, sensor.Name, err)
+	}
+	s.frontier = windowEnd
+	s.advance(s.memory.Last)
+	a.setJointEnd(s.memory.Nominal, windowEnd)
+	return nil
+}
+
+// RestoreReading gives back a stored reading that is in no closed window yet.
+func (w *Windower) RestoreReading(sensorID int64, r Reading, conflicted bool) error {
+	if sensorID < 1 || sensorID > int64(len(w.sensors)) {
+		return fmt.Errorf("restore reading: sensor %d is not known", sensorID)
+	}
+	s := w.sensors[sensorID-1]
+	if r.TS < s.frontier {
+		return nil
+	}
+	if _, fresh := s.insert(r); !fresh {
+		return fmt.Errorf("restore reading: sensor %d has two at %d", sensorID, r.TS)
+	}
+	s.pending[s.from(r.TS)].conflicted = conflicted
+	s.advance(r.TS)
+	return nil
+}
+
+// RestoreContext gives back a stored context.
+func (w *Windower) RestoreContext(assetID int64, c Context, conflicted bool) error {
+	if assetID < 1 || assetID > int64(len(w.assets)) {
+		return fmt.Errorf("restore context: asset %d is not known", assetID)
+	}
+	k := &w.assets[assetID-1].context
+	if n := len(k.kept); n > 0 && k.kept[n-1].TS >= c.TS {
+		return fmt.Errorf("restore context: asset %d has %d out of order", assetID, c.TS)
+	}
+	if c.TS >= k.cut {
+		k.kept = append(k.kept, contextEntry{Context: c, conflicted: conflicted})
+	}
+	k.known, k.newest = true, c.TS
+	return nil
+}
+
+// Settle ends a restart: silence is counted from mono on. Windows that are due by event time close; after a plain restart none is.
+func (w *Windower) Settle(mono time.Duration, wall int64) {
+	w.received = wall
+	for _, s := range w.sensors {
+		s.mono = mono
+		if s.known {
+			s.mark = next(s.newest-w.disorder, w.base)
+		}
+		if len(s.pending) > 0 {
+			s.openFrom = s.pending[0].TS
+		}
+	}
+	for _, a := range w.assets {
+		if k := &a.context; k.known {
+			k.mono = mono
+			k.mark = next(k.newest-w.disorder, w.base)
+		}
+		w.closeDue(a, -1)
+	}
+}
+
+// Longest is the longest window that any sensor of an asset closes next; with ContextSpan it says which contexts are still needed.
+func Longest(cfg Config, period time.Duration) time.Duration {
+	w := Windower{base: cfg.Window.Milliseconds()}
+	s := sensorState{period: period.Milliseconds()}
+	return time.Duration(w.length(&s)) * time.Millisecond
+}

@@ -1,0 +1,88 @@
+package stream
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The limits of a window's verdict.
+const (
+	minCompleteness = 0.8 // readings over expected
+	maxGapShare     = 0.2 // of the window
+	gapPeriods      = 2.5 // a gap of one lost reading is never too long
+	maxFailShare    = 0.1 // readings outside the limits
+	maxSpikeShare   = 0.05
+	minSpikes       = 2
+)
+
+// Steps of a sensor's resolution, thousandths of a K: the finer it is, the sooner a value that stands still is stuck.
+const (
+	fineQuantum   Milli = 50
+	coarseQuantum Milli = 200
+)
+
+// judge gives the window its verdict: every reason that applies, each with its figure and its limit in words. No reason: valid.
+func (m *closing) judge() {
+	w := m.window
+	if m.judged {
+		return
+	}
+	m.judged = true
+	if w.N < minKnown && m.nominal == 0 {
+		m.refuse(Incomplete, "%d readings, and the sensor's period is not known yet: at least %d are needed", w.N, minKnown)
+	} else if w.N < minKnown {
+		m.refuse(Incomplete, "%d readings: at least %d are needed", w.N, minKnown)
+	} else if w.Completeness < minCompleteness {
+		m.refuse(Incomplete, "%d of %d expected readings, limit %.0f %%", w.N, w.Expected, minCompleteness*100)
+	}
+	limit := max(int64(maxGapShare*float64(w.End-w.Start)), int64(gapPeriods*float64(m.nominal)))
+	if m.gap > limit {
+		m.refuse(Gap, "no reading for %s, limit %s", ms(m.gap), ms(limit))
+	}
+	if share := float64(m.outside) / float64(w.N); share > maxFailShare {
+		m.refuse(OutOfRange, "%d of %d readings outside %g to %g degC, limit %.0f %%", m.outside, w.N, m.limits.FailLow, m.limits.FailHigh, maxFailShare*100)
+	}
+	if limit, moving := m.flatLimit(); moving && m.flatFor >= limit {
+		m.refuse(Flatline, "the value has not changed for %s, limit %s", ms(m.flatFor), ms(limit))
+	}
+	if m.spikes >= minSpikes && float64(m.spikes)/float64(w.N) > maxSpikeShare {
+		m.refuse(Spikes, "%d of %d readings are spikes of more than %g K, limit %.0f %%", m.spikes, w.N, m.limits.SpikeK, maxSpikeShare*100)
+	}
+	if m.rate > m.limits.RateKPerMin {
+		m.refuse(RateOfChange, "the temperature moved at %.1f K/min, limit %g K/min", m.rate, m.limits.RateKPerMin)
+	}
+	w.Detail = strings.Join(m.why, "; ")
+}
+
+// verdict gives the reasons, judging first if that has not been done.
+func (m *closing) verdict() []Reason {
+	m.judge()
+	return m.window.Reasons
+}
+
+func (m *closing) refuse(r Reason, format string, args ...any) {
+	m.window.Reasons = append(m.window.Reasons, r)
+	m.why = append(m.why, string(r)+": "+fmt.Sprintf(format, args...))
+}
+
+// flatLimit is how long a value may stand still. A sensor that is known to resolve finely is stuck when one whole window shows one value; a coarse one may show one value for
+// long. While the vehicle is known to stand, its parts may well keep one temperature: then nothing is said.
+func (m *closing) flatLimit() (limit int64, moving bool) {
+	length := m.window.End - m.window.Start
+	if m.memory.Windows == 0 {
+		length = m.window.End - m.from
+	}
+	if v := m.window.Features[FSpeed]; v < 5 { // false for NaN: unknown speed counts as moving
+		return 0, false
+	}
+	switch q := m.memory.Quantum; {
+	case q < fineQuantum: // 0: no step was ever seen
+		return length, true
+	case q < coarseQuantum:
+		return 3 * length, true
+	}
+	return 15 * length, true
+}
+
+func ms(v int64) time.Duration { return time.Duration(v) * time.Millisecond }

@@ -1,0 +1,82 @@
+package model_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/camrail/cidp/model"
+)
+
+// benchForest is a forest of 100 trees on 20,000 rows of 20 features, and rows to score.
+func benchForest(b *testing.B, depth int) (*model.Forest, [][]float64) {
+	b.Helper()
+	cfg := model.DefaultTrainConfig()
+	cfg.MaxDepth = depth
+	f := mustTrain(b, noisy(20_000, 20, 1), cfg)
+	return f, noisy(1000, 20, 2).X
+}
+
+// BenchmarkPredict scores single rows, a different one each time.
+func BenchmarkPredict(b *testing.B) {
+	for _, depth := range []int{8, 12} {
+		b.Run(fmt.Sprintf("100x%d", depth), func(b *testing.B) {
+			f, rows := benchForest(b, depth)
+			b.ReportAllocs()
+			var sum float64
+			i := 0
+			for b.Loop() {
+				sum += f.Predict(rows[i%len(rows)])
+				i++
+			}
+			b.ReportMetric(float64(f.Nodes()), "nodes")
+			if !(sum >= 0) {
+				b.Fatal("no probability")
+			}
+		})
+	}
+}
+
+// BenchmarkWalk is the slow reference on the same rows.
+func BenchmarkWalk(b *testing.B) {
+	f, rows := benchForest(b, 8)
+	i := 0
+	for b.Loop() {
+		f.Walk(rows[i%len(rows)])
+		i++
+	}
+}
+
+// BenchmarkExplain scores and explains single rows.
+func BenchmarkExplain(b *testing.B) {
+	f, rows := benchForest(b, 8)
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		f.Explain(rows[i%len(rows)], model.DefaultTop)
+		i++
+	}
+}
+
+// BenchmarkTrain grows 100 trees of depth 8 on 20,000 rows of 20 features, binning and out-of-bag figures included.
+func BenchmarkTrain(b *testing.B) {
+	d := noisy(20_000, 20, 1)
+	for _, threads := range []int{1, 2} {
+		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
+			cfg := model.DefaultTrainConfig()
+			cfg.Threads = threads
+			for b.Loop() {
+				mustTrain(b, d, cfg)
+			}
+		})
+	}
+}
+
+// BenchmarkDecode reads a default-sized file.
+func BenchmarkDecode(b *testing.B) {
+	f, _ := benchForest(b, 8)
+	file := mustEncode(b, f)
+	b.SetBytes(int64(len(file)))
+	for b.Loop() {
+		mustDecode(b, file)
+	}
+}

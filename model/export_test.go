@@ -1,0 +1,172 @@
+package model
+
+import (
+	"encoding/json"
+	"math"
+
+	"github.com/camrail/cidp/stream"
+)
+
+// Walk is a slow reference of Predict: it reads each node back into plain numbers and compares floats.
+func (f *Forest) Walk(x []float64) float64 {
+	var sum float64
+	for _, root := range f.roots {
+		at := int(root)
+		for !isLeaf(f.nodes[at]) {
+			node := f.nodes[at]
+			v, t := float32(x[featureOf(node)]), threshold(keyOf(node))
+			at = leftOf(node)
+			if !(v <= t) { // missing goes right
+				at++
+			}
+		}
+		sum += float64(f.values[at])
+	}
+	return sum / float64(len(f.roots))
+}
+
+// Threshold is a node's feature and threshold.
+type Threshold struct {
+	Feature int
+	Value   float32
+}
+
+// Thresholds lists what every inner node asks.
+func (f *Forest) Thresholds() (out []Threshold) {
+	for _, n := range f.nodes {
+		if !isLeaf(n) {
+			out = append(out, Threshold{featureOf(n), threshold(keyOf(n))})
+		}
+	}
+	return out
+}
+
+// Depth is the depth of the deepest tree.
+func (f *Forest) Depth() (depth int) {
+	for _, g := range f.groups {
+		depth = max(depth, g.steps)
+	}
+	return depth
+}
+
+// PlainTree is a tree as scikit-learn dumps it: Left is -1 at a leaf; nodes are in any order, the root first.
+type PlainTree struct {
+	Left, Right, Feature []int
+	Threshold            []float64
+	Value                []float64 // probability of failure
+}
+
+// Flatten lays plain trees out as our nodes, the child with more descendants first.
+func Flatten(schema []stream.Feature, trees []PlainTree) (*Forest, error) {
+	var out []tree
+	for _, t := range trees {
+		size := make([]int, len(t.Left))
+		for i := len(size) - 1; i >= 0; i-- {
+			size[i] = 1
+			if t.Left[i] >= 0 {
+				size[i] += size[t.Left[i]] + size[t.Right[i]]
+			}
+		}
+		flat := tree{nodes: make([]uint64, len(size)), values: make([]float32, len(size))}
+		type step struct{ from, to int }
+		next, stack := 1, []step{{0, 0}}
+		for len(stack) > 0 {
+			s := stack[len(stack)-1]
+			stack = stack[:len(stack)-1]
+			flat.values[s.to] = float32(t.Value[s.from])
+			if t.Left[s.from] < 0 {
+				flat.nodes[s.to] = packLeaf(s.to)
+				continue
+			}
+			flat.nodes[s.to] = packNode(t.Feature[s.from], RoundDown(t.Threshold[s.from]), next)
+			l, r := step{t.Left[s.from], next}, step{t.Right[s.from], next + 1}
+			next += 2
+			if size[l.from] >= size[r.from] {
+				l, r = r, l
+			}
+			stack = append(stack, l, r)
+		}
+		out = append(out, flat)
+	}
+	return assemble(schema, Manifest{Name: "flattened"}, out)
+}
+
+// RoundDown is the largest float32 that is at most v.
+func RoundDown(v float64) float32 {
+	f := float32(v)
+	if float64(f) > v {
+		f = math.Nextafter32(f, float32(math.Inf(-1)))
+	}
+	return f
+}
+
+// Key and ThresholdOf are the two halves of the node's threshold.
+func Key(v float64) uint32           { return key(v) }
+func ThresholdOf(key uint32) float32 { return threshold(key) }
+
+// CutBins and Between show the binning.
+func CutBins(sorted []float32) (uppers, cuts []float32) { return cutBins(sorted) }
+func Between(lo, hi float32) float32                    { return between(lo, hi) }
+
+// Draws gives the first n bounded draws of a stream.
+func Draws(seed, stream, below uint64, n int) []uint64 {
+	d := newDraws(seed, stream)
+	out := make([]uint64, n)
+	for i := range out {
+		out[i] = d.below(below)
+	}
+	return out
+}
+
+// RootSplit is the split that the trainer puts at the root of tree 0 with every feature tried, and the bag it saw.
+func RootSplit(d Dataset, minLeaf int, seed uint64) (feature int, cut float32, bag []uint32, ok bool) {
+	cfg := TrainConfig{Trees: 1, MaxDepth: 1, MinLeaf: minLeaf, PerNode: len(d.Schema), Seed: seed}
+	cols := make([]column, len(d.Schema))
+	for j := range cols {
+		cols[j] = binColumn(d.X, j)
+	}
+	g := newGrower(cols, d.Y, cfg)
+	rng := newDraws(seed, 0)
+	total := g.bootstrap(rng)
+	for i := range g.order {
+		g.order[i] = uint8(i)
+	}
+	s, ok := g.bestSplit(open{hi: len(g.rows), total: total}, rng)
+	if !ok {
+		return 0, 0, g.drawn, false
+	}
+	return s.feature, cols[s.feature].cuts[s.bin], g.drawn, true
+}
+
+// FileHeader is the offset of the header's JSON in a file, and its length's.
+const (
+	FileHead   = fileHead
+	FileTail   = fileTail
+	MaxContent = maxContent
+)
+
+// Content takes a model file's content apart.
+func Content(file []byte) []byte { return file[fileHead : len(file)-fileTail] }
+
+// DecodeContent decodes a content whose checksum was right.
+func DecodeContent(content []byte) (*Forest, error) { return decodeContent(content) }
+
+// Rebuild makes a forest from raw parts, as a file with a right checksum would.
+func Rebuild(schema []stream.Feature, roots []uint32, nodes []uint64, values []float32) (*Forest, error) {
+	return newForest(schema, Manifest{}, roots, nodes, values)
+}
+
+// PackNode and PackLeaf make raw nodes.
+func PackNode(feature int, threshold float32, left int) uint64 {
+	return packNode(feature, threshold, left)
+}
+func PackLeaf(self int) uint64 { return packLeaf(self) }
+
+// RuleLevel and RuleScore show one limit.
+func (l Limit) RuleLevel(v float64, held Level) Level { return l.level(v, held) }
+func (l Limit) RuleScore(v float64) float64           { return l.score(v) }
+
+// AppendString is the writer of JSON strings.
+func AppendString(dst []byte, s string) []byte { return appendString(dst, s) }
+
+var _ json.Marshaler = Contribution{}

@@ -1,0 +1,214 @@
+package model
+
+import (
+	"encoding/hex"
+	"fmt"
+	"math"
+
+	"github.com/camrail/cidp/stream"
+)
+
+// A node is one uint64: feature in the low 8 bits, its left child in the next 24, the key of its threshold in the top 32.
+// Siblings are neighbours, so the right child is the left one plus 1. A leaf is its own left child with the largest key:
+// every row stays there, which lets all rows take the same number of steps without a branch.
+//
+// A key is a float32 as a uint32 of the same order, so that a comparison is a subtraction. Missing has the largest key: it
+// is above every threshold and goes right.
+const (
+	featureBits = 8
+	keyShift    = 32
+	missingKey  = math.MaxUint32
+	leafKey     = math.MaxUint32
+	maxNodes    = 1 << 24
+	maxTrees    = 1 << 16
+	maxDepth    = 255
+	lanes       = 6 // trees that descend side by side: 8 would spill registers
+)
+
+// Forest is a trained random forest for one yes-or-no question. It is immutable.
+type Forest struct {
+	schema   []stream.Feature
+	manifest Manifest
+	roots    []uint32  // first node of each tree; a tree ends where the next begins
+	nodes    []uint64  // all trees, a parent always before its children
+	values   []float32 // probability of failure at each node, leaf or not
+	groups   []group
+	base     float64 // mean of the roots' values: what the forest says before it looks
+	sum      [32]byte
+}
+
+// group is the trees that descend together.
+type group struct {
+	at    [lanes]uint64 // their roots; a short group repeats its last
+	trees int
+	steps int // depth of the deepest
+}
+
+// rowKeys is one row as keys, by feature.
+type rowKeys [maxFeatures]uint32
+
+// newForest checks the parts and puts them together. Every forest is made here, whether trained or read.
+func newForest(schema []stream.Feature, m Manifest, roots []uint32, nodes []uint64, values []float32) (*Forest, error) {
+	if err := checkSchema(schema); err != nil {
+		return nil, err
+	}
+	depths, err := checkTrees(len(schema), roots, nodes, values)
+	if err != nil {
+		return nil, err
+	}
+	f := &Forest{schema: make([]stream.Feature, len(schema)), manifest: m, roots: roots, nodes: nodes, values: values}
+	for i, s := range schema {
+		f.schema[i] = stream.Feature{Name: s.Name, Unit: s.Unit}
+	}
+	for first := 0; first < len(roots); first += lanes {
+		g := group{trees: min(lanes, len(roots)-first)}
+		for i := range g.at {
+			tree := first + min(i, g.trees-1)
+			g.at[i] = uint64(roots[tree])
+			g.steps = max(g.steps, depths[tree])
+		}
+		f.groups = append(f.groups, g)
+	}
+	for _, r := range roots {
+		f.base += float64(values[r])
+	}
+	f.base /= float64(len(roots))
+	file, err := f.appendFile(nil)
+	if err != nil {
+		return nil, err
+	}
+	f.sum = [32]byte(file[len(file)-32:])
+	return f, nil
+}
+
+// ID names the forest by its content: the first 16 hex digits of the SHA-256 that its file carries. It is the model_id of
+// tables and payloads. 64 bits are plenty to tell a site's models apart; the file itself is proved by all 256.
+func (f *Forest) ID() string { return hex.EncodeToString(f.sum[:8]) }
+
+// Manifest says how the forest was trained. The caller must not write through its pointers.
+func (f *Forest) Manifest() Manifest { return f.manifest }
+
+// Schema gives the names and units of the inputs, in order.
+func (f *Forest) Schema() []stream.Feature { return append([]stream.Feature(nil), f.schema...) }
+
+// Trees is how many trees the forest has.
+func (f *Forest) Trees() int { return len(f.roots) }
+
+// Nodes is how many nodes its trees have, leaves included.
+func (f *Forest) Nodes() int { return len(f.nodes) }
+
+// Base is the mean probability at the roots: what explanations start from.
+func (f *Forest) Base() float64 { return f.base }
+
+// Check refuses a schema that is not the forest's own in names, units and order, and names the first difference.
+func (f *Forest) Check(schema []stream.Feature) error {
+	for i := range min(len(schema), len(f.schema)) {
+		want, got := f.schema[i], schema[i]
+		if want.Name != got.Name {
+			return fmt.Errorf("check model %s: input %d is %q in the model and %q here", f.ID(), i, want.Name, got.Name)
+		}
+		if want.Unit != got.Unit {
+			return fmt.Errorf("check model %s: input %d (%s) is in %q in the model and in %q here", f.ID(), i, want.Name, want.Unit, got.Unit)
+		}
+	}
+	if len(schema) != len(f.schema) {
+		return fmt.Errorf("check model %s: the model has %d inputs, here are %d", f.ID(), len(f.schema), len(schema))
+	}
+	return nil
+}
+
+// Predict gives the probability of failure of one row, 0 to 1: the mean over the trees, summed in float64 in their order. Values are
+// rounded to float32 first; a value goes left when it is at most the threshold, NaN goes right. It does not allocate. A row
+// of another width than the schema has no probability: NaN.
+func (f *Forest) Predict(x []float64) float64 {
+	if len(x) != len(f.schema) {
+		return math.NaN()
+	}
+	var keys rowKeys
+	keys.set(x)
+	return f.score(&keys)
+}
+
+// PredictBatch appends the probability of each row to dst. Rows are scored one by one: a row of a default forest keeps the machine
+// as busy as a block of rows would (see DESIGN.md).
+func (f *Forest) PredictBatch(dst []float64, rows [][]float64) []float64 {
+	for _, x := range rows {
+		dst = append(dst, f.Predict(x))
+	}
+	return dst
+}
+
+func (f *Forest) score(keys *rowKeys) float64 {
+	var sum float64
+	for i := range f.groups {
+		g := &f.groups[i]
+		at := g.at
+		descend(f.nodes, keys, &at, g.steps)
+		for _, leaf := range at[:g.trees] {
+			sum += float64(f.values[leaf])
+		}
+	}
+	return sum / float64(len(f.roots))
+}
+
+// descend takes six trees down together. Each step of one tree waits for memory; six of them fill the wait. The lanes are
+// written one after another, not side by side: the compiler then keeps all six places in registers.
+func descend(nodes []uint64, keys *rowKeys, at *[lanes]uint64, steps int) {
+	a, b, c, d, e, f := at[0], at[1], at[2], at[3], at[4], at[5]
+	for range steps {
+		n := nodes[a]
+		a = uint64(uint32(n)>>featureBits) + (n>>keyShift-uint64(keys[uint8(n)]))>>63
+		n = nodes[b]
+		b = uint64(uint32(n)>>featureBits) + (n>>keyShift-uint64(keys[uint8(n)]))>>63
+		n = nodes[c]
+		c = uint64(uint32(n)>>featureBits) + (n>>keyShift-uint64(keys[uint8(n)]))>>63
+		n = nodes[d]
+		d = uint64(uint32(n)>>featureBits) + (n>>keyShift-uint64(keys[uint8(n)]))>>63
+		n = nodes[e]
+		e = uint64(uint32(n)>>featureBits) + (n>>keyShift-uint64(keys[uint8(n)]))>>63
+		n = nodes[f]
+		f = uint64(uint32(n)>>featureBits) + (n>>keyShift-uint64(keys[uint8(n)]))>>63
+	}
+	at[0], at[1], at[2], at[3], at[4], at[5] = a, b, c, d, e, f
+}
+
+func (k *rowKeys) set(x []float64) {
+	for i, v := range x[:min(len(x), maxFeatures)] {
+		k[i] = key(v)
+	}
+}
+
+// cast rounds a value to float32, and both zeros to the positive one, so that equal numbers have equal keys.
+func cast(v float64) float32 { return float32(v) + 0 }
+
+// key maps a value to an integer of the same order.
+func key(v float64) uint32 {
+	if math.IsNaN(v) {
+		return missingKey
+	}
+	b := math.Float32bits(cast(v))
+	return b ^ (uint32(int32(b)>>31) | 1<<31)
+}
+
+// threshold undoes key.
+func threshold(k uint32) float32 {
+	if k>>31 == 1 {
+		return math.Float32frombits(k ^ 1<<31)
+	}
+	return math.Float32frombits(^k)
+}
+
+func packNode(feature int, threshold float32, left int) uint64 {
+	return uint64(key(float64(threshold)))<<keyShift | uint64(left)<<featureBits | uint64(feature)
+}
+
+func packLeaf(self int) uint64 { return leafKey<<keyShift | uint64(self)<<featureBits }
+
+func isLeaf(node uint64) bool { return keyOf(node) == leafKey }
+
+func featureOf(node uint64) int { return int(uint8(node)) }
+
+func keyOf(node uint64) uint32 { return uint32(node >> keyShift) }
+
+// leftOf is the node's left child; a leaf's is itself.
+func leftOf(node uint64) int { return int(uint32(node) >> featureBits) }

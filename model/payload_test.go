@@ -1,0 +1,111 @@
+package model_test
+
+import (
+	"encoding/json"
+	"math"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/camrail/cidp/model"
+	"github.com/camrail/cidp/stream"
+)
+
+// TestPayloads pins every byte of what goes out: names and order are in other people's systems.
+func TestPayloads(t *testing.T) {
+	s := sensor(stream.Bearing)
+	w := window(s, 0, 70)
+	w.N, w.Expected, w.Completeness, w.Revision = 57, 60, 0.95, 1
+	why := []model.Contribution{{Feature: "mate_diff_c", Value: 31.5, Contribution: 0.4}, {Feature: "peer_z", Value: math.NaN(), Contribution: -0.125}}
+	prediction := &model.Prediction{PFailure: 0.7125, Level: model.Alarm, Source: "forest", ModelID: "0123456789abcdef", Explanation: why}
+	alert := &model.Alert{
+		ID: "00ff00ff00ff00ff", State: model.Active, Severity: model.Critical, RaisedAt: w.Start, UpdatedAt: w.End + 1, PFailure: 0.7125, Value: 97.4,
+		Rule: "absolute", Reason: "mean temperature 97.4 °C reaches \"alarm\"", Explanation: why, Start: w.Start, End: w.End, ModelID: "0123456789abcdef",
+	}
+	acked := *alert
+	acked.Explanation, acked.Ack = nil, &model.Ack{By: "ngo", At: w.End, Note: "line\nbreak"}
+	moved := &model.Transition{
+		AlertID: alert.ID, At: w.End, Kind: "raised", From: model.Normal, To: model.Alarm, State: model.Active, Cause: "two windows", Actor: "line",
+	}
+	bad := *w
+	bad.Reasons, bad.Detail = []stream.Reason{stream.Gap, stream.Flatline}, "longest gap 30 s"
+	const whyText = `[{"feature":"mate_diff_c","value":31.5,"contribution":0.4},{"feature":"peer_z","value":null,"contribution":-0.125}]`
+	const names = `"site":"douala","asset":"loco-3301","sensor":"axle3-left"`
+	const span = `"window_start":"2025-11-23T12:14:00.000Z","window_end":"2025-11-23T12:15:00.000Z"`
+	for name, tt := range map[string]struct{ got, want string }{
+		"risk": {string(model.AppendRisk(nil, w, prediction)),
+			`{` + names + `,` + span + `,"revision":1,"p_failure":0.7125,"level":"alarm","source":"forest","model":"0123456789abcdef",` +
+				`"quality":{"n":57,"expected":60,"completeness":0.95,"verdict":"valid"},"explanation":` + whyText + `}`},
+		"alert": {string(model.AppendAlert(nil, s, alert)),
+			`{"alert_id":"00ff00ff00ff00ff",` + names + `,"state":"active","severity":"critical","raised_at":"2025-11-23T12:14:00.000Z",` +
+				`"updated_at":"2025-11-23T12:15:00.001Z","p_failure":0.7125,"value":97.4,"rule":"absolute",` +
+				`"reason":"mean temperature 97.4 °C reaches \"alarm\"","explanation":` + whyText + `,` + span + `,"model":"0123456789abcdef","ack":null}`},
+		"acknowledged": {string(model.AppendAlert(nil, s, &acked)),
+			`{"alert_id":"00ff00ff00ff00ff",` + names + `,"state":"active","severity":"critical","raised_at":"2025-11-23T12:14:00.000Z",` +
+				`"updated_at":"2025-11-23T12:15:00.001Z","p_failure":0.7125,"value":97.4,"rule":"absolute",` +
+				`"reason":"mean temperature 97.4 °C reaches \"alarm\"","explanation":[],` + span + `,"model":"0123456789abcdef",` +
+				`"ack":{"by":"ngo","at":"2025-11-23T12:15:00.000Z","note":"line\u000abreak"}}`},
+		"event": {string(model.AppendEvent(nil, s, moved)),
+			`{"event":"alert","event_id":"962bcb02e0c463b6",` + names + `,"alert_id":"00ff00ff00ff00ff","at":"2025-11-23T12:15:00.000Z","kind":"raised",` +
+				`"from":"normal","to":"alarm","state":"active","cause":"two windows","actor":"line"}`},
+		"quarantine": {string(model.AppendQuarantine(nil, &bad)),
+			`{"event":"quarantine","event_id":"88eefcf308643682",` + names + `,"at":"2025-11-23T12:15:00.000Z",` + span + `,"revision":1,` +
+				`"reasons":["gap","flatline"],"detail":"longest gap 30 s","quality":{"n":57,"expected":60,"completeness":0.95,"verdict":"quarantined"}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if tt.got != tt.want {
+				t.Errorf("got  %s\nwant %s", tt.got, tt.want)
+			}
+			if !json.Valid([]byte(tt.got)) {
+				t.Error("not JSON")
+			}
+		})
+	}
+}
+
+// FuzzString writes any string as JSON that reads back as itself, but for bytes that are no UTF-8.
+func FuzzString(f *testing.F) {
+	f.Add("axle3-left")
+	f.Add("\"\\\x00\x1f\x7f\n é°C \u2028 \xff\xfe")
+	f.Fuzz(func(t *testing.T, s string) {
+		var back string
+		text := model.AppendString(nil, s)
+		if err := json.Unmarshal(text, &back); err != nil {
+			t.Fatalf("%q became %s: %v", s, text, err)
+		}
+		if utf8.ValidString(s) && back != s {
+			t.Fatalf("%q came back as %q", s, back)
+		}
+	})
+}
+
+// BenchmarkAppendRisk writes a risk payload into a buffer that is used again.
+func BenchmarkAppendRisk(b *testing.B) {
+	w := window(sensor(stream.Bearing), 0, 70)
+	p := &model.Prediction{PFailure: 0.7125, Source: "forest", ModelID: "0123456789abcdef",
+		Explanation: []model.Contribution{{Feature: "mate_diff_c", Value: 31.5, Contribution: 0.4}, {Feature: "peer_z", Value: math.NaN(), Contribution: -0.1}}}
+	var buf []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = model.AppendRisk(buf[:0], w, p)
+	}
+}
+
+// BenchmarkScore scores, explains and folds one window.
+func BenchmarkScore(b *testing.B) {
+	forest, err := model.Default()
+	if err != nil {
+		b.Fatal(err)
+	}
+	scorer, err := model.NewScorer(forest, model.DefaultRules(), model.DefaultAlertConfig())
+	if err != nil {
+		b.Fatal(err)
+	}
+	w := window(sensor(stream.Bearing), 0, 0)
+	w.Features = bearing(60, 25, 2)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := scorer.Score(w, model.Hold{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,74 @@
+package model
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/camrail/cidp/stream"
+)
+
+// reason says in one sentence why the window has its level. It is empty when nothing is to be said: no level and no alert.
+func (c AlertConfig) reason(h Hold, w *stream.Window, p float64, forest Level, rule RuleResult, explanation []Contribution) string {
+	switch {
+	case forest == Normal && rule.Level == Normal && h.AlertID == "":
+		return ""
+	case forest == Normal && rule.Level == Normal:
+		return fmt.Sprintf("level normal for %d of the %s that clear the alert; failure probability %s, mean temperature %s °C",
+			h.Below+1, plural(c.ClearAfter, "window"), prob(p), number(w.Features[stream.FMean]))
+	case rule.Level > forest:
+		return rule.Why + "; failure probability " + prob(p)
+	}
+	s := "failure probability " + prob(p) + c.limitText(p, forest)
+	if len(explanation) > 0 {
+		s += "; largest contributions: " + contributionText(explanation)
+	}
+	if rule.Level > Normal {
+		s += "; " + rule.Why
+	}
+	return s
+}
+
+// limitText says which limit of the forest a probability reaches, or is held at.
+func (c AlertConfig) limitText(p float64, level Level) string {
+	limit := [...]float64{0, c.Watch, c.Alarm, c.Critical}[level]
+	if p >= limit {
+		return fmt.Sprintf(" reaches the %s limit of %s", level, prob(limit))
+	}
+	return fmt.Sprintf(" holds %s down to %s", level, prob(limit-c.Hysteresis))
+}
+
+func contributionText(explanation []Contribution) string {
+	parts := make([]string, len(explanation))
+	for i, e := range explanation {
+		value := "missing"
+		if !math.IsNaN(e.Value) {
+			value = number(e.Value)
+		}
+		parts[i] = fmt.Sprintf("%s %s (%+.2f)", e.Feature, value, e.Contribution)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// number writes a figure for people: at most one decimal.
+func number(v float64) string {
+	return strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64)
+}
+
+func prob(p float64) string { return strconv.FormatFloat(p, 'f', 2, 64) }
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// unitText writes a unit of the feature list as people do.
+func unitText(unit string) string {
+	if unit == "degC" {
+		return "°C"
+	}
+	return unit
+}

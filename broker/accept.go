@@ -1,0 +1,145 @@
+package broker
+
+import (
+	"errors"
+	"maps"
+	"net"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+)
+
+// listenerID names our listener to mochi, which knows no other.
+const listenerID = "tcp"
+
+// accept takes connections until the listener closes. An error of accept that passes (no file descriptor left) is waited out.
+func (b *Broker) accept() {
+	const shortest, longest = 5 * time.Millisecond, time.Second
+	pause := shortest
+	for {
+		inner, err := b.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			b.cfg.Log.Warn().Err(err).Dur("pause", pause).Msg("accept connection")
+			select {
+			case <-time.After(pause):
+			case <-b.stopped:
+				return
+			}
+			pause = min(2*pause, longest)
+			continue
+		}
+		pause = shortest
+		b.admit(inner)
+	}
+}
+
+// admit serves a connection unless there are too many. The deadline for CONNECT begins here and is replaced by the keepalive's.
+func (b *Broker) admit(inner net.Conn) {
+	c := newConn(inner, &b.cfg, &b.counters)
+	if !b.open.add(c, b.cfg.MaxConnections, &b.links) {
+		b.counters.connectionsRefused.Add(1)
+		c.cut()
+		return
+	}
+	b.counters.connectionsTotal.Add(1)
+	if err := c.SetReadDeadline(time.Now().Add(b.cfg.ConnectTimeout)); err != nil {
+		b.cfg.Log.Debug().Err(err).Msg("set connect deadline")
+	}
+	go b.link(c)
+}
+
+// link serves one connection from its first byte to its last.
+func (b *Broker) link(c *conn) {
+	defer b.links.Done()
+	err := b.establish(c)
+	_ = c.Close() // it never fails
+	b.cfg.Log.Debug().AnErr("cause", err).Str("client", c.clientID).Stringer("remote", c.RemoteAddr()).Msg("connection ended")
+
+	last := b.leave(c)
+	close(c.served)
+	b.registry.release(c)
+	if last != nil {
+		b.publishWill(last)
+	}
+	<-c.gone
+	b.open.remove(c)
+}
+
+// establish lets mochi serve the connection until it ends. A panic of a decoder fed with strange bytes ends that connection only.
+func (b *Broker) establish(c *conn) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			b.counters.panics.Add(1)
+			b.cfg.Log.Error().Interface("panic", p).Bytes("stack", debug.Stack()).Msg("serve connection")
+			err = errors.New("serve connection: panic")
+		}
+	}()
+	return b.server.EstablishConnection(listenerID, c)
+}
+
+// leave detaches the connection from its session and gives the will that is due now. A delayed one is armed before the client can come back.
+func (b *Broker) leave(c *conn) *will {
+	if c.session == nil {
+		return nil
+	}
+	c.session.detach(c)
+	if c.connected.Load() {
+		b.counters.connected.Add(-1)
+	}
+	w := c.will
+	if w == nil || c.goodbye {
+		return nil
+	}
+	if w.delay == 0 || c.ended {
+		return w
+	}
+	b.armWill(c.session, w)
+	return nil
+}
+
+// openConns are the connections that are open, in whatever state.
+type openConns struct {
+	mu     sync.Mutex
+	all    map[*conn]struct{}
+	closed bool // no more are added
+}
+
+// add takes a connection in and counts it in links, unless there are most of them or the broker shuts.
+func (o *openConns) add(c *conn, most int, links *sync.WaitGroup) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed || len(o.all) >= most {
+		return false
+	}
+	o.all[c] = struct{}{}
+	links.Add(1)
+	return true
+}
+
+func (o *openConns) remove(c *conn) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.all, c)
+}
+
+func (o *openConns) shut() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+}
+
+func (o *openConns) len() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.all)
+}
+
+func (o *openConns) list() []*conn {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Collect(maps.Keys(o.all))
+}

@@ -1,0 +1,54 @@
+package broker
+
+import "github.com/mochi-mqtt/server/v2/packets"
+
+// Message is one PUBLISH (or last will) on an input topic, not yet acknowledged. Topic and Payload are never written to after it was received.
+type Message struct {
+	Topic    string
+	Payload  []byte // the first EvidenceBytes when TooLarge
+	Client   string // MQTT client id
+	Size     int    // bytes of the payload as published
+	QoS      byte
+	Retain   bool
+	TooLarge bool  // the payload is longer than Config.MaxPayload
+	Received int64 // receipt by Config.Clock, epoch milliseconds
+
+	conn  *conn               // whom to answer; nil for QoS 0 and wills
+	seq   uint64              // position among the messages of conn that get an answer
+	id    uint16              // MQTT packet id
+	props *packets.Properties // MQTT 5 properties that subscribers must see, nil when none
+}
+
+// Outcome is what became of a message.
+type Outcome uint8
+
+// The outcomes. MQTT 3.1.1 knows no reasons: there all but Withheld are a plain acknowledgement.
+const (
+	Accepted       Outcome = iota // success; the message goes to live subscribers
+	PayloadInvalid                // MQTT 5: 0x99, payload format invalid
+	TopicInvalid                  // MQTT 5: 0x90, topic name invalid
+	Withheld                      // no acknowledgement: the connection is closed so that the client sends it again
+)
+
+// Ack is a message with its outcome.
+type Ack struct {
+	Message Message
+	Outcome Outcome
+}
+
+// reason is the MQTT 5 reason code of an outcome.
+func (o Outcome) reason() byte {
+	switch o {
+	case PayloadInvalid:
+		return packets.ErrPayloadFormatInvalid.Code
+	case TopicInvalid:
+		return packets.ErrTopicNameInvalid.Code
+	}
+	return 0
+}
+
+// cost is what a queued message takes of Config.QueueBytes.
+func (m *Message) cost() int { return len(m.Topic) + len(m.Payload) + messageOverhead }
+
+// messageOverhead is a message's own size and the slack of its buffer, rounded up.
+const messageOverhead = 256

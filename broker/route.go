@@ -1,0 +1,287 @@
+package broker
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// Bounds of routing. Retained inputs are kept for ordinary subscribers only; our own outputs have no bound but their number of sensors.
+const (
+	maxCached    = 1 << 16  // topics whose subscribers are remembered
+	maxKept      = 1 << 14  // topics with a retained input
+	maxKeptBytes = 64 << 20 // bytes of retained inputs
+)
+
+// routing knows who gets what. Its lock orders the deliveries of retained messages: a new subscriber never gets an older one after a newer.
+type routing struct {
+	generation atomic.Uint64 // moves whenever a subscription comes or goes
+
+	mu        sync.Mutex
+	cached    map[string]*mqtt.Subscribers // by topic, nil = nobody; valid for cachedAt
+	cachedAt  uint64
+	kept      map[string]int // bytes of the retained input of a topic
+	keptBytes int
+}
+
+func (r *routing) init() {
+	r.cached = map[string]*mqtt.Subscribers{}
+	r.kept = map[string]int{}
+}
+
+// changed says that subscriptions changed. It must follow the change.
+func (r *routing) changed() { r.generation.Add(1) }
+
+// forget takes a retained input off the books.
+func (r *routing) forget(topic string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forgetLocked(topic)
+}
+
+func (r *routing) forgetLocked(topic string) {
+	r.keptBytes -= r.kept[topic]
+	delete(r.kept, topic)
+}
+
+// Publish sends an output to its subscribers at QoS 1. Retained it also replaces what new subscribers get; an empty retained payload clears that. It
+// never waits for a subscriber. The payload must not be changed afterwards. Errors: ErrClosed, and a topic that is none.
+func (b *Broker) Publish(topic string, payload []byte, retain bool) error {
+	if !validTopic(topic) {
+		return fmt.Errorf("publish on %q: topic name is empty, too long, not UTF-8 or has a wildcard", topic)
+	}
+	select {
+	case <-b.stopped:
+		return fmt.Errorf("publish on %q: %w", topic, ErrClosed)
+	default:
+	}
+	o := &outgoing{topic: topic, payload: payload, qos: 1, retain: retain}
+	b.routing.mu.Lock()
+	defer b.routing.mu.Unlock()
+	if retain {
+		b.server.Topics.RetainMessage(o.packet())
+	}
+	b.counters.published.Add(1)
+	b.fanOut(o)
+	return nil
+}
+
+// route gives accepted messages to subscribers until the broker stops.
+func (b *Broker) route() {
+	for {
+		select {
+		case batch := <-b.routes:
+			for i := range batch.acks {
+				b.routeOne(&batch.acks[i])
+			}
+			if batch.flushed != nil {
+				close(batch.flushed)
+			}
+		case <-b.stopped:
+			return
+		}
+	}
+}
+
+// routeOne routes one message if it was accepted. An empty one with RETAIN clears what is retained, although as a reading it was refused.
+func (b *Broker) routeOne(a *Ack) {
+	m := &a.Message
+	clears := m.Retain && m.Size == 0 && a.Outcome != Withheld
+	if (a.Outcome != Accepted || m.TooLarge) && !clears {
+		return
+	}
+	if !m.Retain && atomic.LoadInt64(&b.server.Info.Subscriptions) == 0 {
+		return
+	}
+	b.routing.mu.Lock()
+	defer b.routing.mu.Unlock()
+	if !m.Retain && b.subscribers(m.Topic) == nil {
+		return
+	}
+	o := &outgoing{topic: m.Topic, payload: m.Payload, origin: m.Client, props: m.props, qos: m.QoS, retain: m.Retain, telemetry: true}
+	if m.Retain {
+		b.keep(o)
+	}
+	if a.Outcome == Accepted && b.fanOut(o) {
+		b.counters.routed.Add(1)
+	}
+}
+
+// fanOut delivers to every subscriber, and says whether there is any. The routing lock is held.
+func (b *Broker) fanOut(o *outgoing) bool {
+	subs := b.subscribers(o.topic)
+	if subs == nil {
+		return false
+	}
+	for id, sub := range subs.Subscriptions {
+		if s := b.registry.get(id); s != nil {
+			b.count(s.deliver(o, &sub))
+		}
+	}
+	for _, members := range subs.Shared {
+		b.deliverShared(o, members)
+	}
+	return true
+}
+
+// deliverShared delivers to one client of a shared subscription, one that is there if any.
+func (b *Broker) deliverShared(o *outgoing, members map[string]packets.Subscription) {
+	for id, sub := range members {
+		s := b.registry.get(id)
+		if s == nil {
+			continue
+		}
+		if d := s.deliver(o, &sub); d != skipped {
+			b.count(d)
+			return
+		}
+	}
+}
+
+func (b *Broker) count(d delivery) {
+	if d == dropped {
+		b.counters.deliveriesDropped.Add(1)
+	}
+}
+
+// subscribers gives who subscribed to a topic, nil when nobody did. The routing lock is held.
+func (b *Broker) subscribers(topic string) *mqtt.Subscribers {
+	r := &b.routing
+	now := r.generation.Load() // before looking: what changes meanwhile makes the answer stale
+	if r.cachedAt != now || len(r.cached) >= maxCached {
+		clear(r.cached)
+		r.cachedAt = now
+	}
+	if subs, known := r.cached[topic]; known {
+		return subs
+	}
+	subs := b.server.Topics.Subscribers(topic)
+	if len(subs.Subscriptions)+len(subs.Shared) == 0 {
+		subs = nil
+	}
+	r.cached[strings.Clone(topic)] = subs
+	return subs
+}
+
+// keep retains an input for new subscribers, within the bounds. The routing lock is held.
+func (b *Broker) keep(o *outgoing) {
+	r := &b.routing
+	old, known := r.kept[o.topic]
+	if len(o.payload) > 0 && ((!known && len(r.kept) >= maxKept) || r.keptBytes-old+o.size() > maxKeptBytes) {
+		b.counters.retainsRefused.Add(1)
+		return
+	}
+	pk := o.packet()
+	pk.TopicName = strings.Clone(o.topic) // the index keeps the first one it sees, and with it the whole packet it lies in
+	b.server.Topics.RetainMessage(pk)
+	r.forgetLocked(o.topic)
+	if len(o.payload) > 0 {
+		r.kept[pk.TopicName] = o.size()
+		r.keptBytes += o.size()
+	}
+}
+
+// packet is the message as mochi's index of retained messages keeps it.
+func (o *outgoing) packet() packets.Packet {
+	now := time.Now().Unix() // mochi's own clock: it compares it with its own
+	pk := packets.Packet{
+		FixedHeader: packets.FixedHeader{Type: packets.Publish, Retain: true, Qos: o.qos},
+		TopicName:   o.topic,
+		Payload:     o.payload,
+		Origin:      o.origin,
+		Created:     now,
+	}
+	if o.props != nil {
+		pk.Properties = *o.props
+		if interval := o.props.MessageExpiryInterval; interval > 0 {
+			pk.ProtocolVersion, pk.Expiry = protocol5, now+int64(interval)
+		}
+	}
+	return pk
+}
+
+// asked is one filter of a SUBSCRIBE under way.
+type asked struct {
+	sub     packets.Subscription
+	existed bool
+	granted bool
+}
+
+// OnSubscribe notes what is asked for, and keeps mochi from sending retained messages: it drops those that do not fit its queue.
+func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	c, ok := connOf(cl)
+	if !ok {
+		return pk
+	}
+	filters := make(packets.Subscriptions, len(pk.Filters))
+	c.asked = c.asked[:0]
+	for i, sub := range pk.Filters {
+		_, existed := cl.State.Subscriptions.Get(sub.Filter)
+		c.asked = append(c.asked, asked{sub: sub, existed: existed})
+		sub.RetainHandling = 2 // none
+		filters[i] = sub
+	}
+	pk.Filters = filters
+	return pk
+}
+
+// OnSubscribed notes what was granted.
+func (h *hook) OnSubscribed(cl *mqtt.Client, _ packets.Packet, codes []byte) {
+	h.b.routing.changed()
+	if c, ok := connOf(cl); ok {
+		for i := range c.asked {
+			c.asked[i].granted = i < len(codes) && codes[i] < firstFailure
+		}
+	}
+}
+
+// OnUnsubscribed comes after a client gave up subscriptions, or its session ended.
+func (h *hook) OnUnsubscribed(*mqtt.Client, packets.Packet) { h.b.routing.changed() }
+
+// OnPacketProcessed sends retained messages after SUBACK.
+func (h *hook) OnPacketProcessed(cl *mqtt.Client, pk packets.Packet, err error) {
+	if pk.FixedHeader.Type != packets.Subscribe {
+		return
+	}
+	c, ok := connOf(cl)
+	if !ok {
+		return
+	}
+	for i := range c.asked {
+		if a := &c.asked[i]; err == nil && a.granted {
+			h.b.sendRetained(c, a)
+		}
+	}
+	clear(c.asked)
+	c.asked = c.asked[:0]
+}
+
+// sendRetained sends the retained messages of a new subscription, as fast as the client takes them: it runs on the client's own goroutine.
+func (b *Broker) sendRetained(c *conn, a *asked) {
+	none := a.sub.RetainHandling == 2 || (a.sub.RetainHandling == 1 && a.existed) // MQTT 5, section 3.8.3.1
+	if none || mqtt.IsSharedFilter(a.sub.Filter) {
+		return
+	}
+	for _, found := range b.server.Topics.Messages(a.sub.Filter) {
+		if !c.waitRoom(viewerBacklog) {
+			return
+		}
+		b.routing.mu.Lock()
+		if pk, still := b.server.Topics.Retained.Get(found.TopicName); still { // the newest, not the one found
+			b.count(c.session.deliver(retained(&pk), &a.sub))
+		}
+		b.routing.mu.Unlock()
+	}
+}
+
+func retained(pk *packets.Packet) *outgoing {
+	return &outgoing{
+		topic: pk.TopicName, payload: pk.Payload, origin: pk.Origin, props: forwarded(&pk.Properties),
+		qos: pk.FixedHeader.Qos, retain: true, stored: true,
+	}
+}

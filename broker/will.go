@@ -1,0 +1,111 @@
+package broker
+
+import (
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+)
+
+// will is what a client wants published when it is lost. Like any other input it goes through the queue, without an answer.
+type will struct {
+	message Message
+	delay   time.Duration
+}
+
+// takeWill takes the will away from mochi, which would publish it past the queue.
+func (b *Broker) takeWill(cl *mqtt.Client) *will {
+	w := cl.Properties.Will
+	cl.Properties.Will = mqtt.Will{}
+	if w.Flag == 0 {
+		return nil
+	}
+	return &will{
+		message: Message{Topic: w.TopicName, Payload: w.Payload, Client: cl.ID, Size: len(w.Payload), QoS: w.Qos, Retain: w.Retain},
+		delay:   min(time.Duration(w.WillDelayInterval)*time.Second, b.cfg.SessionExpiry),
+	}
+}
+
+// publishWill queues a will, waiting for room. One on an output topic, or while draining, is dropped and counted.
+func (b *Broker) publishWill(w *will) {
+	m := w.message
+	m.Received = b.cfg.Clock().UnixMilli()
+	b.clip(&m)
+	if !validTopic(m.Topic) || reserved(m.Topic) || !b.queue.put(&m, nil) {
+		b.counters.willsDropped.Add(1)
+		return
+	}
+	b.counters.wills.Add(1)
+}
+
+// armWill publishes a will after its delay, unless the session is resumed (MQTT 5, section 3.1.3.2.2) or the broker closes first.
+func (b *Broker) armWill(s *session, w *will) {
+	b.registry.mu.Lock()
+	defer b.registry.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b.registry.stopping {
+		b.counters.willsDropped.Add(1)
+		return
+	}
+	b.links.Add(1) // the connection that calls holds one too, so that Close is still waiting
+	s.will = w
+	s.willTimer = time.AfterFunc(w.delay, func() {
+		defer b.links.Done()
+		s.mu.Lock()
+		due := s.will == w
+		if due {
+			s.will = nil
+		}
+		s.mu.Unlock()
+		if due {
+			b.publishWill(w)
+		}
+	})
+}
+
+// endSession publishes the delayed will of a session that is no more. It does not wait.
+func (b *Broker) endSession(s *session) {
+	if w := s.disarm(); w != nil {
+		go func() {
+			defer b.links.Done()
+			b.publishWill(w)
+		}()
+	}
+}
+
+// cancelWill forgets the delayed will of a session, and says whether there was one.
+func (b *Broker) cancelWill(s *session) bool {
+	if s.disarm() == nil {
+		return false
+	}
+	b.links.Done()
+	return true
+}
+
+// disarm takes the delayed will of a session, nil when there is none. With the will its taker gets the count in links that was the timer's.
+func (s *session) disarm() *will {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.will
+	s.will = nil
+	if w == nil || !s.willTimer.Stop() { // a timer that runs already finds no will, and counts itself off
+		return nil
+	}
+	return w
+}
+
+// stopWills drops every delayed will: the broker closes.
+func (b *Broker) stopWills() {
+	b.registry.mu.Lock()
+	b.registry.stopping = true
+	all := make([]*session, 0, len(b.registry.sessions))
+	for _, s := range b.registry.sessions {
+		all = append(all, s)
+	}
+	b.registry.mu.Unlock()
+	for _, s := range all {
+		if b.cancelWill(s) {
+			b.counters.willsDropped.Add(1)
+		}
+	}
+}

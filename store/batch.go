@@ -1,0 +1,27 @@
+package store
+
+import (
+	"github.com/camrail/cidp/model"
+	"github.com/camrail/cidp/stream"
+)
+
+// Batch is one commit: what a pass over some messages accepted, refused and closed, what the model said of it, and what is
+// to be told to the world once it is on disk.
+type Batch struct {
+	*stream.Batch
+	Predictions []model.Prediction // one for every valid window, none for another
+	Alerts      []model.Alert      // newest state of every alert that moved
+	Transitions []model.Transition // in order
+	Outbox      []Publication      // to be published after the commit
+	Sent        []int64            // outbox ids published since the last commit
+	Committed   int64              // wall clock of this commit, ms
+	ID          int64              // commit id: set by the caller, one more than the last; a repeat of the last is recognised
+}
+
+// Publication is one message to be published once what it tells is committed. Delivery is at least once.
+type Publication struct {
+	ID      int64 // set by Commit
+	Topic   string
+	Payload []byte // empty with Retain: clears the retained message
+	Retain  bool
+}

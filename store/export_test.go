@@ -1,0 +1,22 @@
+package store
+
+import (
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// SetPragmas is setPragmas.
+func SetPragmas(c *sqlite3.Conn) error { return setPragmas(c, time.Second) }
+
+// Forget makes the DB believe that the newest commit was id, as after an answer that was lost.
+func (db *DB) Forget(id int64) { db.last.Store(id) }
+
+// Writer gives the writing connection.
+func (db *DB) Writer() *sqlite3.Conn { return db.w.c }
+
+// CutText is cutText.
+func CutText(s string) string { return cutText(s) }
+
+// NameBytes is nameBytes.
+const NameBytes = nameBytes

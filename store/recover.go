@@ -1,0 +1,181 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/camrail/cidp/model"
+	"github.com/camrail/cidp/stream"
+	"github.com/ncruces/go-sqlite3"
+)
+
+// Recovery is all that the line needs to go on where the last commit left it. It holds one read transaction: everything in it, and
+// everything Feed gives, is of one moment. It belongs to one goroutine; Close it when it is fed.
+type Recovery struct {
+	Assets         []*stream.Asset  // by id
+	Sensors        []*stream.Sensor // by id
+	Windows        map[int64]LastWindow
+	Holds          map[int64]model.Hold // of the newest prediction of each sensor that has one
+	Alerts         []model.Alert        // not cleared, by id
+	Open           []stream.Open        // by sensor id
+	NewestContexts map[int64]int64      // event time of the newest context of each asset that has one, ms
+	ContextsFrom   map[int64]int64      // event time from which on Feed gives the contexts of each asset that has one, ms
+	Unsent         []Publication        // in order
+	Ledger         []LedgerRow
+	LastCommit     int64
+
+	c *sqlite3.Conn
+}
+
+// LastWindow is a sensor's newest closed window, in its newest revision.
+type LastWindow struct {
+	SensorID   int64
+	Revision   int
+	Start, End int64 // ms
+	Last       int64 // event time of its last reading, ms
+	PeriodMs   int64
+	Memory     []byte
+}
+
+// Recover reads what the line had when it stopped. contextBack is how far before an asset's first open reading contexts may still matter.
+func (db *DB) Recover(contextBack time.Duration) (*Recovery, error) {
+	c, err := openReader(db.path)
+	if err != nil {
+		return nil, err
+	}
+	r := &Recovery{c: c, Windows: map[int64]LastWindow{}, Holds: map[int64]model.Hold{}, NewestContexts: map[int64]int64{}}
+	if err := c.Exec(`BEGIN`); err != nil {
+		return nil, errors.Join(fmt.Errorf("begin recovery: %w", err), r.Close())
+	}
+	for _, step := range []struct {
+		what string
+		do   func() error
+	}{
+		{"assets", r.readAssets}, {"sensors", r.readSensors}, {"windows", r.readWindows}, {"holds", r.readHolds}, {"alerts", r.readAlerts},
+		{"open windows", r.readOpen}, {"outbox", r.readOutbox}, {"ledger", r.readLedger},
+	} {
+		if err := step.do(); err != nil {
+			return nil, errors.Join(fmt.Errorf("recover %s: %w", step.what, err), r.Close())
+		}
+	}
+	r.ContextsFrom = r.contextsFrom(contextBack.Milliseconds())
+	return r, nil
+}
+
+// Close ends the read transaction.
+func (r *Recovery) Close() error { return closeConn(r.c) }
+
+func (r *Recovery) readAssets() error {
+	return query(r.c, `SELECT asset_id, site, asset, first_seen_ms, context_ms FROM asset ORDER BY asset_id`, func(s *sqlite3.Stmt) error {
+		a := &stream.Asset{ID: s.ColumnInt64(0), Site: s.ColumnText(1), Name: s.ColumnText(2), FirstSeen: s.ColumnInt64(3)}
+		r.Assets = append(r.Assets, a)
+		if ts := s.ColumnInt64(4); ts != 0 {
+			r.NewestContexts[a.ID] = ts
+		}
+		return nil
+	})
+}
+
+func (r *Recovery) readSensors() error {
+	return query(r.c, `SELECT s.sensor_id, s.asset_id, a.site, a.asset, s.sensor, s.kind, s.position, s.axle, s.side, s.first_seen_ms
+		FROM sensor s JOIN asset a ON a.asset_id = s.asset_id ORDER BY s.sensor_id`, func(s *sqlite3.Stmt) error {
+		kind, err := stream.ParseKind(s.ColumnText(5))
+		if err != nil {
+			return err
+		}
+		r.Sensors = append(r.Sensors, &stream.Sensor{
+			ID: s.ColumnInt64(0), AssetID: s.ColumnInt64(1), Site: s.ColumnText(2), Asset: s.ColumnText(3), Name: s.ColumnText(4), Kind: kind,
+			Position: s.ColumnText(6), Axle: s.ColumnInt(7), Side: s.ColumnText(8), FirstSeen: s.ColumnInt64(9),
+		})
+		return nil
+	})
+}
+
+// readWindows looks one row up per sensor, by the index.
+func (r *Recovery) readWindows() error {
+	return r.perSensor(`SELECT sensor_id, revision, start_ms, end_ms, last_ms, period_ms, memory FROM telemetry_window
+		WHERE sensor_id = ? ORDER BY start_ms DESC, revision DESC LIMIT 1`, func(s *sqlite3.Stmt) error {
+		w := LastWindow{SensorID: s.ColumnInt64(0), Revision: s.ColumnInt(1), Start: s.ColumnInt64(2), End: s.ColumnInt64(3),
+			Last: s.ColumnInt64(4), PeriodMs: s.ColumnInt64(5), Memory: s.ColumnBlob(6, nil)}
+		r.Windows[w.SensorID] = w
+		return nil
+	})
+}
+
+func (r *Recovery) readHolds() error {
+	return r.perSensor(`SELECT sensor_id, hold_level, hold_above, hold_below, hold_alert, hold_worst,
+		hold_raised_at_ms, hold_free_since_ms, hold_last_end_ms FROM ai_telemetry_predictions
+		WHERE sensor_id = ? ORDER BY start_ms DESC, revision DESC LIMIT 1`, func(s *sqlite3.Stmt) error {
+		level, err := model.ParseLevel(s.ColumnText(1))
+		if err != nil {
+			return err
+		}
+		worst, err := model.ParseLevel(s.ColumnText(5))
+		if err != nil {
+			return err
+		}
+		r.Holds[s.ColumnInt64(0)] = model.Hold{Level: level, Above: s.ColumnInt(2), Below: s.ColumnInt(3), AlertID: s.ColumnText(4), Worst: worst,
+			RaisedAt: s.ColumnInt64(6), FreeSince: s.ColumnInt64(7), LastEnd: s.ColumnInt64(8)}
+		return nil
+	})
+}
+
+func (r *Recovery) perSensor(sql string, f func(s *sqlite3.Stmt) error) error {
+	q, err := prepare(r.c, sql)
+	if err != nil {
+		return err
+	}
+	for _, s := range r.Sensors {
+		if err := q.int(s.ID).each(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Recovery) readAlerts() error {
+	return query(r.c, `SELECT alert_id, sensor_id, state, severity, raised_at_ms, updated_at_ms, p_failure, value, rule, reason, explanation,
+		window_id, window_start_ms, window_end_ms, model_id, ack_by, ack_at_ms, ack_note FROM alert WHERE state <> ? ORDER BY alert_id`, func(s *sqlite3.Stmt) error {
+		a := model.Alert{
+			ID: s.ColumnText(0), SensorID: s.ColumnInt64(1), State: model.AlertState(s.ColumnText(2)), RaisedAt: s.ColumnInt64(4),
+			UpdatedAt: s.ColumnInt64(5), PFailure: floatAt(s, 6), Value: floatAt(s, 7), Rule: s.ColumnText(8), Reason: s.ColumnText(9),
+			WindowID: s.ColumnInt64(11), Start: s.ColumnInt64(12), End: s.ColumnInt64(13), ModelID: s.ColumnText(14),
+		}
+		var err error
+		if a.Severity, err = model.ParseLevel(s.ColumnText(3)); err != nil {
+			return err
+		}
+		if err := json.Unmarshal(s.ColumnRawText(10), &a.Explanation); err != nil {
+			return fmt.Errorf("decode explanation: %w", err)
+		}
+		if !isNull(s, 15) {
+			a.Ack = &model.Ack{By: s.ColumnText(15), At: s.ColumnInt64(16), Note: s.ColumnText(17)}
+		}
+		r.Alerts = append(r.Alerts, a)
+		return nil
+	}, string(model.Cleared))
+}
+
+func (r *Recovery) readOpen() error {
+	return query(r.c, `SELECT sensor_id, from_ms FROM open_window ORDER BY sensor_id`, func(s *sqlite3.Stmt) error {
+		r.Open = append(r.Open, stream.Open{SensorID: s.ColumnInt64(0), From: s.ColumnInt64(1)})
+		return nil
+	})
+}
+
+func (r *Recovery) readOutbox() error {
+	return query(r.c, `SELECT outbox_id, topic, payload, retain FROM outbox ORDER BY outbox_id`, func(s *sqlite3.Stmt) error {
+		r.Unsent = append(r.Unsent, Publication{ID: s.ColumnInt64(0), Topic: s.ColumnText(1), Payload: s.ColumnBlob(2, nil), Retain: s.ColumnInt(3) != 0})
+		return nil
+	})
+}
+
+func (r *Recovery) readLedger() (err error) {
+	if r.LastCommit, err = queryInt(r.c, `SELECT COALESCE(max(commit_id), 0) FROM commit_log`); err != nil {
+		return err
+	}
+	r.Ledger, err = readLedger(r.c)
+	return err
+}

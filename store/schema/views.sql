@@ -1,0 +1,87 @@
+-- The views. They are made anew whenever this text or the list of features changes.
+-- The flag's parts are scalar subqueries and not joins, so that count(*) never looks them up.
+
+DROP VIEW IF EXISTS kpi_asset_daily;
+DROP VIEW IF EXISTS kpi_data_quality;
+DROP VIEW IF EXISTS risk_now;
+DROP VIEW IF EXISTS window_now;
+DROP VIEW IF EXISTS telemetry;
+DROP VIEW IF EXISTS context;
+
+CREATE VIEW telemetry AS
+SELECT r.key & 1048575 AS sensor_id,
+       r.key >> 20 AS ts_ms,
+       r.temp_m / 1000.0 AS temp_c,
+       r.ambient_m / 1000.0 AS ambient_c,
+       r.speed_m / 1000.0 AS speed_kmh,
+       r.load_m / 1000.0 AS load_t,
+       r.brake AS brake,
+       r.seq AS seq,
+       CASE WHEN r.key >> 20 >= (SELECT s.evaluated_ms FROM sensor s WHERE s.sensor_id = r.key & 1048575) THEN 2
+            ELSE COALESCE((SELECT f.flag FROM reading_flag f WHERE f.key = r.key), 1) END AS flag
+FROM reading r;
+
+CREATE VIEW context AS
+SELECT c.key & 1048575 AS asset_id,
+       c.key >> 20 AS ts_ms,
+       c.ambient_m / 1000.0 AS ambient_c,
+       c.speed_m / 1000.0 AS speed_kmh,
+       c.load_m / 1000.0 AS load_t,
+       c.brake AS brake
+FROM context_reading c;
+
+CREATE VIEW window_now AS
+SELECT w.window_id, w.revision, w.sensor_id, a.site, a.asset, s.sensor, s.kind,
+       w.start_ms, w.end_ms, w.n, w.expected, w.completeness, w.verdict, w.closed_by,
+       /*features*/
+       w.period_ms, w.last_ms, w.closed_ms,
+       p.p_failure, p.level, p.source, p.rule_score, p.model_id, p.explanation, p.scored_ms,
+       q.reasons, q.detail, q.released_ms
+FROM telemetry_window w
+JOIN sensor s ON s.sensor_id = w.sensor_id
+JOIN asset a ON a.asset_id = s.asset_id
+LEFT JOIN ai_telemetry_predictions p ON p.window_id = w.window_id AND p.revision = w.revision
+LEFT JOIN quarantine_window q ON q.window_id = w.window_id AND q.revision = w.revision
+WHERE NOT EXISTS (SELECT 1 FROM telemetry_window n WHERE n.window_id = w.window_id AND n.revision > w.revision);
+
+CREATE VIEW risk_now AS
+SELECT s.sensor_id, a.site, a.asset, s.sensor, s.kind,
+       p.window_id, p.revision, p.start_ms AS window_start_ms, p.end_ms AS window_end_ms,
+       p.p_failure, p.level, p.source, p.rule_score, p.model_id, p.explanation, p.scored_ms,
+       w.n, w.expected, w.completeness, w.mean_c
+FROM sensor s
+JOIN asset a ON a.asset_id = s.asset_id
+JOIN ai_telemetry_predictions p
+  ON p.window_id = (SELECT i.window_id FROM ai_telemetry_predictions i
+                    WHERE i.sensor_id = s.sensor_id ORDER BY i.start_ms DESC, i.revision DESC LIMIT 1)
+ AND p.revision = (SELECT i.revision FROM ai_telemetry_predictions i
+                   WHERE i.sensor_id = s.sensor_id ORDER BY i.start_ms DESC, i.revision DESC LIMIT 1)
+JOIN telemetry_window w ON w.window_id = p.window_id AND w.revision = p.revision;
+
+CREATE VIEW kpi_asset_daily AS
+SELECT w.site, w.asset,
+       w.start_ms - w.start_ms % 86400000 AS day_ms,
+       date(w.start_ms / 1000, 'unixepoch') AS day,
+       count(*) AS windows,
+       sum(w.verdict = 'valid') AS valid,
+       sum(w.verdict = 'quarantined') AS quarantined,
+       avg(w.completeness) AS completeness,
+       avg(w.mean_c) AS mean_c,
+       max(w.max_c) AS max_c,
+       max(w.p_failure) AS p_failure_max,
+       sum(COALESCE(w.level IN ('alarm', 'critical'), 0)) AS alarm_windows
+FROM window_now w
+GROUP BY w.site, w.asset, day_ms;
+
+CREATE VIEW kpi_data_quality AS
+SELECT a.site, a.asset, s.sensor, s.kind, s.period_ms, s.last_seen_ms,
+       COALESCE(k.windows, 0) AS windows,
+       COALESCE(k.quarantined, 0) AS quarantined,
+       k.completeness, k.suspect_share,
+       COALESCE(l.late, 0) AS late
+FROM sensor s
+JOIN asset a ON a.asset_id = s.asset_id
+LEFT JOIN (SELECT sensor_id, count(*) AS windows, sum(verdict = 'quarantined') AS quarantined,
+                  avg(completeness) AS completeness, avg(suspect_share) AS suspect_share
+           FROM window_now GROUP BY sensor_id) k ON k.sensor_id = s.sensor_id
+LEFT JOIN (SELECT sensor_id, count(*) AS late FROM late_reading GROUP BY sensor_id) l ON l.sensor_id = s.sensor_id;

@@ -1,0 +1,228 @@
+package store
+
+import (
+	"math"
+	"slices"
+
+	"github.com/camrail/cidp/stream"
+	"github.com/ncruces/go-sqlite3"
+)
+
+// track is what the scan knows of one sensor: its memory is that of the sensors, not of the readings.
+type track struct {
+	window          checkedWindow // the newest one that began
+	has             bool
+	clean, disputed int64 // readings in it
+	loose, looseAny int64 // first reading behind it, 0: none; looseAny: in dispute or not
+	evaluated       int64
+	known           bool // there is such a sensor
+}
+
+// checkedWindow is the newest revision of a window.
+type checkedWindow struct{ id, revision, sensor, start, end, n int64 }
+
+// cursor walks a query's rows beside another's.
+type cursor struct {
+	q    *stmt
+	more bool
+}
+
+func (v *verifier) cursor(sql string) (*cursor, error) {
+	q, err := prepare(v.c, sql)
+	if err != nil {
+		return nil, err
+	}
+	k := &cursor{q: q}
+	return k, k.step()
+}
+
+func (k *cursor) step() error {
+	k.more = k.q.s.Step()
+	return k.q.s.Err()
+}
+
+// scanner walks readings, disputes and windows once, in time order.
+type scanner struct {
+	*verifier
+	tracks    map[int64]*track
+	windows   *cursor
+	conflicts *cursor
+}
+
+// scan proves in one ordered pass: every window counts the readings of its span, windows of a sensor do not overlap, every reading before a
+// sensor's last window is in one, and open_window tells where the others begin.
+func (v *verifier) scan() (err error) {
+	s := &scanner{verifier: v, tracks: map[int64]*track{}}
+	if err := query(v.c, `SELECT sensor_id, evaluated_ms FROM sensor`, func(q *sqlite3.Stmt) error {
+		s.tracks[q.ColumnInt64(0)] = &track{evaluated: q.ColumnInt64(1), known: true}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if s.windows, err = v.cursor(`SELECT window_id, revision, sensor_id, start_ms, end_ms, n FROM telemetry_window w
+		WHERE NOT EXISTS (SELECT 1 FROM telemetry_window m WHERE m.window_id = w.window_id AND m.revision > w.revision) ORDER BY window_id`); err != nil {
+		return err
+	}
+	defer s.windows.q.s.Close()
+	if s.conflicts, err = v.cursor(`SELECT key FROM conflicted ORDER BY key`); err != nil {
+		return err
+	}
+	defer s.conflicts.q.s.Close()
+	if err := query(v.c, `SELECT key FROM reading ORDER BY key`, func(q *sqlite3.Stmt) error {
+		v.report.Counts.Readings++
+		return s.reading(q.ColumnInt64(0))
+	}); err != nil {
+		return err
+	}
+	if err := s.begin(math.MaxInt64); err != nil {
+		return err
+	}
+	if err := s.end(); err != nil {
+		return err
+	}
+	return v.scanContexts()
+}
+
+func (s *scanner) track(sensor int64) *track {
+	t := s.tracks[sensor]
+	if t == nil {
+		t = &track{}
+		s.tracks[sensor] = t
+	}
+	return t
+}
+
+func (s *scanner) reading(key int64) error {
+	ts, id := stream.SplitKey(key)
+	if err := s.begin(ts); err != nil {
+		return err
+	}
+	disputed := false
+	for s.conflicts.more && !disputed {
+		at := s.conflicts.q.s.ColumnInt64(0)
+		if at > key {
+			break
+		}
+		disputed = at == key
+		if err := s.conflicts.step(); err != nil {
+			return err
+		}
+	}
+	t := s.track(id)
+	switch inside := t.has && ts < t.window.end; {
+	case inside && disputed:
+		t.disputed++
+	case inside:
+		t.clean++
+	default:
+		if t.looseAny == 0 {
+			t.looseAny = ts
+		}
+		if t.loose == 0 && !disputed {
+			t.loose = ts
+		}
+	}
+	return nil
+}
+
+// begin takes up the windows that start at or before a time.
+func (s *scanner) begin(ts int64) error {
+	for s.windows.more {
+		q := s.windows.q.s
+		w := checkedWindow{q.ColumnInt64(0), q.ColumnInt64(1), q.ColumnInt64(2), q.ColumnInt64(3), q.ColumnInt64(4), q.ColumnInt64(5)}
+		if w.start > ts {
+			return nil
+		}
+		t := s.track(w.sensor)
+		s.finish(t)
+		if t.has && w.start < t.window.end {
+			s.breach("window", "window %d of sensor %d begins at %d, before window %d ends at %d", w.id, w.sensor, w.start, t.window.id, t.window.end)
+		}
+		if t.loose != 0 {
+			s.breach("window", "reading of sensor %d at %d is in no window, and window %d after it has closed", w.sensor, t.loose, w.id)
+		}
+		*t = track{window: w, has: true, evaluated: t.evaluated, known: t.known}
+		if err := s.windows.step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish compares a window's n with the readings that were counted. One in dispute may be in n or not: the dispute may have come after the closing.
+func (s *scanner) finish(t *track) {
+	if !t.has || t.window.n >= t.clean && t.window.n <= t.clean+t.disputed {
+		return
+	}
+	w := t.window
+	s.breach("window", "window %d revision %d of sensor %d, %d to %d: n is %d, the table holds %d readings and %d in dispute",
+		w.id, w.revision, w.sensor, w.start, w.end, w.n, t.clean, t.disputed)
+}
+
+// end judges each sensor once all was read.
+func (s *scanner) end() error {
+	open := map[int64]int64{}
+	err := query(s.c, `SELECT sensor_id, from_ms FROM open_window`, func(q *sqlite3.Stmt) error {
+		open[q.ColumnInt64(0)] = q.ColumnInt64(1)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	ids := make([]int64, 0, len(s.tracks))
+	for id := range s.tracks {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		t := s.tracks[id]
+		s.finish(t)
+		if !t.known {
+			s.breach("reference", "readings or windows refer to sensor %d, which does not exist", id)
+			continue
+		}
+		if t.window.end != t.evaluated {
+			s.breach("window", "sensor %d: evaluated_ms is %d, its last window ends at %d", id, t.evaluated, t.window.end)
+		}
+		s.open(id, t, open)
+	}
+	return nil
+}
+
+func (s *scanner) open(id int64, t *track, rows map[int64]int64) {
+	from, open := rows[id]
+	switch {
+	case t.loose != 0 && !open:
+		s.breach("open window", "sensor %d has readings from %d on that are in no closed window, and no row in open_window", id, t.loose)
+	case open && t.looseAny == 0:
+		s.breach("open window", "sensor %d is open from %d, and all its readings are in closed windows", id, from)
+	case open && (from < t.looseAny || t.loose != 0 && from > t.loose):
+		s.breach("open window", "sensor %d is open from %d, its first reading in no closed window is at %d", id, from, t.looseAny)
+	}
+}
+
+// scanContexts counts the contexts and compares each asset's newest.
+func (v *verifier) scanContexts() error {
+	newest := map[int64]int64{}
+	err := query(v.c, `SELECT key FROM context_reading ORDER BY key`, func(q *sqlite3.Stmt) error {
+		ts, id := stream.SplitKey(q.ColumnInt64(0))
+		v.report.Counts.Contexts++
+		newest[id] = ts
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = query(v.c, `SELECT asset_id, context_ms FROM asset`, func(q *sqlite3.Stmt) error {
+		id, ts := q.ColumnInt64(0), q.ColumnInt64(1)
+		if newest[id] != ts {
+			v.breach("context", "asset %d: context_ms is %d, its newest context is at %d", id, ts, newest[id])
+		}
+		delete(newest, id)
+		return nil
+	})
+	for id := range newest {
+		v.breach("reference", "contexts refer to asset %d, which does not exist", id)
+	}
+	return err
+}

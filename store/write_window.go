@@ -1,0 +1,176 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/camrail/cidp/model"
+	"github.com/camrail/cidp/stream"
+)
+
+// Verdicts of a window.
+const (
+	valid       = "valid"
+	quarantined = "quarantined"
+)
+
+func verdict(w *stream.Window) string {
+	if w.Valid() {
+		return valid
+	}
+	return quarantined
+}
+
+func (w *writer) windows(p *pass) error {
+	for _, v := range p.Windows {
+		if _, err := key(v.Start, v.Sensor.ID); err != nil {
+			return err
+		}
+		if err := w.insertWindow(v, p.Committed); err != nil {
+			return fmt.Errorf("insert window %d: %w", v.ID(), err)
+		}
+		for _, f := range v.Flagged {
+			k, err := key(f.TS, v.Sensor.ID)
+			if err != nil {
+				return err
+			}
+			if err := w.flag.int(k).int(int64(f.Flag)).run(); err != nil {
+				return fmt.Errorf("insert flag: %w", err)
+			}
+		}
+		if !v.Valid() {
+			reasons, err := json.Marshal(v.Reasons)
+			if err != nil {
+				return fmt.Errorf("encode reasons: %w", err)
+			}
+			err = w.quarantine.int(v.ID()).int(int64(v.Revision)).int(v.Sensor.ID).int(v.Start).int(v.End).text(string(reasons)).text(v.Detail).run()
+			if err != nil {
+				return fmt.Errorf("insert quarantine of window %d: %w", v.ID(), err)
+			}
+		}
+		if err := w.evaluated.int(v.Sensor.ID).int(v.PeriodMs).int(v.Last).int(v.End).run(); err != nil {
+			return fmt.Errorf("update sensor %d: %w", v.Sensor.ID, err)
+		}
+		if err := w.visited.int(v.Sensor.AssetID).int(v.Last).run(); err != nil {
+			return fmt.Errorf("update asset %d: %w", v.Sensor.AssetID, err)
+		}
+	}
+	return nil
+}
+
+func (w *writer) insertWindow(v *stream.Window, committed int64) error {
+	q := w.window.int(v.ID()).int(int64(v.Revision)).int(v.Sensor.ID).int(v.Start).int(v.End).
+		int(int64(v.N)).int(int64(v.Expected)).float(v.Completeness).text(verdict(v)).text(string(v.ClosedBy))
+	for i, f := range v.Features {
+		if i != stream.FCompleteness {
+			q.float(f)
+		}
+	}
+	return q.int(v.PeriodMs).int(v.Last).int(committed).blob(v.Memory).run()
+}
+
+func (w *writer) predictions(p *pass) error {
+	for i := range p.Predictions {
+		v := &p.Predictions[i]
+		h := &v.Hold
+		why, err := encodeExplanation(v.Explanation)
+		if err != nil {
+			return err
+		}
+		err = w.prediction.int(v.WindowID).int(int64(v.Revision)).int(v.SensorID).int(v.Start).int(v.End).
+			float(v.PFailure).text(v.Level.String()).text(v.Source).float(v.RuleScore).text(v.ModelID).
+			text(why).int(p.Committed).
+			text(h.Level.String()).int(int64(h.Above)).int(int64(h.Below)).text(h.AlertID).text(h.Worst.String()).
+			int(h.RaisedAt).int(h.FreeSince).int(h.LastEnd).run()
+		if err != nil {
+			return fmt.Errorf("insert prediction of window %d: %w", v.WindowID, err)
+		}
+	}
+	return nil
+}
+
+func (w *writer) alerts(p *pass) error {
+	for i := range p.Alerts {
+		a := &p.Alerts[i]
+		why, err := encodeExplanation(a.Explanation)
+		if err != nil {
+			return err
+		}
+		q := w.alert.text(a.ID).int(a.SensorID).text(string(a.State)).text(a.Severity.String()).int(a.RaisedAt).int(a.UpdatedAt).
+			float(a.PFailure).float(a.Value).text(a.Rule).text(a.Reason).text(why).
+			int(a.WindowID).int(a.Start).int(a.End).text(a.ModelID)
+		if a.Ack != nil {
+			q.text(a.Ack.By).int(a.Ack.At).text(a.Ack.Note)
+		} else {
+			q.null().null().null()
+		}
+		if err := q.run(); err != nil {
+			return fmt.Errorf("insert alert %s: %w", a.ID, err)
+		}
+		if w.c.Changes() != 1 {
+			return fatalf("insert alert %s: sensor %d is not registered", a.ID, a.SensorID)
+		}
+	}
+	for i := range p.Transitions {
+		t := &p.Transitions[i]
+		windowed := t.WindowID != 0
+		err := w.transition.text(t.AlertID).int(t.SensorID).when(windowed, t.WindowID).when(windowed, int64(t.Revision)).int(t.At).text(t.Kind).
+			text(t.From.String()).text(t.To.String()).text(string(t.State)).text(t.Cause).text(t.Actor).int(p.Committed).run()
+		if err != nil {
+			return fmt.Errorf("insert transition of alert %s: %w", t.AlertID, err)
+		}
+	}
+	return nil
+}
+
+// encodeExplanation writes contributions as a JSON array.
+func encodeExplanation(e []model.Contribution) (string, error) {
+	if len(e) == 0 {
+		return "[]", nil
+	}
+	text, err := json.Marshal(e)
+	if err != nil {
+		return "", fmt.Errorf("encode explanation: %w", err)
+	}
+	return string(text), nil
+}
+
+// publish puts what is to be told into the outbox, and takes out what was told.
+func (w *writer) publish(p *pass) error {
+	for i := range p.Outbox {
+		o := &p.Outbox[i]
+		retain := int64(0)
+		if o.Retain {
+			retain = 1
+		}
+		if err := w.outbox.text(o.Topic).blob(o.Payload).int(retain).int(p.ID).run(); err != nil {
+			return err
+		}
+		o.ID = w.c.LastInsertRowID()
+	}
+	return w.forget(p.Sent)
+}
+
+func (w *writer) forget(sent []int64) error {
+	for _, id := range sent {
+		if err := w.sent.int(id).run(); err != nil {
+			return fmt.Errorf("delete publication %d: %w", id, err)
+		}
+	}
+	return nil
+}
+
+func (w *writer) opened(p *pass) error {
+	for _, o := range p.Opened {
+		var err error
+		if o.From == 0 {
+			err = w.closed.int(o.SensorID).run()
+		} else {
+			err = w.open.int(o.SensorID).int(o.From).run()
+		}
+		if err != nil {
+			return fmt.Errorf("keep open window of sensor %d: %w", o.SensorID, err)
+		}
+	}
+	return nil
+}

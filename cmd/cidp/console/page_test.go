@@ -1,0 +1,86 @@
+package console_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/camrail/cidp/cmd/cidp/console"
+	"github.com/camrail/cidp/model"
+	"github.com/camrail/cidp/stream"
+)
+
+// Names come from outside. The page can only write them as text, because it holds nothing that parses markup or code.
+func TestScriptParsesNoMarkup(t *testing.T) {
+	_, _, js := console.Page()
+	for _, bad := range []string{
+		"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "setHTML", "srcdoc", "DOMParser", "createContextualFragment",
+		"eval(", "Function(", "javascript:", "import(", "setAttribute('style", "setAttribute('on",
+	} {
+		if strings.Contains(js, bad) {
+			t.Errorf("console.js uses %s", bad)
+		}
+	}
+	if m := regexp.MustCompile(`set(Timeout|Interval)\(\s*['"]`).FindString(js); m != "" {
+		t.Errorf("console.js runs text as code: %s", m)
+	}
+}
+
+// The page works offline and under its policy: nothing inline, nothing from elsewhere.
+func TestPageStandsAlone(t *testing.T) {
+	html, css, js := console.Page()
+	for name, text := range map[string]string{"index.html": html, "console.css": css, "console.js": js} {
+		for _, url := range regexp.MustCompile(`(https?:)?//[a-z0-9.-]+\.[a-z]+[^\s'"]*`).FindAllString(text, -1) {
+			if url != "http://www.w3.org/2000/svg" { // a name, never fetched
+				t.Errorf("%s refers to %s", name, url)
+			}
+		}
+	}
+	for _, bad := range []string{"<style", "style=", "<script>", " onclick", " onload", "@import", "data:"} {
+		if strings.Contains(html+css, bad) {
+			t.Errorf("the page has %s", bad)
+		}
+	}
+	if n := strings.Count(html, "<script "); n != 1 || !strings.Contains(html, `<script type="module" src="console.js">`) {
+		t.Errorf("%d scripts", n)
+	}
+}
+
+func TestScriptFindsItsElements(t *testing.T) {
+	html, _, js := console.Page()
+	ids := regexp.MustCompile(`\$\('([a-z-]+)'\)`).FindAllStringSubmatch(js, -1)
+	if len(ids) < 20 {
+		t.Fatalf("found only %d", len(ids))
+	}
+	for _, id := range ids {
+		if strings.Count(html, `id="`+id[1]+`"`) != 1 {
+			t.Errorf("index.html has no single element %q", id[1])
+		}
+	}
+}
+
+// Every level has its shape, every code its words.
+func TestPageKnowsTheNouns(t *testing.T) {
+	html, css, js := console.Page()
+	for _, l := range []string{
+		model.Normal.String(), model.Watch.String(), model.Alarm.String(), model.Critical.String(), console.LevelQuarantined, console.LevelUnknown,
+	} {
+		if !strings.Contains(html, `<symbol id="`+l+`"`) || !strings.Contains(css, "."+l) || !strings.Contains(js, "'"+l+"'") {
+			t.Errorf("the page does not know the level %s", l)
+		}
+	}
+	for _, r := range []stream.Reason{
+		stream.TooLarge, stream.UnknownTopic, stream.BadName, stream.Malformed, stream.MissingField, stream.NotFinite, stream.BadTime,
+		stream.Future, stream.TooOld, stream.Duplicate, stream.Conflict, stream.Late,
+		stream.Incomplete, stream.Gap, stream.OutOfRange, stream.Flatline, stream.Spikes, stream.RateOfChange,
+	} {
+		if !strings.Contains(js, string(r)+": '") {
+			t.Errorf("the page has no words for the reason %s", r)
+		}
+	}
+	for _, f := range stream.FeatureList {
+		if !strings.Contains(js, f.Name+": '") {
+			t.Errorf("the page has no words for the feature %s", f.Name)
+		}
+	}
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestMain lets the test binary be the program: a test that needs a real process starts itself again with this variable set.
+func TestMain(m *testing.M) {
+	if os.Getenv("CIDP_TEST_AS_PROGRAM") == "1" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// program is the real program as a child process.
+type program struct {
+	cmd        *exec.Cmd
+	mqtt, http string
+	data       string
+	stderr     *bytes.Buffer
+	done       chan error
+}
+
+// startProgram runs cidp as a child and waits until it is ready.
+func startProgram(t *testing.T, data string, args ...string) *program {
+	t.Helper()
+	p := &program{data: data, mqtt: freeAddr(t), http: freeAddr(t), stderr: &bytes.Buffer{}, done: make(chan error, 1)}
+	args = append([]string{"run", "--data", data, "--mqtt", p.mqtt, "--http", p.http}, args...)
+	p.cmd = exec.Command(os.Args[0], args...)
+	p.cmd.Env = append(os.Environ(), "CIDP_TEST_AS_PROGRAM=1")
+	p.cmd.Stderr = p.stderr
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { p.done <- p.cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill() // it may have ended
+		if t.Failed() {
+			t.Logf("child: %s", p.stderr)
+		}
+	})
+	wait(t, "the child to be ready", func() bool {
+		res, err := http.Get("http://" + p.http + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		return res.StatusCode == http.StatusOK
+	})
+	return p
+}
+
+// stop sends SIGTERM and waits for an orderly end.
+func (p *program) stop(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-p.done:
+		if err != nil {
+			t.Fatalf("the child ended with %v: %s", err, p.stderr)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("the child did not stop within 10 s")
+	}
+}
+
+func (p *program) database() string { return filepath.Join(p.data, "industrial_dwh.sqlite") }
+
+func (p *program) port(t *testing.T) string {
+	t.Helper()
+	_, port, err := net.SplitHostPort(p.mqtt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// wait polls a condition of another process, for which there is nothing to wait on.
+func wait(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("waited 30 s for %s", what)
+}
+
+// peer finds a program from outside. Without it the test is skipped, or fails where CIDP_REQUIRE_PEERS=1 says that it must be there.
+func peer(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err == nil {
+		return path
+	}
+	if os.Getenv("CIDP_REQUIRE_PEERS") == "1" {
+		t.Fatalf("%s is not installed, and CIDP_REQUIRE_PEERS=1", name)
+	}
+	t.Skipf("%s is not installed", name)
+	return ""
+}
+
+// shared finds data beside the repository; without it the test is skipped.
+func shared(t *testing.T, path string) string {
+	t.Helper()
+	full := filepath.Join("..", "..", "..", "shared", path)
+	if _, err := os.Stat(full); err != nil {
+		t.Skipf("../shared/%s is not there", path)
+	}
+	return full
+}
+
+// verified runs cidp verify, which must hold, and gives the digest.
+func verified(t *testing.T, database string) string {
+	t.Helper()
+	code, out, errOut := cidp(t, "verify", database, "--digest")
+	if code != 0 {
+		t.Fatalf("verify: exit %d\n%s%s", code, out, errOut)
+	}
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	digest := lines[len(lines)-1]
+	if len(digest) != 64 {
+		t.Fatalf("digest %q", digest)
+	}
+	return digest
+}
+
+// sqlite asks Debian's sqlite3 one question.
+func sqlite(t *testing.T, database, sql string) string {
+	t.Helper()
+	out, err := exec.Command(peer(t, "sqlite3"), "-readonly", database, sql).CombinedOutput()
+	if err != nil {
+		t.Fatalf("sqlite3 %s: %v: %s", sql, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// reading is the payload of a healthy one.
+func reading(ts int64, i int) string {
+	return fmt.Sprintf(`{"ts":%d,"temp_c":%.2f,"ambient_c":25.5,"speed_kmh":60}`, ts, 45+float64(i*7%13)/10)
+}

@@ -1,0 +1,67 @@
+package platform
+
+import (
+	"github.com/camrail/cidp/model"
+	"github.com/camrail/cidp/store"
+	"github.com/camrail/cidp/stream"
+)
+
+// Topics of what the line tells the world (contract, section 2).
+const (
+	riskPrefix   = "cidp/v1/risk/"
+	alertsPrefix = "cidp/v1/alerts/"
+	eventsPrefix = "cidp/v1/events/"
+	statusTopic  = "cidp/v1/status"
+)
+
+func sensorTopic(prefix string, s *stream.Sensor) string {
+	return prefix + s.Site + "/" + s.Asset + "/" + s.Name
+}
+
+// judge scores a closed window, moves its sensor's alert and lays out what is to be published once it is committed. It runs within the windower, in
+// closing order. The sensor's baseline stands still while its level is not normal.
+func (l *line) judge(w *stream.Window) (frozen bool) {
+	b := l.filling.batch
+	hold := l.holds[w.Sensor.ID]
+	if !w.Valid() {
+		if w.Live {
+			l.tell(eventsPrefix, w.Sensor, model.AppendQuarantine(nil, w), false)
+		}
+		return hold.Level != model.Normal
+	}
+	scored, err := l.scorer.Score(w, hold)
+	if err != nil { // only a quarantined window is refused, and this one is valid
+		l.log.Error().Err(err).Msg("score window")
+		return true
+	}
+	l.holds[w.Sensor.ID] = scored.Prediction.Hold
+	b.Predictions = append(b.Predictions, scored.Prediction)
+	if scored.Alert != nil {
+		b.Alerts = append(b.Alerts, *scored.Alert)
+	}
+	b.Transitions = append(b.Transitions, scored.Transitions...)
+	if w.Live {
+		l.tellScored(w, &scored)
+	}
+	return scored.Prediction.Level != model.Normal
+}
+
+// tellScored lays out the risk, the alert's present state and its transitions.
+func (l *line) tellScored(w *stream.Window, s *model.Scored) {
+	l.tell(riskPrefix, w.Sensor, model.AppendRisk(nil, w, &s.Prediction), true)
+	if a := s.Alert; a != nil {
+		state := model.AppendAlert(nil, w.Sensor, a)
+		if a.State == model.Cleared {
+			state = nil
+		}
+		l.tell(alertsPrefix, w.Sensor, state, true)
+	}
+	for i := range s.Transitions {
+		l.tell(eventsPrefix, w.Sensor, model.AppendEvent(nil, w.Sensor, &s.Transitions[i]), false)
+	}
+}
+
+func (l *line) tell(prefix string, s *stream.Sensor, payload []byte, retain bool) {
+	b := l.filling.batch
+	b.Outbox = append(b.Outbox, store.Publication{Topic: sensorTopic(prefix, s), Payload: payload, Retain: retain})
+}

@@ -1,0 +1,141 @@
+package platform
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/camrail/cidp/broker"
+	"github.com/camrail/cidp/store"
+)
+
+// metrics are the numbers of /metrics. They count from the start of the process; what counts for ever is in the ledger.
+type metrics struct {
+	registry       *prometheus.Registry
+	received       prometheus.Counter
+	readings       *prometheus.CounterVec // outcome, reason
+	windows        *prometheus.CounterVec // verdict
+	quarantined    *prometheus.CounterVec // reason
+	predictions    *prometheus.CounterVec // level
+	transitions    *prometheus.CounterVec // kind
+	published      prometheus.Counter
+	commits        prometheus.Counter
+	commitFailures prometheus.Counter
+	commitSeconds  prometheus.Histogram
+	commitReadings prometheus.Histogram
+}
+
+func newMetrics() *metrics {
+	m := &metrics{registry: prometheus.NewRegistry()}
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+		m.registry.MustRegister(c)
+		return c
+	}
+	vector := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		m.registry.MustRegister(c)
+		return c
+	}
+	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
+		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
+		m.registry.MustRegister(h)
+		return h
+	}
+	m.received = counter("cidp_readings_received_total", "Readings and contexts received, and messages that could not be read.")
+	m.readings = vector("cidp_readings_total", "What became of what was received, once committed.", "outcome", "reason")
+	m.windows = vector("cidp_windows_total", "Closed windows by verdict.", "verdict")
+	m.quarantined = vector("cidp_windows_quarantined_total", "Reasons of quarantined windows; a window may have several.", "reason")
+	m.predictions = vector("cidp_predictions_total", "Predictions by level.", "level")
+	m.transitions = vector("cidp_alert_transitions_total", "Alert transitions by kind.", "kind")
+	m.published = counter("cidp_published_total", "Messages published from the outbox.")
+	m.commits = counter("cidp_commits_total", "Commits.")
+	m.commitFailures = counter("cidp_commit_failures_total", "Attempts to commit that failed and are tried again.")
+	m.commitSeconds = histogram("cidp_commit_duration_seconds", "Time of a commit.", prometheus.ExponentialBuckets(0.0005, 2, 14))
+	m.commitReadings = histogram("cidp_commit_messages", "Messages in a commit.", prometheus.ExponentialBuckets(1, 4, 9))
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// committed counts a batch that is on disk.
+func (m *metrics) committed(b *store.Batch, took time.Duration) {
+	m.commits.Inc()
+	m.commitSeconds.Observe(took.Seconds())
+	m.commitReadings.Observe(float64(b.Messages))
+	c := &b.Count
+	m.received.Add(float64(c.Received))
+	add := func(outcome, reason string, n int64) {
+		if n > 0 {
+			m.readings.WithLabelValues(outcome, reason).Add(float64(n))
+		}
+	}
+	add("stored", "telemetry", c.Stored)
+	add("stored", "context", c.StoredContext)
+	add("duplicate", "duplicate", c.Duplicate)
+	add("late", "late", c.Late)
+	for reason, n := range c.RefusedByReason {
+		add("refused", string(reason), n)
+	}
+	for _, w := range b.Windows {
+		verdict := "valid"
+		if !w.Valid() {
+			verdict = "quarantined"
+		}
+		m.windows.WithLabelValues(verdict).Inc()
+		for _, r := range w.Reasons {
+			m.quarantined.WithLabelValues(string(r)).Inc()
+		}
+	}
+	for i := range b.Predictions {
+		m.predictions.WithLabelValues(b.Predictions[i].Level.String()).Inc()
+	}
+	for i := range b.Transitions {
+		m.transitions.WithLabelValues(b.Transitions[i].Kind).Inc()
+	}
+}
+
+// observe adds what others count: the broker and the status.
+func (m *metrics) observe(b *broker.Broker, s *status) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "cidp_ready", Help: "1 while readings are accepted and committed.",
+	}, func() float64 {
+		if ok, _ := s.Ready(); ok {
+			return 1
+		}
+		return 0
+	}))
+	for _, v := range brokerValues {
+		value := func() float64 { return v.value(b.Stats()) }
+		if v.counter {
+			m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: v.name, Help: v.help}, value))
+		} else {
+			m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: v.name, Help: v.help}, value))
+		}
+	}
+}
+
+// brokerValue is one figure of the broker in /metrics.
+type brokerValue struct {
+	name, help string
+	counter    bool
+	value      func(broker.Stats) float64
+}
+
+var brokerValues = []brokerValue{
+	{"cidp_mqtt_connections", "Open TCP connections.", false, func(s broker.Stats) float64 { return float64(s.Open) }},
+	{"cidp_mqtt_sessions", "Sessions, those of absent clients included.", false, func(s broker.Stats) float64 { return float64(s.Sessions) }},
+	{"cidp_mqtt_subscriptions", "Subscriptions.", false, func(s broker.Stats) float64 { return float64(s.Subscribed) }},
+	{"cidp_queue_messages", "Messages taken and not yet in a pass.", false, func(s broker.Stats) float64 { return float64(s.Queued) }},
+	{"cidp_queue_bytes", "Bytes of them.", false, func(s broker.Stats) float64 { return float64(s.QueuedBytes) }},
+	{"cidp_mqtt_messages_qos0_total", "Messages received at QoS 0: stored, but never acknowledged.", true, func(s broker.Stats) float64 { return float64(s.Received[0]) }},
+	{"cidp_mqtt_messages_qos1_total", "Messages received at QoS 1.", true, func(s broker.Stats) float64 { return float64(s.Received[1]) }},
+	{"cidp_mqtt_messages_qos2_total", "Messages received at QoS 2.", true, func(s broker.Stats) float64 { return float64(s.Received[2]) }},
+	{"cidp_mqtt_acks_total", "Acknowledgements written.", true, func(s broker.Stats) float64 { return float64(s.AcksWritten) }},
+	{"cidp_mqtt_acks_dropped_total", "Acknowledgements whose client was gone.", true, func(s broker.Stats) float64 { return float64(s.AcksDropped) }},
+	{"cidp_mqtt_denied_total", "Messages on topics that nobody from outside may publish on.", true, func(s broker.Stats) float64 { return float64(s.Denied) }},
+	{"cidp_mqtt_auth_failures_total", "Connections with a wrong user or password.", true, func(s broker.Stats) float64 { return float64(s.AuthFailures) }},
+	{"cidp_mqtt_protocol_errors_total", "Connections closed for breaking the protocol.", true, func(s broker.Stats) float64 { return float64(s.ProtocolErrors) }},
+	{"cidp_mqtt_delivered_total", "Messages written to subscribers.", true, func(s broker.Stats) float64 { return float64(s.Delivered) }},
+	{"cidp_mqtt_deliveries_dropped_total", "Messages that a subscriber was too slow to take.", true, func(s broker.Stats) float64 { return float64(s.DeliveriesDropped) }},
+}

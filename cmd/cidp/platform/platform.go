@@ -1,0 +1,303 @@
+// Package platform wires the stations into one line and runs it: broker, windower, model, store, console. It promises the order of one
+// pass (design: decode, window, score, commit, acknowledge, publish), a start that goes on where the last commit ended, and a stop that commits,
+// acknowledges and publishes everything it took.
+package platform
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/camrail/cidp/broker"
+	"github.com/camrail/cidp/cmd/cidp/console"
+	"github.com/camrail/cidp/model"
+	"github.com/camrail/cidp/store"
+	"github.com/camrail/cidp/stream"
+)
+
+// DatabaseName is the live warehouse within the data folder.
+const DatabaseName = "industrial_dwh.sqlite"
+
+// Config is what a platform is started with.
+type Config struct {
+	Data           string // folder of the warehouse
+	MQTT, HTTP     string // addresses to listen on
+	Stream         stream.Config
+	CommitEvery    time.Duration
+	MaxPayload     int
+	ModelFile      string            // empty: the embedded model
+	Users          map[string]string // name to bcrypt hash; empty: no authentication
+	AllowAnonymous bool              // serve beyond loopback without authentication
+	Version        string
+	Log            zerolog.Logger
+}
+
+// Platform is a running line with its console.
+type Platform struct {
+	cfg     Config
+	db      *store.DB
+	past    *store.Past
+	pages   *store.Console
+	broker  *broker.Broker
+	line    *line
+	board   *board
+	status  *status
+	metrics *metrics
+	http    net.Listener
+
+	stranger string // hash that no password has, compared where a user is not known
+
+	cut     context.CancelFunc // ends the line at once
+	endHTTP context.CancelFunc
+	workers sync.WaitGroup
+	ended   chan struct{} // closed when the line has ended
+	lineErr error         // set before ended closes
+}
+
+// Start listens, opens the warehouse, recovers and begins to work. Clients that connect while it recovers wait: what they publish is queued and not
+// acknowledged before it is committed.
+func Start(cfg Config) (p *Platform, err error) {
+	p = &Platform{cfg: cfg, metrics: newMetrics(), ended: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.release(context.Background()))
+		}
+	}()
+	scorer, err := p.openModel()
+	if err != nil {
+		return p, err
+	}
+	p.status = &status{version: cfg.Version, model: scorer.ModelID(), reasons: map[string]string{}, since: time.Now().UTC().Truncate(time.Millisecond)}
+	p.status.degrade(reasonStarting, "the warehouse is being recovered")
+	if err := p.listen(); err != nil {
+		return p, err
+	}
+	if err := p.openStore(); err != nil {
+		return p, err
+	}
+	if err := p.recordModel(scorer); err != nil {
+		return p, err
+	}
+	p.line = &line{
+		db: p.db, scorer: scorer, status: p.status, metrics: p.metrics, log: cfg.Log, every: cfg.CommitEvery,
+		began: time.Now(), filling: newPass(), board: newBoard(),
+	}
+	p.board = p.line.board
+	again, err := p.recover()
+	if err != nil {
+		return p, err
+	}
+	p.run(again)
+	return p, nil
+}
+
+func (p *Platform) openModel() (*model.Scorer, error) {
+	forest, err := openForest(p.cfg.ModelFile)
+	if err != nil {
+		return nil, err
+	}
+	scorer, err := model.NewScorer(forest, model.DefaultRules(), model.DefaultAlertConfig())
+	if err != nil {
+		return nil, fmt.Errorf("use model: %w", err)
+	}
+	return scorer, nil
+}
+
+func openForest(file string) (*model.Forest, error) {
+	if file == "" {
+		return model.Default()
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("open model: %w", err)
+	}
+	defer f.Close()
+	forest, err := model.Decode(f)
+	if err != nil {
+		return nil, fmt.Errorf("open model %s: %w", file, err)
+	}
+	return forest, nil
+}
+
+func (p *Platform) openStore() (err error) {
+	path := filepath.Join(p.cfg.Data, DatabaseName)
+	p.db, err = store.Open(path, store.Options{Window: p.cfg.Stream.Window, Disorder: p.cfg.Stream.Disorder, Log: p.cfg.Log})
+	if err != nil {
+		return err
+	}
+	if p.past, err = p.db.Past(); err != nil {
+		return err
+	}
+	p.pages, err = p.db.Console()
+	return err
+}
+
+// recordModel notes the model that predictions will name.
+func (p *Platform) recordModel(scorer *model.Scorer) error {
+	forest, err := openForest(p.cfg.ModelFile)
+	if err != nil {
+		return err
+	}
+	features, err := json.Marshal(forest.Schema())
+	if err != nil {
+		return fmt.Errorf("describe model: %w", err)
+	}
+	manifest, err := json.Marshal(forest.Manifest())
+	if err != nil {
+		return fmt.Errorf("describe model: %w", err)
+	}
+	name := "default"
+	if p.cfg.ModelFile != "" {
+		name = filepath.Base(p.cfg.ModelFile)
+	}
+	return p.db.PutModel(store.ModelInfo{ID: scorer.ModelID(), Name: name, Features: string(features), Metrics: string(manifest)})
+}
+
+// listen opens both addresses.
+func (p *Platform) listen() (err error) {
+	open := len(p.cfg.Users) == 0
+	if p.http, err = net.Listen("tcp", p.cfg.HTTP); err != nil {
+		return taken(fmt.Errorf("listen for HTTP on %s: %w", p.cfg.HTTP, err), "--http")
+	}
+	if at, ok := p.http.Addr().(*net.TCPAddr); ok && !at.IP.IsLoopback() && open && !p.cfg.AllowAnonymous {
+		return fmt.Errorf("listen for HTTP on %s: %w; %s", p.cfg.HTTP, broker.ErrExposed, howToAllow)
+	}
+	bc := broker.Config{Addr: p.cfg.MQTT, MaxPayload: p.cfg.MaxPayload, AllowAnonymous: p.cfg.AllowAnonymous, Log: p.cfg.Log}
+	if !open {
+		secret := make([]byte, 32)
+		if _, err := rand.Read(secret); err != nil {
+			return fmt.Errorf("draw secret: %w", err)
+		}
+		hash, err := bcrypt.GenerateFromPassword(secret, bcrypt.DefaultCost)
+		if err != nil {
+			return fmt.Errorf("hash secret: %w", err)
+		}
+		p.stranger = string(hash)
+		bc.Authenticate = p.authenticate
+	}
+	p.broker, err = broker.Start(bc)
+	if errors.Is(err, broker.ErrExposed) {
+		return fmt.Errorf("%w; %s", err, howToAllow)
+	}
+	if err != nil {
+		return taken(err, "--mqtt")
+	}
+	return nil
+}
+
+const howToAllow = "add users to the [users] table of the config file (cidp passwd makes a line), or pass --allow-anonymous on a network you trust"
+
+// taken adds what to do when a port is in use.
+func taken(err error, flag string) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w: another program has that port; stop it or choose another address with %s", err, flag)
+	}
+	return err
+}
+
+// authenticate checks a user against the configured hashes. An unknown user takes as long as a wrong password.
+func (p *Platform) authenticate(user string, password []byte) bool {
+	hash, known := p.cfg.Users[user]
+	if !known {
+		hash = p.stranger
+	}
+	return bcrypt.CompareHashAndPassword([]byte(hash), password) == nil && known
+}
+
+// run starts the line and the console, and tells the world what stands.
+func (p *Platform) run(again []store.Publication) {
+	p.line.broker = p.broker
+	p.metrics.observe(p.broker, p.status)
+	p.status.changed = func(payload []byte) {
+		if err := p.broker.Publish(statusTopic, payload, true); err != nil {
+			p.cfg.Log.Warn().Err(err).Msg("publish status")
+		}
+	}
+	ctx, cut := context.WithCancel(context.Background())
+	p.cut = cut
+	p.workers.Go(func() {
+		p.lineErr = p.line.run(ctx, again)
+		if p.lineErr != nil {
+			p.status.degrade(reasonLine, p.lineErr.Error())
+		}
+		close(p.ended)
+	})
+	p.status.heal(reasonStarting)
+
+	httpCtx, endHTTP := context.WithCancel(context.Background())
+	p.endHTTP = endHTTP
+	cfg := console.Config{Source: &view{p}, Health: p.status, Gatherer: p.metrics.registry, Version: p.cfg.Version, Log: p.cfg.Log}
+	if len(p.cfg.Users) > 0 {
+		cfg.Users = func(user, pass string) bool { return p.authenticate(user, []byte(pass)) }
+	}
+	p.workers.Go(func() {
+		if err := console.Serve(httpCtx, p.http, console.New(cfg)); err != nil {
+			p.cfg.Log.Error().Err(err).Msg("serve console")
+		}
+	})
+}
+
+// MQTTAddr and HTTPAddr are the addresses listened on.
+func (p *Platform) MQTTAddr() string { return p.broker.Addr() }
+
+// HTTPAddr is the console's.
+func (p *Platform) HTTPAddr() string { return p.http.Addr().String() }
+
+// Ended is closed when the line has ended, by Stop or by an error.
+func (p *Platform) Ended() <-chan struct{} { return p.ended }
+
+// Stop takes no more, commits, acknowledges and publishes what it took, and closes. When ctx ends first, what is not committed is neither
+// acknowledged nor kept: its senders will send it again.
+func (p *Platform) Stop(ctx context.Context) error {
+	p.status.degrade(reasonStopping, "the platform is being stopped")
+	p.broker.Drain()
+	select {
+	case <-p.ended:
+	case <-ctx.Done():
+		p.cut()
+		<-p.ended
+	}
+	p.status.end()
+	return errors.Join(p.lineErr, p.release(ctx))
+}
+
+// release closes whatever is open, in the order that lets each part finish.
+func (p *Platform) release(ctx context.Context) error {
+	var errs []error
+	if p.broker != nil {
+		errs = append(errs, p.broker.Close(ctx))
+	}
+	if p.endHTTP != nil {
+		p.endHTTP()
+	} else if p.http != nil {
+		errs = append(errs, p.http.Close())
+	}
+	if p.cut != nil {
+		p.cut()
+	}
+	p.workers.Wait()
+	if p.pages != nil {
+		errs = append(errs, p.pages.Close())
+	}
+	if p.past != nil {
+		errs = append(errs, p.past.Close())
+	}
+	if p.db != nil {
+		errs = append(errs, p.db.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Warehouse gives the pages that the console reads; they may be read until Stop.
+func (p *Platform) Warehouse() *store.Console { return p.pages }

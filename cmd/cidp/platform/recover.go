@@ -1,0 +1,125 @@
+package platform
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/camrail/cidp/model"
+	"github.com/camrail/cidp/store"
+	"github.com/camrail/cidp/stream"
+)
+
+// recover gives the windower, the holds and the board back what the warehouse knows, and answers what is to be published once the broker
+// runs: what was committed and not sent, after the retained state of before.
+func (p *Platform) recover() (again []store.Publication, err error) {
+	l := p.line
+	if l.windower, err = stream.NewWindower(p.cfg.Stream, p.past, l.judge); err != nil {
+		return nil, err
+	}
+	rec, err := p.db.Recover(stream.ContextSpan(p.cfg.Stream.Window))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rec.Close()) }()
+	l.commitID = rec.LastCommit
+	l.holds = rec.Holds
+	p.spanContexts(rec)
+	for _, a := range rec.Assets {
+		from, ok := rec.ContextsFrom[a.ID]
+		if !ok {
+			from = math.MinInt64 // it has no context yet
+		}
+		if err := l.windower.RestoreAsset(*a, from); err != nil {
+			return nil, err
+		}
+	}
+	for _, s := range rec.Sensors {
+		w := rec.Windows[s.ID]
+		if err := l.windower.RestoreSensor(*s, w.End, w.Memory); err != nil {
+			return nil, err
+		}
+	}
+	for f, err := range rec.Feed() {
+		if err == nil && f.SensorID != 0 {
+			err = l.windower.RestoreReading(f.SensorID, f.Reading, f.Conflicted)
+		} else if err == nil {
+			err = l.windower.RestoreContext(f.AssetID, stream.Context{TS: f.TS, Conditions: f.Conditions}, f.Conflicted)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("recover open windows: %w", err)
+		}
+	}
+	l.windower.Settle(0, time.Now().UnixMilli())
+	if err := p.board.restore(context.Background(), rec, p.pages); err != nil {
+		return nil, err
+	}
+	standing, err := p.standing(rec)
+	return append(standing, rec.Unsent...), err
+}
+
+// spanContexts widens how far back contexts are given to what each asset's longest window needs.
+func (p *Platform) spanContexts(rec *store.Recovery) {
+	longest := map[int64]time.Duration{}
+	for _, s := range rec.Sensors {
+		length := stream.Longest(p.cfg.Stream, time.Duration(rec.Windows[s.ID].PeriodMs)*time.Millisecond)
+		longest[s.AssetID] = max(longest[s.AssetID], length)
+	}
+	base := stream.ContextSpan(p.cfg.Stream.Window)
+	for id, from := range rec.ContextsFrom {
+		if wider := stream.ContextSpan(longest[id]) - base; wider > 0 {
+			rec.ContextsFrom[id] = from - wider.Milliseconds()
+		}
+	}
+}
+
+// standing lays out the retained messages of before: the broker keeps none across a restart. History stays untold.
+func (p *Platform) standing(rec *store.Recovery) ([]store.Publication, error) {
+	risks, err := p.pages.Risks(context.Background(), store.RiskFilter{Limit: math.MaxInt32})
+	if err != nil {
+		return nil, err
+	}
+	oldest := int64(math.MinInt64)
+	if h := p.cfg.Stream.HistoryAfter; h > 0 {
+		oldest = time.Now().Add(-h).UnixMilli()
+	}
+	var out []store.Publication
+	for _, r := range risks {
+		if r.WindowEndMs < oldest {
+			continue
+		}
+		s := &stream.Sensor{Site: r.Site, Asset: r.Asset, Name: r.Sensor}
+		w, pred, err := restoreRisk(s, &r)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, store.Publication{Topic: sensorTopic(riskPrefix, s), Payload: model.AppendRisk(nil, w, pred), Retain: true})
+	}
+	for i := range rec.Alerts {
+		a := &rec.Alerts[i]
+		if a.End < oldest {
+			continue
+		}
+		s := rec.Sensors[a.SensorID-1]
+		out = append(out, store.Publication{Topic: sensorTopic(alertsPrefix, s), Payload: model.AppendAlert(nil, s, a), Retain: true})
+	}
+	return out, nil
+}
+
+// restoreRisk rebuilds what the risk's payload is made of.
+func restoreRisk(s *stream.Sensor, r *store.Risk) (*stream.Window, *model.Prediction, error) {
+	level, err := model.ParseLevel(r.Level)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := &model.Prediction{Revision: r.Revision, Start: r.WindowStartMs, End: r.WindowEndMs, PFailure: r.PFailure, Level: level,
+		Source: r.Source, RuleScore: r.RuleScore, ModelID: r.Model}
+	if err := json.Unmarshal(r.Explanation, &p.Explanation); err != nil {
+		return nil, nil, fmt.Errorf("read explanation: %w", err)
+	}
+	w := &stream.Window{Sensor: s, Start: r.WindowStartMs, End: r.WindowEndMs, Revision: r.Revision, N: r.N, Expected: r.Expected, Completeness: r.Completeness}
+	return w, p, nil
+}

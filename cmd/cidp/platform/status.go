@@ -1,0 +1,107 @@
+package platform
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Reasons for being degraded.
+const (
+	reasonStarting = "starting"
+	reasonStopping = "stopping"
+	reasonStore    = "store"
+	reasonLine     = "line"
+)
+
+// status says whether the platform accepts and commits, and why not. It is safe for concurrent use.
+type status struct {
+	version, model string
+	changed        func([]byte) // told the payload of cidp/v1/status after each change
+
+	mu      sync.Mutex
+	reasons map[string]string // by reason: what is wrong, in words
+	since   time.Time
+	offline bool
+}
+
+// Status is the payload of cidp/v1/status.
+type Status struct {
+	State   string    `json:"state"` // online, degraded or offline
+	Reasons []string  `json:"reasons"`
+	Version string    `json:"version"`
+	Model   string    `json:"model"`
+	Since   time.Time `json:"since"`
+}
+
+// degrade notes a reason and says whether it is new.
+func (s *status) degrade(reason, detail string) bool {
+	return s.move(func() bool {
+		_, known := s.reasons[reason]
+		s.reasons[reason] = detail
+		return !known
+	})
+}
+
+// heal takes a reason away and says whether it was there.
+func (s *status) heal(reason string) bool {
+	return s.move(func() bool {
+		_, known := s.reasons[reason]
+		delete(s.reasons, reason)
+		return known
+	})
+}
+
+// end marks the platform as offline.
+func (s *status) end() {
+	s.move(func() bool {
+		s.offline = true
+		return true
+	})
+}
+
+func (s *status) move(change func() bool) bool {
+	s.mu.Lock()
+	changed := change()
+	if changed {
+		s.since = time.Now().UTC().Truncate(time.Millisecond)
+	}
+	payload, _ := json.Marshal(s.get()) // a struct of texts and a time cannot fail
+	s.mu.Unlock()
+	if changed && s.changed != nil {
+		s.changed(payload)
+	}
+	return changed
+}
+
+// now gives the present status.
+func (s *status) now() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.get()
+}
+
+func (s *status) get() Status {
+	out := Status{State: "online", Reasons: []string{}, Version: s.version, Model: s.model, Since: s.since}
+	for _, r := range slices.Sorted(maps.Keys(s.reasons)) {
+		out.Reasons = append(out.Reasons, r+": "+s.reasons[r])
+	}
+	switch {
+	case s.offline:
+		out.State = "offline"
+	case len(out.Reasons) > 0:
+		out.State = "degraded"
+	}
+	return out
+}
+
+// Alive and Ready answer /healthz and /readyz.
+func (s *status) Alive() bool { return true }
+
+// Ready says whether readings are accepted and committed.
+func (s *status) Ready() (bool, []string) {
+	now := s.now()
+	return now.State == "online", now.Reasons
+}

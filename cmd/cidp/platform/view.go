@@ -1,0 +1,159 @@
+package platform
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+
+	"github.com/camrail/cidp/cmd/cidp/console"
+	"github.com/camrail/cidp/model"
+	"github.com/camrail/cidp/store"
+)
+
+// view is what the console reads: the board for what changes each second, the warehouse for the rest.
+type view struct{ p *Platform }
+
+// newestAlerts is how many alerts the page shows.
+const newestAlerts = 30
+
+// Snapshot gives the whole present state.
+func (v *view) Snapshot(ctx context.Context) (console.Snapshot, error) {
+	var s console.Snapshot
+	now := v.p.status.now()
+	s.Status = console.Status{State: now.State, Reasons: now.Reasons, Version: now.Version, Model: now.Model, Since: console.TimeOf(now.Since)}
+	sum, err := v.p.pages.Summary(ctx)
+	if err != nil {
+		return s, err
+	}
+	s.Ledger = ledger(sum.Ledger)
+	s.Quarantine = quarantine(sum.Ledger)
+	s.Counts = console.Counts{Assets: sum.Assets, Sensors: sum.Sensors, Windows: sum.Windows, Quarantined: sum.Quarantined,
+		Predictions: sum.Predictions, AlertsActive: sum.AlertsOpen}
+	if s.Alerts, err = v.Alerts(ctx, newestAlerts); err != nil {
+		return s, err
+	}
+	v.p.board.show(&s)
+	return s, nil
+}
+
+// ledger adds the totals up and says whether the law holds.
+func ledger(rows []store.LedgerRow) console.Ledger {
+	l := console.Ledger{RefusedByReason: map[string]int64{}}
+	for _, r := range rows {
+		switch r.Counter {
+		case "received":
+			l.Received += r.Value
+		case "stored":
+			l.Stored += r.Value
+		case "duplicate":
+			l.Duplicate += r.Value
+		case "late":
+			l.Late += r.Value
+		case "refused":
+			l.Refused += r.Value
+			l.RefusedByReason[r.Reason] += r.Value
+		}
+	}
+	l.Holds = l.Received == l.Stored+l.Duplicate+l.Late+l.Refused
+	return l
+}
+
+func quarantine(rows []store.LedgerRow) console.Quarantine {
+	q := console.Quarantine{WindowsByReason: map[string]int64{}, MessagesByReason: map[string]int64{}}
+	for _, r := range rows {
+		switch r.Counter {
+		case "quarantine":
+			q.WindowsByReason[r.Reason] += r.Value
+		case "refused":
+			q.MessagesByReason[r.Reason] += r.Value
+		}
+	}
+	return q
+}
+
+// Sensor gives a sensor's newest windows.
+func (v *view) Sensor(ctx context.Context, site, asset, sensor string, limit int) (console.SensorDetail, error) {
+	d := console.SensorDetail{Site: site, Asset: asset, Sensor: sensor}
+	info, err := v.p.pages.Sensor(ctx, site, asset, sensor)
+	if err != nil {
+		return d, err
+	}
+	if info == nil {
+		return d, console.ErrNotFound
+	}
+	d.Kind, d.PeriodMs = info.Kind, info.PeriodMs
+	rows, err := v.p.pages.SensorHistory(ctx, site, asset, sensor, limit)
+	if err != nil {
+		return d, err
+	}
+	for _, h := range rows {
+		d.Windows = append(d.Windows, console.SensorWindow{
+			WindowID: h.WindowID, Revision: h.Revision, WindowStart: console.Time(h.StartMs), WindowEnd: console.Time(h.EndMs),
+			N: h.N, Expected: h.Expected, Completeness: console.Figure(h.Completeness), Verdict: h.Verdict, Reasons: texts(h.Reasons), Detail: h.Detail,
+			MeanC: figure(h.MeanC), MinC: figure(h.MinC), MaxC: figure(h.MaxC), AmbientC: figure(h.AmbientC),
+			PFailure: figure(h.PFailure), Level: h.Level, Source: h.Source, Explanation: explanation(h.Explanation),
+		})
+	}
+	return d, nil
+}
+
+// texts reads a JSON array of texts; what is none gives none.
+func texts(raw json.RawMessage) []string {
+	var out []string
+	if len(raw) == 0 || json.Unmarshal(raw, &out) != nil {
+		return nil
+	}
+	return out
+}
+
+func explanation(raw json.RawMessage) []console.Contribution {
+	var rows []model.Contribution
+	if len(raw) == 0 || json.Unmarshal(raw, &rows) != nil {
+		return nil
+	}
+	out := make([]console.Contribution, len(rows))
+	for i, c := range rows {
+		out[i] = console.Contribution{Feature: c.Feature, Value: console.Figure(c.Value), Contribution: console.Figure(c.Contribution)}
+	}
+	return out
+}
+
+// Quarantine gives the newest of what was refused.
+func (v *view) Quarantine(ctx context.Context, limit int) (console.QuarantinePage, error) {
+	q, err := v.p.pages.Quarantine(ctx, limit)
+	if err != nil {
+		return console.QuarantinePage{}, err
+	}
+	out := console.QuarantinePage{Quarantine: quarantine(append(q.WindowsByReason, q.MessagesByReason...))}
+	for _, w := range q.Windows {
+		out.Windows = append(out.Windows, console.QuarantinedWindow{
+			WindowID: w.WindowID, Revision: w.Revision, Site: w.Site, Asset: w.Asset, Sensor: w.Sensor,
+			WindowStart: console.Time(w.StartMs), WindowEnd: console.Time(w.EndMs), Reasons: texts(w.Reasons), Detail: w.Detail,
+		})
+	}
+	for _, m := range q.Messages {
+		out.Messages = append(out.Messages, console.QuarantinedMessage{
+			MessageID: m.MessageID, ReceivedAt: console.Time(m.ReceivedMs), Topic: m.Topic, Client: m.ClientID,
+			Payload: console.Payload(m.Payload), Element: m.Element, Reason: m.Reason, Detail: m.Detail,
+		})
+	}
+	return out, nil
+}
+
+// Alerts gives the alerts that moved last.
+func (v *view) Alerts(ctx context.Context, limit int) ([]console.Alert, error) {
+	rows, err := v.p.pages.Alerts(ctx, min(limit, math.MaxInt32))
+	if err != nil {
+		return nil, err
+	}
+	out := make([]console.Alert, 0, len(rows))
+	for _, a := range rows {
+		out = append(out, console.Alert{
+			AlertID: a.AlertID, Site: a.Site, Asset: a.Asset, Sensor: a.Sensor, State: a.State, Severity: a.Severity,
+			RaisedAt: console.Time(a.RaisedAtMs), UpdatedAt: console.Time(a.UpdatedAtMs), PFailure: figure(a.PFailure), Value: figure(a.Value),
+			Rule: a.Rule, Reason: a.Reason, Explanation: explanation(a.Explanation),
+			WindowStart: console.Time(a.WindowStartMs), WindowEnd: console.Time(a.WindowEndMs), Model: a.Model,
+		})
+	}
+	return out, nil
+}

@@ -1,0 +1,303 @@
+package main
+
+import (
+	"bufio"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/camrail/cidp/stream"
+)
+
+// rowReader gives the readings of one row after another, with the row's line number. A rowError concerns that row alone.
+type rowReader interface {
+	next() (readings []rowReading, line int, err error)
+}
+
+type rowReading struct {
+	topic   string
+	reading stream.Reading
+}
+
+// rowError says what is wrong with one row.
+type rowError string
+
+func (e rowError) Error() string { return string(e) }
+
+// reader looks at the first byte: an object begins NDJSON, anything else a CSV header.
+func (c *replayCmd) reader(in io.Reader, zone *time.Location) (rowReader, error) {
+	buf := bufio.NewReaderSize(in, 256<<10)
+	head, err := buf.Peek(1)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: the file is empty or cannot be read: %w", c.File, err)
+	}
+	for _, name := range []string{c.Site, c.assetName()} {
+		if !stream.ValidName(name) {
+			return nil, usageError{fmt.Errorf("%q is no valid site or asset: 1 to 64 characters of A-Z a-z 0-9 . _ -", name)}
+		}
+	}
+	if head[0] == '{' {
+		return &jsonRows{cmd: c, in: buf}, nil
+	}
+	return newCSVRows(c, buf, zone)
+}
+
+// csvRows reads a table with a header.
+type csvRows struct {
+	in     *csv.Reader
+	zone   *time.Location
+	unit   string
+	time   int
+	temps  []int
+	topics []string
+	first  []string // the first row, read to find the columns
+	line   int
+	out    []rowReading
+}
+
+var timeNames = []string{"ts_ms", "ts", "timestamp", "time", "datetime", "date"}
+
+func newCSVRows(c *replayCmd, in io.Reader, zone *time.Location) (*csvRows, error) {
+	r := csv.NewReader(in)
+	r.ReuseRecord = true
+	r.FieldsPerRecord = -1
+	header, err := r.Read()
+	if err != nil {
+		return nil, fmt.Errorf("read header of %s: %w", c.File, err)
+	}
+	header = slices.Clone(header)
+	for i := range header {
+		header[i] = strings.TrimSpace(strings.TrimPrefix(header[i], "\ufeff"))
+	}
+	rows := &csvRows{in: r, zone: zone, unit: c.Unit, time: -1}
+	if first, err := r.Read(); err == nil {
+		rows.first = slices.Clone(first)
+	}
+	find := func(name string) (int, error) {
+		i := slices.IndexFunc(header, func(h string) bool { return strings.EqualFold(h, strings.TrimSpace(name)) })
+		if i < 0 {
+			return 0, usageError{fmt.Errorf("%s has no column %q; its columns are %s", c.File, name, strings.Join(header, ", "))}
+		}
+		return i, nil
+	}
+	if c.Time != "" {
+		if rows.time, err = find(c.Time); err != nil {
+			return nil, err
+		}
+	} else {
+		for _, name := range timeNames {
+			if i, err := find(name); err == nil {
+				rows.time = i
+				break
+			}
+		}
+	}
+	if rows.time < 0 {
+		return nil, usageError{fmt.Errorf("%s has no column named like a time: say which with --time; its columns are %s", c.File, strings.Join(header, ", "))}
+	}
+	if c.Temp != "" {
+		for name := range strings.SplitSeq(c.Temp, ",") {
+			i, err := find(name)
+			if err != nil {
+				return nil, err
+			}
+			rows.temps = append(rows.temps, i)
+		}
+	} else {
+		for i := range header {
+			if i != rows.time && i < len(rows.first) && isNumber(rows.first[i]) {
+				rows.temps = append(rows.temps, i)
+			}
+		}
+	}
+	if len(rows.temps) == 0 {
+		return nil, usageError{fmt.Errorf("%s has no column of numbers: say which with --temp; its columns are %s", c.File, strings.Join(header, ", "))}
+	}
+	for _, i := range rows.temps {
+		name := nameFrom(header[i])
+		switch {
+		case c.Sensor != "" && len(rows.temps) == 1:
+			name = c.Sensor
+		case c.Sensor != "":
+			name = c.Sensor + "-" + name
+		}
+		if !stream.ValidName(name) {
+			return nil, usageError{fmt.Errorf("%q is no valid sensor: 1 to 64 characters of A-Z a-z 0-9 . _ -", name)}
+		}
+		rows.topics = append(rows.topics, stream.TelemetryTopic(c.Site, c.assetName(), name))
+	}
+	return rows, nil
+}
+
+func isNumber(s string) bool {
+	_, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
+	return err == nil
+}
+
+func (r *csvRows) next() ([]rowReading, int, error) {
+	record, line := r.first, 2
+	if record == nil {
+		var err error
+		record, err = r.in.Read()
+		line, _ = r.in.FieldPos(0)
+		if err != nil {
+			return nil, line, csvError(err)
+		}
+	}
+	r.first = nil
+	if r.time >= len(record) {
+		return nil, line, rowError(fmt.Sprintf("%d fields, the time is field %d", len(record), r.time+1))
+	}
+	ts, err := parseTime(record[r.time], r.zone)
+	if err != nil {
+		return nil, line, rowError(err.Error())
+	}
+	r.out = r.out[:0]
+	for k, i := range r.temps {
+		if i >= len(record) {
+			return nil, line, rowError(fmt.Sprintf("%d fields, a temperature is field %d", len(record), i+1))
+		}
+		temp, err := parseTemp(record[i], r.unit)
+		if err != nil {
+			return nil, line, rowError(err.Error())
+		}
+		r.out = append(r.out, rowReading{r.topics[k], stream.Reading{TS: ts, Temp: temp}})
+	}
+	return r.out, line, nil
+}
+
+// csvError makes a fault of one row a rowError; csv.Reader goes on after it.
+func csvError(err error) error {
+	var bad *csv.ParseError
+	if errors.As(err, &bad) {
+		return rowError(bad.Err.Error())
+	}
+	return err
+}
+
+// parseTemp reads a temperature and gives it in thousandths of a degC.
+func parseTemp(s, unit string) (stream.Milli, error) {
+	s = strings.TrimSpace(s)
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
+		return 0, fmt.Errorf("%q is not a temperature", s)
+	}
+	switch unit {
+	case "f":
+		v = (v - 32) * 5 / 9
+	case "k":
+		v -= 273.15
+	}
+	m, ok := stream.ToMilli(v)
+	if !ok {
+		return 0, fmt.Errorf("%q is too large", s)
+	}
+	return m, nil
+}
+
+// layouts are the forms of time, besides numbers, that tables are found with; those without a zone take the one given.
+var layouts = []string{
+	time.RFC3339Nano, "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02 15:04", "2006-01-02T15:04",
+	"2006/01/02 15:04:05", "2006-01-02",
+}
+
+// parseTime reads an event time as epoch milliseconds. A number is seconds, milliseconds, microseconds or nanoseconds since 1970, told apart by its
+// size: each is read so that it falls between 1973 and 5138.
+func parseTime(s string, zone *time.Location) (int64, error) {
+	s = strings.TrimSpace(s)
+	ts, err := parseAnyTime(s, zone)
+	if err != nil {
+		return 0, err
+	}
+	if ts < stream.MinTS || ts >= stream.MaxTS {
+		return 0, fmt.Errorf("%q is before 2000 or after 2248", s)
+	}
+	return ts, nil
+}
+
+func parseAnyTime(s string, zone *time.Location) (int64, error) {
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		switch {
+		case n < 1e11:
+			return n * 1000, nil
+		case n < 1e14:
+			return n, nil
+		case n < 1e17:
+			return n / 1000, nil
+		}
+		return n / 1_000_000, nil
+	}
+	if v, err := strconv.ParseFloat(s, 64); err == nil && v > 0 && v < 1e14 {
+		if v < 1e11 {
+			v *= 1000
+		}
+		return int64(math.Round(v)), nil
+	}
+	for _, layout := range layouts {
+		if t, err := time.ParseInLocation(layout, s, zone); err == nil {
+			return t.UnixMilli(), nil
+		}
+	}
+	return 0, fmt.Errorf("%q is not a time", s)
+}
+
+// jsonRows reads a reading a line.
+type jsonRows struct {
+	cmd  *replayCmd
+	in   *bufio.Reader
+	line int
+	out  [1]rowReading
+}
+
+// maxLine bounds one NDJSON line.
+const maxLine = 1 << 20
+
+func (r *jsonRows) next() ([]rowReading, int, error) {
+	for {
+		text, err := r.in.ReadBytes('\n')
+		if len(text) == 0 && err != nil {
+			return nil, r.line, err
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, r.line, err
+		}
+		r.line++
+		if text = []byte(strings.TrimSpace(string(text))); len(text) == 0 {
+			continue
+		}
+		if len(text) > maxLine {
+			return nil, r.line, rowError("the line is longer than 1 MiB")
+		}
+		reading, err := r.parse(text)
+		if err != nil {
+			return nil, r.line, err
+		}
+		r.out[0] = reading
+		return r.out[:], r.line, nil
+	}
+}
+
+func (r *jsonRows) parse(text []byte) (rowReading, error) {
+	elements := stream.Decode(nil, text, false)
+	if len(elements) != 1 || elements[0].Index >= 0 {
+		return rowReading{}, rowError("not one JSON object")
+	}
+	if e := &elements[0]; e.Reason != "" {
+		return rowReading{}, rowError(string(e.Reason) + ": " + e.Detail)
+	}
+	where := struct{ Site, Asset, Sensor string }{r.cmd.Site, r.cmd.assetName(), r.cmd.Sensor}
+	if err := json.Unmarshal(text, &where); err != nil {
+		return rowReading{}, rowError("site, asset and sensor must be texts")
+	}
+	if !stream.ValidName(where.Site) || !stream.ValidName(where.Asset) || !stream.ValidName(where.Sensor) {
+		return rowReading{}, rowError(fmt.Sprintf("site %q, asset %q, sensor %q: each must be 1 to 64 characters of A-Z a-z 0-9 . _ - (give --sensor or a field)", where.Site, where.Asset, where.Sensor))
+	}
+	return rowReading{stream.TelemetryTopic(where.Site, where.Asset, where.Sensor), elements[0].Reading}, nil
+}

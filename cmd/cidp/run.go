@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/camrail/cidp/cmd/cidp/platform"
+	"github.com/camrail/cidp/stream"
+)
+
+// lineFlags configure the line; run and demo share them.
+type lineFlags struct {
+	Data           string        `help:"Data folder." default:"database" placeholder:"DIR"`
+	MQTT           string        `name:"mqtt" help:"Address of the MQTT broker." default:"127.0.0.1:1883" placeholder:"ADDR"`
+	HTTP           string        `name:"http" help:"Address of the console." default:"127.0.0.1:8080" placeholder:"ADDR"`
+	Window         time.Duration `help:"Length of a window of event time." default:"60s"`
+	Disorder       time.Duration `help:"How far out of order readings may come and still find their window open." default:"10s"`
+	Lateness       time.Duration `help:"Allowed lateness of revisions. Revisions are not made yet: a reading behind its closed window is late, whatever this says." default:"10m"`
+	Idle           time.Duration `help:"How long a silent member is waited for." default:"30s"`
+	FutureAfter    time.Duration `name:"future-after" help:"Readings this far ahead of the clock are refused." default:"2m"`
+	TooOld         time.Duration `name:"too-old" help:"Readings this old are refused; 0: never." default:"0"`
+	CommitEvery    time.Duration `name:"commit-every" help:"Shortest time between commits under load." default:"10ms"`
+	MaxPayload     int           `name:"max-payload" help:"Largest payload, bytes." default:"262144"`
+	Model          string        `help:"Model file; default the embedded one." placeholder:"FILE"`
+	AllowAnonymous bool          `name:"allow-anonymous" help:"Serve beyond loopback without authentication."`
+}
+
+// config makes the platform's configuration of flags and config file.
+func (f *lineFlags) config(t *terminal, history time.Duration) (platform.Config, error) {
+	s := stream.DefaultConfig()
+	s.Window, s.Disorder, s.Idle, s.HistoryAfter = f.Window, f.Disorder, f.Idle, history
+	s.FutureAfter, s.TooOld = f.FutureAfter, f.TooOld
+	if err := t.settings.apply(&s); err != nil {
+		return platform.Config{}, usageError{err}
+	}
+	if err := s.Validate(); err != nil {
+		return platform.Config{}, usageError{err}
+	}
+	if f.CommitEvery < 0 || f.CommitEvery > time.Minute {
+		return platform.Config{}, usageError{fmt.Errorf("commit-every is %s: it must be between 0 and 1m", f.CommitEvery)}
+	}
+	if f.MaxPayload < 64 || f.MaxPayload > 900<<10 {
+		return platform.Config{}, usageError{fmt.Errorf("max-payload is %d: it must be between 64 and %d", f.MaxPayload, 900<<10)}
+	}
+	return platform.Config{
+		Data: f.Data, MQTT: f.MQTT, HTTP: f.HTTP, Stream: s, CommitEvery: f.CommitEvery, MaxPayload: f.MaxPayload,
+		ModelFile: f.Model, Users: t.settings.Users, AllowAnonymous: f.AllowAnonymous, Version: version, Log: t.log,
+	}, nil
+}
+
+type runCmd struct {
+	lineFlags    `embed:""`
+	HistoryAfter time.Duration `name:"history-after" help:"Windows this old are stored and scored, but not published as live; 0: never." default:"24h"`
+}
+
+func (runCmd) Help() string {
+	return `Example:
+  cidp run --data /var/lib/cidp --mqtt 127.0.0.1:1883 --http 127.0.0.1:8080
+Stop it with SIGINT or SIGTERM: what was acknowledged is committed, and open windows stay open for the next start.`
+}
+
+// stopWithin bounds an ordered stop (contract, section 1).
+const stopWithin = 9 * time.Second
+
+func (c *runCmd) Run(ctx context.Context, t *terminal) error {
+	cfg, err := c.config(t, c.HistoryAfter)
+	if err != nil {
+		return err
+	}
+	p, err := platform.Start(cfg)
+	if err != nil {
+		return err
+	}
+	t.log.Info().Str("mqtt", p.MQTTAddr()).Str("console", "http://"+p.HTTPAddr()+"/").
+		Str("database", filepath.Join(cfg.Data, platform.DatabaseName)).Msg("cidp is running")
+	select {
+	case <-ctx.Done():
+		t.log.Info().Msg("stopping: everything acknowledged is being committed")
+	case <-p.Ended():
+	}
+	stop, cancel := context.WithTimeout(context.Background(), stopWithin)
+	defer cancel()
+	if err := p.Stop(stop); err != nil {
+		return err
+	}
+	t.log.Info().Msg("stopped")
+	return nil
+}
+
+// folderIsWritable makes the data folder and says in one sentence why it cannot be used.
+func folderIsWritable(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make data folder: %w; choose another with --data", err)
+	}
+	f, err := os.CreateTemp(dir, ".cidp-*")
+	if err != nil {
+		return fmt.Errorf("data folder %s cannot be written: %w; choose another with --data", dir, err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("data folder %s cannot be written: %w", dir, err)
+	}
+	return os.Remove(f.Name())
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/camrail/cidp/store"
+)
+
+type verifyCmd struct {
+	DB     string `arg:"" name:"db" help:"The database, e.g. database/industrial_dwh.sqlite. It may be live."`
+	JSON   bool   `name:"json" help:"Print one JSON document."`
+	Digest bool   `help:"Print the SHA-256 of the logical content alone on the last line."`
+}
+
+func (verifyCmd) Help() string {
+	return `Example:
+  cidp verify database/industrial_dwh.sqlite --digest
+Exit 0 when everything holds, 1 with a line for each breach. Two databases fed the same readings with the same configuration and model have
+the same digest.`
+}
+
+func (c *verifyCmd) Run(ctx context.Context, t *terminal) error {
+	report, err := store.Verify(ctx, c.DB, func(step string) {
+		if t.tty {
+			fmt.Fprintf(t.err, "\r\x1b[K%s", step)
+		}
+	})
+	if t.tty {
+		fmt.Fprint(t.err, "\r\x1b[K")
+	}
+	if err != nil {
+		return err
+	}
+	digest := ""
+	if c.Digest {
+		if digest, err = store.Digest(ctx, c.DB); err != nil {
+			return err
+		}
+	}
+	if c.JSON {
+		if err := json.NewEncoder(t.out).Encode(struct {
+			*store.Report
+			Digest string `json:"digest,omitempty"`
+		}{report, digest}); err != nil {
+			return fmt.Errorf("write report: %w", err)
+		}
+	} else {
+		for _, b := range report.Breaches {
+			fmt.Fprintf(t.out, "breach: %s: %s\n", b.Check, b.Detail)
+		}
+		printTotals(t.out, report)
+		if digest != "" {
+			fmt.Fprintln(t.out, digest)
+		}
+	}
+	if !report.OK {
+		return exitStatus(exitFailed)
+	}
+	return nil
+}
+
+// printTotals writes what was counted in a few lines.
+func printTotals(w io.Writer, r *store.Report) {
+	var received, stored, duplicate, late, refused, expired int64
+	for _, row := range r.Ledger {
+		switch row.Counter {
+		case "received":
+			received += row.Value
+		case "stored":
+			stored += row.Value
+		case "duplicate":
+			duplicate += row.Value
+		case "late":
+			late += row.Value
+		case "refused":
+			refused += row.Value
+		case "expired":
+			expired += row.Value
+		}
+	}
+	c := r.Counts
+	fmt.Fprintf(w, "received %d = stored %d + duplicate %d + late %d + refused %d\n", received, stored, duplicate, late, refused)
+	fmt.Fprintf(w, "stored %d = %d readings + %d contexts + %d expired\n", stored, c.Readings, c.Contexts, expired)
+	fmt.Fprintf(w, "%d windows: %d with a prediction, %d quarantined; %d alerts\n", c.Windows, c.Predictions, c.Quarantined, c.Alerts)
+	if r.OK {
+		fmt.Fprintln(w, "everything holds")
+	} else {
+		fmt.Fprintf(w, "%d breaches\n", len(r.Breaches))
+	}
+}

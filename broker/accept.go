@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 // listenerID names our listener to mochi, which knows no other.
@@ -57,6 +59,9 @@ func (b *Broker) link(c *conn) {
 	defer b.links.Done()
 	err := b.establish(c)
 	_ = c.Close() // it never fails
+	if brokeProtocol(err) {
+		b.breach(c, err)
+	}
 	b.cfg.Log.Debug().AnErr("cause", err).Str("client", c.clientID).Stringer("remote", c.RemoteAddr()).Msg("connection ended")
 
 	last := b.leave(c)
@@ -79,6 +84,26 @@ func (b *Broker) establish(c *conn) (err error) {
 		}
 	}()
 	return b.server.EstablishConnection(listenerID, c)
+}
+
+// brokeProtocol says whether a connection ended because of what its client sent, oversized packets included.
+func brokeProtocol(err error) bool {
+	var code packets.Code
+	if !errors.As(err, &code) {
+		return false
+	}
+	switch code.Code {
+	case packets.ErrUnspecifiedError.Code, packets.ErrMalformedPacket.Code, packets.ErrProtocolViolation.Code,
+		packets.ErrUnsupportedProtocolVersion.Code, packets.ErrTopicAliasInvalid.Code, packets.ErrPacketTooLarge.Code:
+		return true
+	}
+	return false
+}
+
+// breach counts and tells that a client broke the protocol: it will come back and do it again until somebody mends it.
+func (b *Broker) breach(c *conn, cause error) {
+	b.counters.protocolErrors.Add(1)
+	b.clientLog.Warn().Err(cause).Str("client", c.clientID).Stringer("remote", c.RemoteAddr()).Msg("client broke the protocol: connection closed")
 }
 
 // leave detaches the connection from its session and gives the will that is due now. A delayed one is armed before the client can come back.

@@ -174,7 +174,9 @@ func (c *conn) collectLate(upTo uint64) {
 		c.acks = append(c.acks, late.bytes[:late.n]...)
 		n++
 	}
-	c.order.late = append(c.order.late[:0], c.order.late[n:]...)
+	if c.order.late = c.order.late[n:]; len(c.order.late) == 0 {
+		c.order.late = nil
+	}
 	c.hasLate.Store(len(c.order.late) > 0)
 }
 
@@ -189,15 +191,26 @@ func (c *conn) writeAcks() bool {
 	return err == nil
 }
 
+// maxLate bounds the answers held back for a connection: there are no more packet ids.
+const maxLate = 1<<16 - 1
+
 // reply answers a message that needs no outcome, but not before those that came earlier on the connection (MQTT 5, section 4.6). It is called by the
-// reading goroutine.
+// reading goroutine. A client that goes on although nothing is answered is closed.
 func (c *conn) reply(kind byte, id uint16, reason byte) {
 	c.order.Lock()
 	defer c.order.Unlock()
 	var late lateAck
 	answer := appendAck(late.bytes[:0], kind, c.version, id, reason)
 	if c.order.answered == c.seq {
-		_, _ = c.Write(answer) // on a closed connection nobody waits for it
+		_, _ = c.Write(answer) // it fails only on a connection that has closed meanwhile
+		return
+	}
+	if c.isClosing() {
+		return // nobody waits for it
+	}
+	if len(c.order.late) >= maxLate {
+		c.counters.protocolErrors.Add(1)
+		c.disconnect(reasonReceiveMaximum)
 		return
 	}
 	late.after, late.n = c.seq, len(answer)

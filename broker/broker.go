@@ -23,6 +23,7 @@ import (
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/rs/zerolog"
 )
 
 // Errors of the broker.
@@ -43,12 +44,13 @@ const cutPatience = time.Second
 // Goroutines: accept (one), answer (one: acknowledgements), route (one: accepted messages to subscribers), two a connection (ours, which reads,
 // and mochi's idle write loop), a short-lived writer for each connection with bytes to write, and mochi's housekeeping.
 type Broker struct {
-	cfg      Config
-	server   *mqtt.Server
-	listener net.Listener
-	queue    *queue
-	registry *registry
-	counters counters
+	cfg       Config
+	clientLog zerolog.Logger // what clients do wrong, at most ten lines a second: clients may be many
+	server    *mqtt.Server
+	listener  net.Listener
+	queue     *queue
+	registry  *registry
+	counters  counters
 
 	acks    chan ackBatch // from Acknowledge to answer
 	routes  chan ackBatch // from answer to route
@@ -76,14 +78,15 @@ func Start(cfg Config) (*Broker, error) {
 		return nil, fmt.Errorf("listen on %s: %w", cfg.Addr, err)
 	}
 	b := &Broker{
-		cfg:      cfg,
-		listener: listener,
-		queue:    newQueue(cfg.Queue, cfg.QueueBytes),
-		registry: newRegistry(),
-		acks:     make(chan ackBatch, 4),
-		routes:   make(chan ackBatch, 4),
-		stopped:  make(chan struct{}),
-		open:     openConns{all: map[*conn]struct{}{}},
+		cfg:       cfg,
+		clientLog: cfg.Log.Sample(&zerolog.BurstSampler{Burst: 10, Period: time.Second}),
+		listener:  listener,
+		queue:     newQueue(cfg.Queue, cfg.QueueBytes),
+		registry:  newRegistry(),
+		acks:      make(chan ackBatch, 4),
+		routes:    make(chan ackBatch, 4),
+		stopped:   make(chan struct{}),
+		open:      openConns{all: map[*conn]struct{}{}},
 	}
 	b.routing.init()
 	b.server = mqtt.New(b.options())
@@ -109,7 +112,7 @@ func (b *Broker) options() *mqtt.Options {
 	return &mqtt.Options{
 		Capabilities:            c,
 		ClientNetReadBufferSize: 8 << 10,
-		Logger:                  slog.New(newLogBridge(b.cfg.Log)),
+		Logger:                  slog.New(&logBridge{log: b.clientLog}),
 		SysTopicResendInterval:  60,
 	}
 }

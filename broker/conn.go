@@ -35,6 +35,8 @@ type reading struct {
 	aliases  map[uint16]string
 	asked    []asked // filters of the SUBSCRIBE being processed
 	seq      uint64  // messages queued that get an answer
+
+	emptyWill bool // the will has no payload
 }
 
 // client is set while CONNECT is processed, and constant once connected is true or a message carries the connection.

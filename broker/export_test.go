@@ -1,6 +1,9 @@
 package broker
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Names for tests outside the package.
 var (
@@ -28,6 +31,27 @@ func FirstPacketTooLong(p []byte, step int) (tooLong, done bool) {
 func EncodePublish(version, qos byte, retain, dup bool, id uint16, topic string, payload []byte, ids []int) []byte {
 	p := &parcel{outgoing: &outgoing{topic: topic, payload: payload}, qos: qos, retain: retain, id: id, ids: ids}
 	return appendPublish(nil, version, p, dup)
+}
+
+// ExpireLate does what mochi's housekeeping does to a client it found expired a moment ago, although it is back by now.
+func (b *Broker) ExpireLate(id string) {
+	cl, _ := b.server.Clients.Get(id)
+	(&hook{b: b}).OnClientExpired(cl)
+	b.server.Clients.Delete(id)
+}
+
+// ExpireBetween stops that half way: mochi has told us and has not yet forgotten the client.
+func (b *Broker) ExpireBetween(id string) {
+	cl, _ := b.server.Clients.Get(id)
+	(&hook{b: b}).OnClientExpired(cl)
+}
+
+// DueWillSurvives says whether a delayed will whose timer runs already is left to it when its session ends.
+func DueWillSurvives() bool {
+	s, fired := newSession("a"), make(chan struct{})
+	s.will, s.willTimer = &will{}, time.AfterFunc(0, func() { close(fired) })
+	<-fired
+	return s.disarm() == nil && s.will != nil
 }
 
 // Queue is the bounded queue.

@@ -25,7 +25,7 @@ func (h *hook) Provides(b byte) bool {
 	return slices.Contains([]byte{
 		mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnSessionEstablish, mqtt.OnSessionEstablished,
 		mqtt.OnDisconnect, mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnPacketProcessed, mqtt.OnSubscribe, mqtt.OnSubscribed,
-		mqtt.OnUnsubscribed, mqtt.OnClientExpired, mqtt.OnRetainedExpired,
+		mqtt.OnUnsubscribe, mqtt.OnUnsubscribed, mqtt.OnClientExpired, mqtt.OnRetainedExpired,
 	}, b)
 }
 
@@ -82,9 +82,13 @@ func (h *hook) OnSessionEstablish(cl *mqtt.Client, pk packets.Packet) {
 		c.sendMax = min(quota, maxOutstanding)
 	}
 	h.takeOver(c)
-	c.will = h.b.takeWill(cl)
+	c.will = h.b.takeWill(c, cl, &pk)
 
 	existing, resume := h.b.server.Clients.Get(cl.ID)
+	if resume && h.b.registry.get(cl.ID) == nil { // it expired just now: mochi forgets it after telling us
+		h.b.server.Clients.Delete(cl.ID)
+		resume = false
+	}
 	if resume && (pk.Connect.Clean || (existing.Properties.Clean && existing.Properties.ProtocolVersion < protocol5)) {
 		resume = false
 	}
@@ -140,6 +144,8 @@ func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, expire bool) {
 	c.ended = expire
 	if expire {
 		h.b.registry.end(c.session)
+	} else if _, known := h.b.server.Clients.Get(cl.ID); !known {
+		h.b.server.Clients.Add(cl) // mochi forgot it when an earlier connection of it expired at the moment it came back
 	}
 }
 
@@ -151,8 +157,16 @@ func (h *hook) OnClientExpired(cl *mqtt.Client) {
 	}
 }
 
-// OnRetainedExpired comes when a retained message is over its MQTT 5 expiry.
-func (h *hook) OnRetainedExpired(topic string) { h.b.routing.forget(topic) }
+// OnRetainedExpired comes when mochi has dropped a retained message that is over its MQTT 5 expiry. It leaves the topic in its index.
+func (h *hook) OnRetainedExpired(topic string) {
+	h.b.routing.mu.Lock()
+	defer h.b.routing.mu.Unlock()
+	if _, again := h.b.server.Topics.Retained.Get(topic); again {
+		return // a newer one came since
+	}
+	h.b.server.Topics.RetainMessage((&outgoing{topic: topic}).packet())
+	h.b.routing.forgetLocked(topic)
+}
 
 // OnPacketRead takes PUBLISH and its acknowledgements out of mochi's hands: they are replaced by a packet that mochi does nothing for. An
 // ErrRejectPacket closes the connection.
@@ -162,6 +176,13 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 		return pk, nil
 	}
 	switch pk.FixedHeader.Type {
+	case packets.Connect:
+		if pk.Connect.WillFlag && len(pk.Connect.WillPayload) == 0 {
+			c.emptyWill = true
+			pk.Connect.WillPayload = []byte{0} // mochi refuses an empty one
+		}
+	case packets.Connack, packets.Suback, packets.Unsuback, packets.Pingresp, packets.Auth: // not for a client to send
+		return h.b.refuse(c, pk, packets.ErrProtocolViolation)
 	case packets.Publish:
 		return h.b.takePublish(cl, c, pk)
 	case packets.Puback, packets.Pubrec, packets.Pubcomp:
@@ -190,6 +211,9 @@ func (h *hook) OnPacketEncode(_ *mqtt.Client, pk packets.Packet) packets.Packet 
 	if pk.FixedHeader.Type == packets.Connack && pk.ReasonCode == 0 {
 		pk.Properties.TopicAliasMaximum = maxAliases
 		pk.Properties.MaximumPacketSize = uint32(h.b.cfg.MaxPacket)
+	}
+	if pk.FixedHeader.Type == packets.Connack && pk.ProtocolVersion < protocol5 && pk.ReasonCode == packets.ErrUnspecifiedError.Code {
+		pk.ReasonCode = packets.Err3ClientIdentifierNotValid.Code // MQTT 3.1.1, section 3.1.3.1: no client id and not a clean session
 	}
 	return pk
 }

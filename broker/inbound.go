@@ -20,7 +20,7 @@ func (b *Broker) takePublish(cl *mqtt.Client, c *conn, pk packets.Packet) (packe
 	qos := pk.FixedHeader.Qos
 	topic, ok := c.resolve(pk.TopicName, pk.Properties.TopicAlias)
 	if !ok {
-		return b.refuse(c, pk, reasonProtocolError)
+		return b.refuse(c, pk, packets.ErrProtocolViolation)
 	}
 	if reserved(topic) {
 		b.counters.denied.Add(1)
@@ -32,14 +32,15 @@ func (b *Broker) takePublish(cl *mqtt.Client, c *conn, pk packets.Packet) (packe
 	}
 	m := Message{
 		Topic: topic, Payload: pk.Payload, Client: cl.ID, Size: len(pk.Payload),
-		QoS: qos, Retain: pk.FixedHeader.Retain, Received: b.cfg.Clock().UnixMilli(),
+		QoS: qos, Retain: pk.FixedHeader.Retain, Received: b.cfg.Clock().UnixMilli(), held: pk.FixedHeader.Remaining,
 	}
 	if c.version == protocol5 {
 		m.props = forwarded(&pk.Properties)
+		m.expires = expiry(m.props)
 	}
 	if qos > 0 {
 		if c.unacked.Add(1) > int32(b.cfg.ReceiveMaximum) && c.version == protocol5 {
-			return b.refuse(c, pk, reasonReceiveMaximum)
+			return b.refuse(c, pk, packets.ErrReceiveMaximum)
 		}
 		c.seq++
 		m.conn, m.seq, m.id = c, c.seq, pk.PacketID
@@ -52,18 +53,19 @@ func (b *Broker) takePublish(cl *mqtt.Client, c *conn, pk packets.Packet) (packe
 	return nothing(pk), nil
 }
 
-// clip cuts a payload above the limit down to the evidence.
+// clip cuts a payload above the limit down to the evidence, and lets go of the packet it came in.
 func (b *Broker) clip(m *Message) {
 	if len(m.Payload) > b.cfg.MaxPayload {
 		m.TooLarge = true
 		m.Payload = bytes.Clone(m.Payload[:min(EvidenceBytes, len(m.Payload))])
+		m.Topic, m.props, m.held = strings.Clone(m.Topic), nil, 0
 	}
 }
 
 // refuse closes a connection whose client broke the protocol.
-func (b *Broker) refuse(c *conn, pk packets.Packet, reason byte) (packets.Packet, error) {
-	b.counters.protocolErrors.Add(1)
-	c.disconnect(reason)
+func (b *Broker) refuse(c *conn, pk packets.Packet, code packets.Code) (packets.Packet, error) {
+	b.breach(c, code)
+	c.disconnect(code.Code)
 	return pk, packets.ErrRejectPacket
 }
 

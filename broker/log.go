@@ -4,21 +4,15 @@ import (
 	"context"
 	"log/slog"
 	"slices"
-	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/rs/zerolog"
 )
 
-// logBridge gives mochi's warnings and errors to our log, at most ten a second: most are about what clients do, and clients may be many. It leaves
-// out whole packets, which hold payloads and passwords.
+// logBridge gives mochi's warnings and errors to our log of what clients do. It leaves out whole packets, which hold payloads and passwords.
 type logBridge struct {
 	log   zerolog.Logger
 	attrs []slog.Attr
-}
-
-func newLogBridge(log zerolog.Logger) *logBridge {
-	return &logBridge{log: log.Sample(&zerolog.BurstSampler{Burst: 10, Period: time.Second})}
 }
 
 // Enabled lets warnings and errors through.
@@ -26,8 +20,11 @@ func (l *logBridge) Enabled(_ context.Context, level slog.Level) bool { return l
 
 // Handle writes one record.
 func (l *logBridge) Handle(_ context.Context, r slog.Record) error {
-	if r.Message == mqtt.ErrMinimumKeepalive.Error() {
-		return nil // a client's own business
+	switch r.Message {
+	case mqtt.ErrMinimumKeepalive.Error(): // a client's own business
+		return nil
+	case "error processing packet": // told when the connection ends
+		return nil
 	}
 	level := zerolog.WarnLevel
 	if r.Level >= slog.LevelError {

@@ -17,6 +17,9 @@ type Message struct {
 	seq   uint64              // position among the messages of conn that get an answer
 	id    uint16              // MQTT packet id
 	props *packets.Properties // MQTT 5 properties that subscribers must see, nil when none
+
+	expires int64 // MQTT 5 message expiry, epoch seconds; 0 = never
+	held    int   // bytes of memory it keeps: topic, payload and properties are parts of the packet they came in
 }
 
 // Outcome is what became of a message.
@@ -48,7 +51,7 @@ func (o Outcome) reason() byte {
 }
 
 // cost is what a queued message takes of Config.QueueBytes.
-func (m *Message) cost() int { return len(m.Topic) + len(m.Payload) + messageOverhead }
+func (m *Message) cost() int { return max(m.held, len(m.Topic)+len(m.Payload)) + messageOverhead }
 
 // messageOverhead is a message's own size and the slack of its buffer, rounded up.
 const messageOverhead = 256

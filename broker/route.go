@@ -37,13 +37,7 @@ func (r *routing) init() {
 // changed says that subscriptions changed. It must follow the change.
 func (r *routing) changed() { r.generation.Add(1) }
 
-// forget takes a retained input off the books.
-func (r *routing) forget(topic string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.forgetLocked(topic)
-}
-
+// forgetLocked takes a retained input off the books.
 func (r *routing) forgetLocked(topic string) {
 	r.keptBytes -= r.kept[topic]
 	delete(r.kept, topic)
@@ -95,15 +89,13 @@ func (b *Broker) routeOne(a *Ack) {
 	if (a.Outcome != Accepted || m.TooLarge) && !clears {
 		return
 	}
-	if !m.Retain && atomic.LoadInt64(&b.server.Info.Subscriptions) == 0 {
-		return
-	}
 	b.routing.mu.Lock()
 	defer b.routing.mu.Unlock()
 	if !m.Retain && b.subscribers(m.Topic) == nil {
 		return
 	}
-	o := &outgoing{topic: m.Topic, payload: m.Payload, origin: m.Client, props: m.props, qos: m.QoS, retain: m.Retain, telemetry: true}
+	o := &outgoing{topic: m.Topic, payload: m.Payload, origin: m.Client, props: m.props, expires: m.expires, held: m.held,
+		qos: m.QoS, retain: m.Retain, telemetry: true}
 	if m.Retain {
 		b.keep(o)
 	}
@@ -129,18 +121,34 @@ func (b *Broker) fanOut(o *outgoing) bool {
 	return true
 }
 
-// deliverShared delivers to one client of a shared subscription, one that is there if any.
+// deliverShared delivers to one client of a shared subscription: one that is there and takes it if any, else one that is away.
 func (b *Broker) deliverShared(o *outgoing, members map[string]packets.Subscription) {
-	for id, sub := range members {
+	var away []string
+	outcome := skipped
+	try := func(id string, onlyLive bool) bool {
 		s := b.registry.get(id)
 		if s == nil {
-			continue
+			return false
 		}
-		if d := s.deliver(o, &sub); d != skipped {
-			b.count(d)
+		if onlyLive && !s.live() {
+			away = append(away, id)
+			return false
+		}
+		sub := members[id]
+		outcome = max(outcome, s.deliver(o, &sub))
+		return outcome == sent
+	}
+	for id := range members {
+		if try(id, true) {
 			return
 		}
 	}
+	for _, id := range away {
+		if try(id, false) {
+			return
+		}
+	}
+	b.count(outcome)
 }
 
 func (b *Broker) count(d delivery) {
@@ -188,19 +196,16 @@ func (b *Broker) keep(o *outgoing) {
 
 // packet is the message as mochi's index of retained messages keeps it.
 func (o *outgoing) packet() packets.Packet {
-	now := time.Now().Unix() // mochi's own clock: it compares it with its own
 	pk := packets.Packet{
 		FixedHeader: packets.FixedHeader{Type: packets.Publish, Retain: true, Qos: o.qos},
 		TopicName:   o.topic,
 		Payload:     o.payload,
 		Origin:      o.origin,
-		Created:     now,
+		Created:     time.Now().Unix(), // mochi's own clock: it compares it with its own
 	}
 	if o.props != nil {
 		pk.Properties = *o.props
-		if interval := o.props.MessageExpiryInterval; interval > 0 {
-			pk.ProtocolVersion, pk.Expiry = protocol5, now+int64(interval)
-		}
+		pk.ProtocolVersion, pk.Expiry = protocol5, o.expires
 	}
 	return pk
 }
@@ -224,6 +229,9 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 		_, existed := cl.State.Subscriptions.Get(sub.Filter)
 		c.asked = append(c.asked, asked{sub: sub, existed: existed})
 		sub.RetainHandling = 2 // none
+		if !validFilter(sub.Filter) {
+			sub.Filter = "" // mochi refuses this one
+		}
 		filters[i] = sub
 	}
 	pk.Filters = filters
@@ -238,6 +246,22 @@ func (h *hook) OnSubscribed(cl *mqtt.Client, _ packets.Packet, codes []byte) {
 			c.asked[i].granted = i < len(codes) && codes[i] < firstFailure
 		}
 	}
+}
+
+// OnUnsubscribe spoils the filters that the client did not subscribe to: mochi would confirm them, and count off the subscriptions of others.
+func (h *hook) OnUnsubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	const nobodys = "\x00" // no filter can be this
+	filters := make(packets.Subscriptions, len(pk.Filters))
+	seen := map[string]bool{}
+	for i, sub := range pk.Filters {
+		if _, has := cl.State.Subscriptions.Get(sub.Filter); !has || seen[sub.Filter] {
+			sub.Filter = nobodys
+		}
+		seen[sub.Filter] = true
+		filters[i] = sub
+	}
+	pk.Filters = filters
+	return pk
 }
 
 // OnUnsubscribed comes after a client gave up subscriptions, or its session ended.
@@ -267,7 +291,7 @@ func (b *Broker) sendRetained(c *conn, a *asked) {
 	if none || mqtt.IsSharedFilter(a.sub.Filter) {
 		return
 	}
-	for _, found := range b.server.Topics.Messages(a.sub.Filter) {
+	for _, found := range b.stored(a.sub.Filter) {
 		if !c.waitRoom(viewerBacklog) {
 			return
 		}
@@ -279,9 +303,20 @@ func (b *Broker) sendRetained(c *conn, a *asked) {
 	}
 }
 
+// stored gives the retained messages that a filter matches. The lock is for mochi, which searches without one of its own.
+func (b *Broker) stored(filter string) []packets.Packet {
+	b.routing.mu.Lock()
+	defer b.routing.mu.Unlock()
+	found := b.server.Topics.Messages(filter)
+	if parent, ok := strings.CutSuffix(filter, "/#"); ok { // it matches its parent as well (MQTT 5, section 4.7.1.2), which mochi forgets
+		found = append(found, b.server.Topics.Messages(parent)...)
+	}
+	return found
+}
+
 func retained(pk *packets.Packet) *outgoing {
 	return &outgoing{
-		topic: pk.TopicName, payload: pk.Payload, origin: pk.Origin, props: forwarded(&pk.Properties),
+		topic: pk.TopicName, payload: pk.Payload, origin: pk.Origin, props: forwarded(&pk.Properties), expires: pk.Expiry,
 		qos: pk.FixedHeader.Qos, retain: true, stored: true,
 	}
 }

@@ -11,10 +11,11 @@ import (
 )
 
 // Bounds of what a session holds for its client: messages at QoS 1 and 2 not yet acknowledged by it. Routed telemetry may take half.
-// Retained messages given to a new subscription are not counted: there are no more of them than retained topics.
+// Retained messages given to new subscriptions are counted apart: they share their bytes with what is retained, and must not push out live ones.
 const (
 	maxPending      = 16384
 	maxPendingBytes = 4 << 20
+	maxStored       = 1 << 17
 	maxOutstanding  = 32768 // unacknowledged at a time to a client that names no Receive Maximum
 )
 
@@ -29,7 +30,9 @@ type session struct {
 	parcels     map[uint16]*parcel // those with a packet id
 	waiting     []*parcel          // not sent on this connection yet, in order
 	outstanding int                // sent on this connection and not acknowledged
-	bytes       int                // of all parcels
+	stored      int                // retained messages given to new subscriptions, among all parcels
+	pending     int                // the other parcels
+	bytes       int                // of these others
 	lastID      uint16
 	lastSeq     uint64
 	willTimer   *time.Timer // delayed will of a client that is away
@@ -46,18 +49,18 @@ func newSession(id string) *session {
 	return &session{id: id, received: map[uint16]received{}, parcels: map[uint16]*parcel{}}
 }
 
-// delivery says what became of a parcel.
+// delivery says what became of a parcel, the better the higher.
 type delivery uint8
 
 const (
-	sent    delivery = iota // written, or kept to be written
-	skipped                 // not for this client
+	skipped delivery = iota // not for this client
 	dropped                 // no room
+	sent                    // written, or kept to be written
 )
 
 // deliver sends a message to the client or keeps it, within the bounds above.
 func (s *session) deliver(o *outgoing, sub *packets.Subscription) delivery {
-	if sub.NoLocal && o.origin == s.id {
+	if (sub.NoLocal && o.origin == s.id) || o.expired() {
 		return skipped
 	}
 	p := &parcel{
@@ -82,13 +85,13 @@ func (s *session) deliver(o *outgoing, sub *packets.Subscription) delivery {
 		}
 		return sent
 	}
-	if !o.stored && s.full(o) {
+	if s.full(o) {
 		return dropped
 	}
 	if o.telemetry && c.waiting() > limit {
 		return dropped
 	}
-	s.bytes += p.size()
+	s.count(p, 1)
 	s.waiting = append(s.waiting, p)
 	s.pump()
 	return sent
@@ -96,11 +99,31 @@ func (s *session) deliver(o *outgoing, sub *packets.Subscription) delivery {
 
 // full says whether a message finds no room. The lock is held.
 func (s *session) full(o *outgoing) bool {
+	if o.stored {
+		return s.stored >= maxStored
+	}
 	part := 1
 	if o.telemetry {
 		part = 2
 	}
-	return len(s.parcels)+len(s.waiting) >= maxPending/part || s.bytes+o.size() > maxPendingBytes/part
+	return s.pending >= maxPending/part || s.bytes+o.size() > maxPendingBytes/part
+}
+
+// count puts a parcel on the books, or takes it off when by is -1. The lock is held.
+func (s *session) count(p *parcel, by int) {
+	if p.stored {
+		s.stored += by
+		return
+	}
+	s.pending += by
+	s.bytes += by * p.size()
+}
+
+// live says whether the client is there.
+func (s *session) live() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conn != nil
 }
 
 // pump sends what waits, as far as the client's Receive Maximum and the connection allow. Whenever something keeps waiting, an acknowledgement
@@ -133,9 +156,9 @@ func (s *session) send(c *conn, p *parcel) {
 		p.seq = s.lastSeq
 		s.parcels[p.id] = p
 	}
-	if c.tooLong(p) {
+	if c.tooLong(p) || (!again && p.expired()) {
 		delete(s.parcels, p.id)
-		s.bytes -= p.size()
+		s.count(p, -1)
 		c.counters.deliveriesDropped.Add(1)
 		return
 	}
@@ -180,7 +203,7 @@ func (s *session) acknowledged(c *conn, kind byte, id uint16, failed bool) {
 		return
 	}
 	delete(s.parcels, id)
-	s.bytes -= p.size()
+	s.count(p, -1)
 	if p.sentOn != c { // it waits to be sent again, which is no longer needed
 		s.waiting = slices.DeleteFunc(s.waiting, func(w *parcel) bool { return w == p })
 	} else if s.conn == c {

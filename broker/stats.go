@@ -24,7 +24,7 @@ type Stats struct {
 	WillsDropped       int64    // on output topics, or while draining
 	Redelivered        int64    // QoS 2 messages sent again and recognised
 	Denied             int64    // PUBLISHes on topics that nobody from outside may publish on
-	ProtocolErrors     int64    // connections closed for an unknown alias or too many unacknowledged messages
+	ProtocolErrors     int64    // connections closed for what their client sent: malformed or too large packets, unknown aliases, too many unacknowledged messages
 	AcksWritten        int64
 	AcksDropped        int64 // the client was gone
 	AcksWithheld       int64

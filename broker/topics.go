@@ -3,6 +3,8 @@ package broker
 import (
 	"strings"
 	"unicode/utf8"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
 )
 
 // outputPrefixes are the topics that only the broker's own side publishes on (contract, section 2). A prefix stands for itself and for all below it.
@@ -27,4 +29,21 @@ func reserved(topic string) bool {
 // validTopic says whether a topic name may be published on at all (MQTT 5, sections 1.5.4 and 4.7).
 func validTopic(topic string) bool {
 	return topic != "" && len(topic) <= 65535 && !strings.ContainsAny(topic, "+#\x00") && utf8.ValidString(topic)
+}
+
+// validFilter says whether a topic filter is one (MQTT 5, sections 4.7.1 and 4.8.2). Mochi grants "a+" and "a#", which match nothing.
+func validFilter(filter string) bool {
+	levels := strings.Split(filter, "/")
+	if strings.EqualFold(levels[0], mqtt.SharePrefix) {
+		if len(levels) < 3 || levels[1] == "" || strings.ContainsAny(levels[1], "+#") || (len(levels) == 3 && levels[2] == "") {
+			return false
+		}
+		levels = levels[2:]
+	}
+	for i, level := range levels {
+		if strings.ContainsAny(level, "+#") && level != "+" && (level != "#" || i < len(levels)-1) {
+			return false
+		}
+	}
+	return filter != ""
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 // will is what a client wants published when it is lost. Like any other input it goes through the queue, without an answer.
@@ -13,22 +14,27 @@ type will struct {
 }
 
 // takeWill takes the will away from mochi, which would publish it past the queue.
-func (b *Broker) takeWill(cl *mqtt.Client) *will {
+func (b *Broker) takeWill(c *conn, cl *mqtt.Client, connect *packets.Packet) *will {
 	w := cl.Properties.Will
 	cl.Properties.Will = mqtt.Will{}
 	if w.Flag == 0 {
 		return nil
 	}
-	return &will{
-		message: Message{Topic: w.TopicName, Payload: w.Payload, Client: cl.ID, Size: len(w.Payload), QoS: w.Qos, Retain: w.Retain},
-		delay:   min(time.Duration(w.WillDelayInterval)*time.Second, b.cfg.SessionExpiry),
+	if c.emptyWill {
+		w.Payload = nil
 	}
+	m := Message{Topic: w.TopicName, Payload: w.Payload, Client: cl.ID, Size: len(w.Payload), QoS: w.Qos, Retain: w.Retain}
+	m.held = connect.FixedHeader.Remaining
+	if c.version == protocol5 {
+		m.props = forwarded(&connect.Connect.WillProperties)
+	}
+	return &will{message: m, delay: min(time.Duration(w.WillDelayInterval)*time.Second, b.cfg.SessionExpiry)}
 }
 
 // publishWill queues a will, waiting for room. One on an output topic, or while draining, is dropped and counted.
 func (b *Broker) publishWill(w *will) {
 	m := w.message
-	m.Received = b.cfg.Clock().UnixMilli()
+	m.Received, m.expires = b.cfg.Clock().UnixMilli(), expiry(m.props)
 	b.clip(&m)
 	if !validTopic(m.Topic) || reserved(m.Topic) || !b.queue.put(&m, nil) {
 		b.counters.willsDropped.Add(1)
@@ -87,10 +93,10 @@ func (s *session) disarm() *will {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := s.will
-	s.will = nil
-	if w == nil || !s.willTimer.Stop() { // a timer that runs already finds no will, and counts itself off
+	if w == nil || !s.willTimer.Stop() { // a timer that runs already publishes it: it was due
 		return nil
 	}
+	s.will = nil
 	return w
 }
 

@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"slices"
+	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 // Reason codes of MQTT 5 that the broker writes by itself (MQTT 5, section 2.4).
 const (
-	reasonProtocolError       = 0x82
 	reasonNotAuthorized       = 0x87
 	reasonShuttingDown        = 0x8B
 	reasonTakenOver           = 0x8E
@@ -45,13 +45,17 @@ type outgoing struct {
 	payload   []byte
 	origin    string // client that published it, empty for our own
 	props     *packets.Properties
+	expires   int64 // epoch seconds; 0 = never
+	held      int   // bytes of memory it keeps if they are more than its own: the packet it came in
 	qos       byte
 	retain    bool // as published
 	telemetry bool // an input routed on: the first thing a slow subscriber loses, and not kept for an absent one
 	stored    bool // a retained message given to a new subscription
 }
 
-func (o *outgoing) size() int { return len(o.topic) + len(o.payload) }
+func (o *outgoing) size() int { return max(o.held, len(o.topic)+len(o.payload)) }
+
+func (o *outgoing) expired() bool { return o.expires > 0 && time.Now().Unix() >= o.expires }
 
 // parcel is an outgoing message for one subscriber.
 type parcel struct {
@@ -108,6 +112,9 @@ func publishProps(p *parcel) []byte {
 	if p.props != nil {
 		props = *p.props
 	}
+	if p.expires > 0 { // what is left of it (MQTT 5, section 3.3.2.3.3)
+		props.MessageExpiryInterval = uint32(max(1, p.expires-time.Now().Unix()))
+	}
 	props.SubscriptionIdentifier = p.ids
 	var buf bytes.Buffer
 	props.Encode(packets.Publish, packets.Mods{AllowResponseInfo: true}, &buf, 0)
@@ -122,4 +129,12 @@ func forwarded(p *packets.Properties) *packets.Properties {
 	}
 	kept := p.Copy(false)
 	return &kept
+}
+
+// expiry gives when a message with these properties expires, in epoch seconds; 0 = never.
+func expiry(p *packets.Properties) int64 {
+	if p == nil || p.MessageExpiryInterval == 0 {
+		return 0
+	}
+	return time.Now().Unix() + int64(p.MessageExpiryInterval)
 }

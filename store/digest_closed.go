@@ -56,7 +56,7 @@ func (r *closeRule) find(q *stmt, sensor int64) error {
 	var w tail
 	found, have := false, false
 	judge := func(periodBefore int64) (err error) {
-		if found, err = r.isDue(r.sensors[sensor].asset, w, periodBefore); found {
+		if found, err = r.isDue(sensor, w, periodBefore); found {
 			r.closed[sensor] = w.start
 		}
 		return err
@@ -83,9 +83,11 @@ func (r *closeRule) find(q *stmt, sensor int64) error {
 	return err
 }
 
-// isDue applies the rule to one window of an asset. Members are the asset's sensors and its context source with a reading in the
-// window or one length before it. The length is the nominal one: where it grew, a window may be shorter.
-func (r *closeRule) isDue(asset int64, w tail, periodBefore int64) (bool, error) {
+// isDue applies the rule to one window of a sensor. Members are its asset's sensors and context source with a reading in the
+// window or one length before it. The length is the nominal one: where it grew, a window may be shorter. What its mates have passed closes
+// the window of a sensor that has passed its end itself: one that is behind keeps its own open.
+func (r *closeRule) isDue(sensor int64, w tail, periodBefore int64) (bool, error) {
+	asset := r.sensors[sensor].asset
 	length := max(w.end-w.start, r.nominal(periodBefore))
 	all := span{w.end - 2*length, w.end}
 	r.marks = r.marks[:0]
@@ -112,7 +114,7 @@ func (r *closeRule) isDue(asset int64, w tail, periodBefore int64) (bool, error)
 		r.marks = append(r.marks, context-r.disorder)
 	}
 	slices.Sort(r.marks)
-	return len(r.marks) > 0 && (r.marks[0] >= w.end || r.marks[(len(r.marks)-1)/2] >= w.end+length), nil
+	return r.newest[sensor]-r.disorder >= w.end && (r.marks[0] >= w.end || r.marks[(len(r.marks)-1)/2] >= w.end+length), nil
 }
 
 // nominal is the length of a sensor's window whose period was known as period when it began: six periods at least, in multiples of the configured one.

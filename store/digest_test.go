@@ -126,7 +126,7 @@ func TestClosedByEventTime(t *testing.T) {
 		{name: "all pass", seconds: []int64{360, 360}, closed: map[int][]int64{0: {0, 4}, 1: {4}}, open: map[int][]int64{0: {5}, 1: {5}}},
 		{name: "one a little behind", seconds: []int64{360, 300}, closed: map[int][]int64{0: {3}, 1: {3}}, open: map[int][]int64{0: {4, 5}, 1: {4}}},
 		{name: "one of two stopped: its last window waits, its mate goes on", seconds: []int64{360, 80}, closed: map[int][]int64{0: {1, 4}, 1: {0}}, open: map[int][]int64{1: {1}, 0: {5}}},
-		{name: "one of three stopped: the median closes", seconds: []int64{360, 360, 80}, closed: map[int][]int64{0: {1, 4}, 2: {0, 1}}, open: map[int][]int64{0: {5}}},
+		{name: "one of three stopped: the median closes its mates' windows, its own waits", seconds: []int64{360, 360, 80}, closed: map[int][]int64{0: {1, 4}, 2: {0}}, open: map[int][]int64{2: {1}, 0: {5}}},
 		{name: "a context behind holds", seconds: []int64{360, 360}, context: 245, closed: map[int][]int64{0: {3}}, open: map[int][]int64{0: {4}, 1: {4}}},
 		{name: "a context of long ago does not", seconds: []int64{360, 360}, context: 100, closed: map[int][]int64{0: {4}}, open: map[int][]int64{0: {5}}},
 	} {

@@ -22,6 +22,7 @@ type Recovery struct {
 	Open           []stream.Open        // by sensor id
 	NewestContexts map[int64]int64      // event time of the newest context of each asset that has one, ms
 	ContextsFrom   map[int64]int64      // event time from which on Feed gives the contexts of each asset that has one, ms
+	Closed         []ClosedWindow       // windows that another sensor of the asset still has open readings in or before
 	Unsent         []Publication        // in order
 	Ledger         []LedgerRow
 	LastCommit     int64
@@ -54,7 +55,8 @@ func (db *DB) Recover(contextBack time.Duration) (*Recovery, error) {
 		do   func() error
 	}{
 		{"assets", r.readAssets}, {"sensors", r.readSensors}, {"windows", r.readWindows}, {"holds", r.readHolds}, {"alerts", r.readAlerts},
-		{"open windows", r.readOpen}, {"outbox", r.readOutbox}, {"ledger", r.readLedger},
+		{"open windows", r.readOpen}, {"closed windows beside them", r.readClosed},
+		{"outbox", r.readOutbox}, {"ledger", r.readLedger},
 	} {
 		if err := step.do(); err != nil {
 			return nil, errors.Join(fmt.Errorf("recover %s: %w", step.what, err), r.Close())
@@ -102,6 +104,52 @@ func (r *Recovery) readWindows() error {
 		r.Windows[w.SensorID] = w
 		return nil
 	})
+}
+
+// ClosedWindow is what a window that closes later is compared with.
+type ClosedWindow struct {
+	SensorID   int64
+	Start, End int64   // ms
+	MeanC      float64 // NaN when there is none
+	Valid      bool
+	Memory     []byte
+}
+
+// readClosed finds, for the assets with open readings, the windows that end after the first of those.
+func (r *Recovery) readClosed() error {
+	asset, lowest := map[int64]int64{}, map[int64]int64{}
+	for _, s := range r.Sensors {
+		asset[s.ID] = s.AssetID
+	}
+	for _, o := range r.Open {
+		if low, ok := lowest[asset[o.SensorID]]; !ok || o.From < low {
+			lowest[asset[o.SensorID]] = o.From
+		}
+	}
+	q, err := prepare(r.c, `SELECT start_ms, end_ms, mean_c, verdict, memory FROM telemetry_window w WHERE sensor_id = ?
+		AND NOT EXISTS (SELECT 1 FROM telemetry_window m WHERE m.window_id = w.window_id AND m.revision > w.revision) ORDER BY start_ms DESC`)
+	if err != nil {
+		return err
+	}
+	defer q.s.Close()
+	for _, s := range r.Sensors {
+		low, open := lowest[s.AssetID]
+		if !open {
+			continue
+		}
+		err := q.int(s.ID).each(func(row *sqlite3.Stmt) error {
+			if row.ColumnInt64(1) <= low {
+				return errFound // windows of a sensor do not overlap: all older ones end before
+			}
+			r.Closed = append(r.Closed, ClosedWindow{SensorID: s.ID, Start: row.ColumnInt64(0), End: row.ColumnInt64(1),
+				MeanC: floatAt(row, 2), Valid: row.ColumnText(3) == valid, Memory: row.ColumnBlob(4, nil)})
+			return nil
+		})
+		if err != nil && err != errFound {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *Recovery) readHolds() error {

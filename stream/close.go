@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -23,125 +24,48 @@ func (s *sensorState) periodNow() int64 {
 	if s.period > 0 {
 		return s.period
 	}
-	return s.memory.period()
+	return s.learned
 }
 
 // candidate is the window that a sensor closes next. Windows of a sensor tile the time: where the length grew, the first longer one begins where
 // the last shorter one ended.
-type candidate struct{ start, end, length int64 }
+type candidate struct {
+	start, end, length int64
+	cut                bool // it ends early, where the sensor woke up
+	left               bool // the asset has closed windows this far already, and the sensor's readings came after
+}
+
+// busy is how many readings within the configured length say that a slow sensor woke up. Its long window ends there: one that sends every second now must
+// not be unseen for hours.
+const busy = 2 * minReadings
 
 func (w *Windower) candidate(s *sensorState) candidate {
-	length := w.length(s)
-	start := floor(s.pending[0].TS, length)
-	return candidate{start: max(start, s.frontier), end: start + length, length: length}
+	first, length := s.pending[0].TS, w.length(s)
+	c := candidate{start: floor(first, length), length: length}
+	c.end = c.start + length
+	if length > w.base && s.period == 0 {
+		switch woke := w.woke(s, c.end); {
+		case woke <= first:
+			c = candidate{start: woke, end: woke + w.base, length: w.base}
+		case woke < c.end:
+			c.end, c.cut = woke, true
+		}
+	}
+	c.start, c.left = max(c.start, s.frontier), s.left(c.end, c.length)
+	return c
 }
 
-// closeDue closes every window of an asset that is due. mono < 0: nothing is idle.
-func (w *Windower) closeDue(a *assetState, mono time.Duration) {
-	for again := true; again; {
-		again = false
-		var last candidate // sensors of an asset mostly share their window: judge it once
-		var lastBy ClosedBy
-		for _, s := range a.sensors {
-			if len(s.pending) == 0 {
-				continue
-			}
-			c := w.candidate(s)
-			if a.jointEnd(c.length) >= c.end {
-				if by := w.dueAlone(s, c, mono); by != "" {
-					w.closeGroup(a, []*sensorState{s}, c, by)
-					again = true
-				}
-				continue
-			}
-			if c.end != last.end || c.length != last.length {
-				last, lastBy = c, w.due(a, c, mono)
-			}
-			by := lastBy
-			if by == "" && w.overtaken(a, s, c) {
-				by = ByWatermark
-			}
-			if by != "" {
-				w.closeGroup(a, w.group(a, c), c, by)
-				again, last = true, candidate{}
-			}
+// woke is the start of the first busy stretch of the configured length before end, end when there is none.
+func (w *Windower) woke(s *sensorState, end int64) int64 {
+	for i := 0; i < len(s.pending) && s.pending[i].TS < end; {
+		start := floor(s.pending[i].TS, w.base)
+		next := s.from(start + w.base)
+		if next-i >= busy {
+			return start
 		}
+		i = next
 	}
-}
-
-// dueAlone judges a window whose like the asset has closed already, before this sensor had any reading in it: it waits for its own sensor only.
-func (w *Windower) dueAlone(s *sensorState, c candidate, mono time.Duration) ClosedBy {
-	switch {
-	case s.newest-w.disorder >= c.end:
-		return ByWatermark
-	case mono >= 0 && mono-s.mono >= w.idleAfter(s.periodNow(), s.stride):
-		return ByIdle
-	}
-	return ""
-}
-
-// due judges the window of an asset that ends at c.end (contract, section 5). Its members are the sensors and the context source with a
-// reading in [end - 2 length, end).
-func (w *Windower) due(a *assetState, c candidate, mono time.Duration) ClosedBy {
-	from, to := c.end-2*c.length, c.end
-	members := w.members[:0]
-	waiting := false // a member is behind and not idle
-	for _, s := range a.sensors {
-		if !s.hasReading(from, to) {
-			continue
-		}
-		mark := s.newest - w.disorder
-		members = append(members, mark)
-		if mark < c.end && (mono < 0 || mono-s.mono < w.idleAfter(s.periodNow(), s.stride)) {
-			waiting = true
-		}
-	}
-	if k := &a.context; k.has(from, to) {
-		mark := k.newest - w.disorder
-		members = append(members, mark)
-		if mark < c.end && (mono < 0 || mono-k.mono < w.idleAfter(0, k.stride)) {
-			waiting = true
-		}
-	}
-	w.members = members
-	slices.Sort(members)
-	switch {
-	case len(members) == 0:
-		return ""
-	case members[0] >= c.end:
-		return ByWatermark
-	case members[(len(members)-1)/2] >= c.end+c.length:
-		return ByMedian
-	case mono >= 0 && !waiting:
-		return ByIdle
-	}
-	return ""
-}
-
-// idleAfter is how long a source may send nothing before it counts as idle: the configured time, at least three of its periods, at
-// least three of the steps in which it sends.
-func (w *Windower) idleAfter(period, stride int64) time.Duration {
-	return max(w.cfg.Idle, 3*time.Duration(max(period, stride))*time.Millisecond)
-}
-
-// overtaken says whether a later window of the sensor is due already. It closes this one first: windows of a sensor close in order, and a
-// member that stopped for good must not hold them.
-func (w *Windower) overtaken(a *assetState, s *sensorState, c candidate) bool {
-	mark := s.newest - w.disorder
-	for mark >= c.end+c.length {
-		i := s.from(c.end)
-		if i == len(s.pending) {
-			return false
-		}
-		c.end = floor(s.pending[i].TS, c.length) + c.length
-		if mark < c.end {
-			return false
-		}
-		if by := w.due(a, c, -1); by != "" {
-			return true
-		}
-	}
-	return false
+	return end
 }
 
 // from is the position of the first pending reading at or after ts.
@@ -150,44 +74,63 @@ func (s *sensorState) from(ts int64) int {
 	return i
 }
 
-// hasReading says whether the sensor has an accepted reading in [from, to). Of readings already windowed it knows the last and the first.
-func (s *sensorState) hasReading(from, to int64) bool {
-	if !s.known {
+// left says whether a window of the sensor comes after the asset closed windows that far. Without a reading that came behind it does not: it was only
+// not due.
+func (s *sensorState) left(end, length int64) bool {
+	return s.behind && s.asset.jointEnd(length) >= end
+}
+
+// closeDue closes every window of an asset that is due, in the order of their ends. mono < 0: nothing is idle.
+func (w *Windower) closeDue(a *assetState, mono time.Duration) {
+	horizon := int64(math.MinInt64)
+	for again := true; again; {
+		again = false
+		w.judged = w.judged[:0]
+		for horizon = max(horizon, w.horizon(a, mono)); w.closeNext(a, horizon, mono); {
+			again = true
+			w.judged = w.judged[:0]
+		}
+	}
+}
+
+// closeNext closes the earliest window of an asset that may close, together with its like. It says whether there was one.
+func (w *Windower) closeNext(a *assetState, horizon int64, mono time.Duration) bool {
+	first := candidate{end: math.MaxInt64}
+	var by ClosedBy
+	for _, s := range a.sensors {
+		if len(s.pending) == 0 {
+			continue
+		}
+		c := w.candidate(s)
+		if c.end > first.end || c.end == first.end && c.length >= first.length {
+			continue
+		}
+		j, passed := w.judge(a, c, mono), w.passed(s, c.end)
+		switch {
+		case j.by != "" && passed:
+			first, by = c, j.by
+		case j.idle || j.by != "" && w.silent(s, mono):
+			first, by = c, ByIdle
+		case passed && !c.left && (a.jointEnd(c.length) >= c.end || s.overtaken(c, horizon) && !j.held):
+			first, by = c, ByWatermark // its like has closed without it, or it holds up its own next one
+		}
+	}
+	if by == "" {
 		return false
 	}
-	if s.newest >= from && s.newest < to {
-		return true
-	}
-	if i := s.from(from); i < len(s.pending) && s.pending[i].TS < to {
-		return true
-	}
-	last := s.memory.Last
-	return last >= from && (last < to || s.FirstSeen < to)
+	w.closeGroup(a, first, by, mono)
+	return true
 }
 
-func (k *contextState) has(from, to int64) bool {
-	i, _ := slices.BinarySearchFunc(k.kept, from, func(e contextEntry, ts int64) int { return compare(e.TS, ts) })
-	return i < len(k.kept) && k.kept[i].TS < to
+// passed says whether a sensor has gone on beyond the end of a window. Its mates do not close its window before, however far ahead they are: what it
+// still sends would be late. One that is known to send late must have gone on by the disorder too.
+func (w *Windower) passed(s *sensorState, end int64) bool {
+	return s.newest >= end && (!s.behind || s.newest-w.disorder >= end)
 }
 
-// jointEnd is how far the asset's windows of a length have closed together.
-func (a *assetState) jointEnd(length int64) int64 {
-	for _, f := range a.joint {
-		if f.length == length {
-			return f.end
-		}
-	}
-	return 0
-}
-
-func (a *assetState) setJointEnd(length, end int64) {
-	for i := range a.joint {
-		if a.joint[i].length == length {
-			a.joint[i].end = max(a.joint[i].end, end)
-			return
-		}
-	}
-	a.joint = append(a.joint, frontier{length, end})
+// silent says whether a sensor has sent nothing for so long that it counts as idle.
+func (w *Windower) silent(s *sensorState, mono time.Duration) bool {
+	return mono >= 0 && mono-s.mono >= w.idleAfter(s.periodNow(), s.pace.stride)
 }
 
 // group gives the sensors whose next window ends with c, by name: the order of closing does not depend on who came first.
@@ -197,7 +140,7 @@ func (w *Windower) group(a *assetState, c candidate) []*sensorState {
 		if len(s.pending) == 0 {
 			continue
 		}
-		if o := w.candidate(s); o.end == c.end && o.length == c.length {
+		if o := w.candidate(s); o.end == c.end && o.length == c.length && o.left == c.left {
 			out = append(out, s)
 		}
 	}
@@ -205,22 +148,34 @@ func (w *Windower) group(a *assetState, c candidate) []*sensorState {
 	return out
 }
 
-// closeGroup closes the windows of some sensors of an asset that end together: figures of each, then figures against each other, then verdict, score
-// and memory one by one.
-func (w *Windower) closeGroup(a *assetState, group []*sensorState, c candidate, by ClosedBy) {
-	closed := make([]*closing, 0, len(group))
-	for _, s := range group {
+// closeGroup closes the windows of an asset that end together: figures of each, then figures against each other, then verdict, score and memory
+// one by one. A sensor that is behind, and not idle where that is why they close, keeps its own window open and is only compared with.
+func (w *Windower) closeGroup(a *assetState, c candidate, by ClosedBy, mono time.Duration) {
+	var closed, behind []*closing
+	for _, s := range w.group(a, c) {
 		cand := w.candidate(s)
 		n := s.from(cand.end)
-		if m := w.measure(s, s.pending[:n], cand, by); m != nil {
-			closed = append(closed, m)
+		m := w.measure(s, s.pending[:n], cand, by)
+		if !w.passed(s, c.end) && !(by == ByIdle && w.silent(s, mono)) {
+			if m != nil {
+				behind = append(behind, m)
+			}
+			continue
 		}
+		if m != nil {
+			closed = append(closed, m)
+			s.unmade = 0
+		} else if s.unmade == 0 {
+			s.unmade = s.pending[0].TS
+		}
+		s.last = s.pending[n-1].TS
 		s.pending = slices.Delete(s.pending, 0, n)
 		s.frontier = cand.end
 		w.touch(s)
 	}
+	mates := a.mates(closed, behind)
 	for _, m := range closed {
-		comparison{closed}.fill(m)
+		m.compare(mates)
 	}
 	for _, m := range closed {
 		frozen := w.score(m.window)
@@ -229,9 +184,8 @@ func (w *Windower) closeGroup(a *assetState, group []*sensorState, c candidate, 
 		m.window.PeriodMs = m.sensor.periodNow()
 		w.batch.Windows = append(w.batch.Windows, m.window)
 	}
-	if len(group) > 1 || a.jointEnd(c.length) < c.end {
-		a.setJointEnd(c.length, c.end)
-	}
+	a.remember(mates)
+	a.setJointEnd(c.length, c.end)
 	w.prune(a)
 }
 

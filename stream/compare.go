@@ -5,8 +5,39 @@ import (
 	"slices"
 )
 
-// comparison holds the windows of an asset that close together, so that peers and mates are compared over the same time.
-type comparison struct{ closed []*closing }
+// mate is a window as another sensor's window of the same time is compared with it.
+type mate struct {
+	sensor     *sensorState
+	start, end int64
+	length     int64   // nominal, ms: windows of unlike lengths do not close together and are not compared
+	mean       float64 // degC, NaN without a sound reading
+	sound      bool    // valid by its own figures: a broken sensor is nobody's measure
+}
+
+// mates gives what the windows that close now are compared with: each other, those of sensors that are behind and stay open, and those that closed
+// before while another sensor still had readings of that time. Windows that end early are not compared: when each is found to end depends on who sent first.
+func (a *assetState) mates(groups ...[]*closing) []mate {
+	out := a.closed
+	for _, group := range groups {
+		for _, m := range group {
+			m.judge()
+			if !m.cut {
+				out = append(out, mate{m.sensor, m.window.Start, m.window.End, m.length, m.window.Features[FMean], len(m.window.Reasons) == 0})
+			}
+		}
+	}
+	return out
+}
+
+// remember keeps the closed windows that a sensor of the asset has open readings beside: its own will be compared with them.
+func (a *assetState) remember(all []mate) {
+	a.closed = slices.DeleteFunc(all, func(m mate) bool {
+		return m.sensor.frontier < m.end || !slices.ContainsFunc(a.sensors, func(s *sensorState) bool {
+			i := s.from(m.start)
+			return s != m.sensor && i < len(s.pending) && s.pending[i].TS < m.end
+		})
+	})
+}
 
 // minPeers is the fewest peers whose median means something; minPeersZ the fewest whose spread does.
 const (
@@ -15,25 +46,22 @@ const (
 	madFloorK = 0.5 // K: peers that agree to the last digit must not make every window an outlier
 )
 
-// fill judges a window by its own figures, then sets it against those of its peers (same kind) and of its mate (same position, other
-// side) that are sound themselves: a broken sensor is nobody's measure.
-func (c comparison) fill(m *closing) {
-	m.judge()
+// compare sets a window against those of its peers (same kind) and of its mate (same position, other side) that are sound themselves.
+func (m *closing) compare(with []mate) {
+	if m.cut {
+		return
+	}
 	f := &m.window.Features
 	var peers []float64
-	for _, o := range c.closed {
-		if o == m || o.window.Start != m.window.Start || o.window.End != m.window.End {
-			continue
-		}
-		v := o.window.Features[FMean]
-		if math.IsNaN(v) || len(o.verdict()) > 0 {
+	for _, o := range with {
+		if o.sensor == m.sensor || o.start != m.window.Start || o.end != m.window.End || o.length != m.length || !o.sound || math.IsNaN(o.mean) {
 			continue
 		}
 		if o.sensor.Kind == m.sensor.Kind {
-			peers = append(peers, v)
+			peers = append(peers, o.mean)
 		}
 		if m.sensor.Position != "" && o.sensor.Position == m.sensor.Position && o.sensor.Side != m.sensor.Side {
-			f[FMateDiff] = f[FMean] - v
+			f[FMateDiff] = f[FMean] - o.mean
 		}
 	}
 	if len(peers) < minPeers {

@@ -112,7 +112,7 @@ func (c *Config) Validate() error {
 	for _, p := range c.Patterns {
 		_, err := path.Match(p.Match, "x")
 		check(err == nil, "the sensor pattern %q is not a shell pattern", p.Match)
-		check(p.Period >= 0, "the period of the sensor pattern %q must not be negative", p.Match)
+		check(p.Period >= 0 && p.Period.Milliseconds() <= maxPeriod, "the period of the sensor pattern %q must be between 0 and 24h, not %s", p.Match, p.Period)
 	}
 	return errors.Join(errs...)
 }

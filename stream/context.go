@@ -35,6 +35,7 @@ func (w *Windower) acceptContext(src *source, c Context, received int64, mono ti
 	w.batch.Count.StoredContext++
 	w.batch.Contexts = append(w.batch.Contexts, StoredContext{AssetID: a.ID, Context: c})
 	k.mono = mono
+	k.behind = a.advance(c.TS, w.disorder) || k.behind
 	if !k.known || c.TS > k.newest {
 		k.known, k.newest = true, c.TS
 	}
@@ -50,7 +51,7 @@ func (w *Windower) acceptContext(src *source, c Context, received int64, mono ti
 
 // contextBehind classes a context whose place is no longer held in memory, or whose windows have closed. done is false when it is new and in time after all.
 func (w *Windower) contextBehind(a *assetState, c Context, received int64) (reason Reason, done bool, err error) {
-	old, found, err := w.past.Context(a.ID, c.TS)
+	old, found, err := w.pastContext(a.ID, c.TS)
 	switch {
 	case err != nil:
 		return "", false, fmt.Errorf("look up context: %w", err)

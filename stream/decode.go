@@ -102,8 +102,9 @@ func (s *scanner) element(index int) (Element, error) {
 		e.Reason, e.Detail = Malformed, "not a JSON object"
 		return e, nil
 	}
-	o := object{scanner: s, context: s.context}
-	if err := o.fields(); err != nil {
+	o := object{scanner: *s}
+	err := o.fields()
+	if s.i = o.i; err != nil {
 		return e, err
 	}
 	e.Raw = s.b[start:s.i]
@@ -125,8 +126,7 @@ const (
 
 // object gathers the fields of one element and the first fault of each class.
 type object struct {
-	*scanner
-	context   bool
+	scanner   // a copy: through a pointer the payload's scanner would move to the heap
 	r         Reading
 	seen      uint8 // fields met
 	set       uint8 // fields met and not null
@@ -370,6 +370,13 @@ func parseRFC3339(text []byte) (ms int64, ok bool) {
 	}
 	if b[len(b)-1] == 'z' {
 		b[len(b)-1] = 'Z'
+	}
+	// The time package also takes an hour of one digit, a comma for the point and offsets beyond 23:59 (go.dev/issue/54580).
+	if b[13] != ':' || b[19] == ',' {
+		return 0, false
+	}
+	if zone := b[len(b)-6:]; b[len(b)-1] != 'Z' && (string(zone[1:3]) > "23" || string(zone[4:]) > "59") {
+		return 0, false
 	}
 	var t time.Time
 	if t.UnmarshalText(b) != nil {

@@ -12,8 +12,11 @@ type closing struct {
 	limits   Limits
 	memory   memory // the sensor's, moved by this window as far as its own readings go
 	length   int64  // nominal length of the window, ms
+	cut      bool   // it ended early
 	nominal  int64  // period that the window is judged by, ms; 0 when unknown
 	from     int64  // event time from which readings are expected, ms
+	first    int64  // event time of the first reading, in dispute or not, ms
+	last     int64  // and of the last one
 	usable   []Reading
 	clean    []Milli // cleaned temperatures of the readings that did not fail, in event-time order
 	cleanTS  []int64
@@ -30,7 +33,11 @@ type closing struct {
 // measure gathers a closing window's own figures from its readings in event-time order. Readings in dispute are left out; a window with no
 // other reading is not made.
 func (w *Windower) measure(s *sensorState, entries []entry, c candidate, by ClosedBy) *closing {
-	m := &closing{sensor: s, limits: w.cfg.Kinds[s.Kind], memory: s.memory, length: c.length, usable: make([]Reading, 0, len(entries))}
+	m := &closing{sensor: s, limits: w.cfg.Kinds[s.Kind], memory: s.memory, length: c.length, cut: c.cut, first: entries[0].TS, last: entries[len(entries)-1].TS}
+	if s.unmade != 0 {
+		m.first = s.unmade
+	}
+	m.usable = make([]Reading, 0, len(entries))
 	at := 0
 	for i := range entries {
 		if entries[i].conflicted {
@@ -62,7 +69,7 @@ func (m *closing) count(c candidate) {
 		m.from = m.usable[0].TS
 	}
 	m.nominal = m.sensor.periodNow()
-	if m.nominal == 0 {
+	if m.nominal == 0 || m.nominal*minReadings > m.length { // not known yet, or the sensor woke up
 		m.nominal = typicalInterval(m.usable)
 	}
 	expected := int64(minKnown)
@@ -196,11 +203,17 @@ func (m *closing) learn(frozen bool) {
 	} else if k.Last != 0 {
 		k.learnGap(m.usable[0].TS - k.Last)
 	}
-	k.Last = w.Last
+	if k.Windows == 0 {
+		k.First = m.first
+	}
+	k.Last = m.last
 	k.Windows++
-	k.Nominal = m.length
+	k.Nominal, k.Cut = m.length, 0
+	if m.cut {
+		k.Cut = 1
+	}
 	if over := w.Features[FOverAmbient]; !frozen && w.Valid() && !math.IsNaN(over) {
 		k.learnRise(speedBin(w.Features[FSpeed]), over)
 	}
-	m.sensor.memory = *k
+	m.sensor.memory, m.sensor.learned = *k, k.period()
 }

@@ -3,8 +3,10 @@ package stream
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
+	"time"
 )
 
 // speedBins is how many classes of speed a baseline tells apart: unknown, standing, slow, middle, fast.
@@ -17,7 +19,9 @@ const ringSize = 8
 // window, so that a restart and a replay see the same past.
 type memory struct {
 	Nominal   int64           // nominal length of the last window, ms
-	Last      int64           // event time of the last reading windowed, ms; 0 before the first
+	Cut       int64           // 1 when the last window ended early, where the sensor woke up
+	First     int64           // event time of the first reading windowed, in dispute or not, ms
+	Last      int64           // event time of the last reading windowed, in dispute or not, ms; 0 before the first
 	Intervals [ringSize]int64 // typical interval of the newest windows, ms; 0 where there is none yet
 	Next      int64           // where the ring is written next
 	Gap       int64           // interval between lone readings that waits for a second to confirm it, ms
@@ -66,8 +70,11 @@ func (m *memory) learnGap(ms int64) {
 	m.Gap = ms
 }
 
+// maxPeriod is the longest period, learned or configured, ms. A longer interval is a gap.
+const maxPeriod = int64(24 * time.Hour / time.Millisecond)
+
 func (m *memory) learnInterval(ms int64) {
-	if ms <= 0 {
+	if ms <= 0 || ms > maxPeriod {
 		return
 	}
 	m.Intervals[m.Next] = ms
@@ -123,6 +130,29 @@ func (m *memory) decode(b []byte) error {
 	if len(b) < 1 || b[0] != memoryVersion || len(b)-1 != binary.Size(m) {
 		return errors.New("decode window memory: not this version's form")
 	}
-	_, err := binary.Decode(b[1:], binary.LittleEndian, m)
-	return err
+	var got memory
+	if _, err := binary.Decode(b[1:], binary.LittleEndian, &got); err != nil {
+		return fmt.Errorf("decode window memory: %w", err)
+	}
+	if !got.sound() {
+		return errors.New("decode window memory: a figure is out of its range")
+	}
+	*m = got
+	return nil
+}
+
+// maxLength bounds a window's nominal length, ms: six of the longest periods, rounded up to a multiple of the longest configured window.
+const maxLength = (minReadings + 1) * maxPeriod
+
+// sound says whether the figures are such as encode writes.
+func (m *memory) sound() bool {
+	ok := m.Nominal > 0 && m.Nominal <= maxLength && m.First >= MinTS && m.First <= m.Last && m.Last < MaxTS && m.Next >= 0 && m.Next < ringSize &&
+		m.Gap >= 0 && m.Gap < MaxTS && m.Windows > 0 && m.Quantum >= 0 && m.Since >= MinTS && m.Since <= m.Last
+	for _, v := range m.Intervals {
+		ok = ok && v >= 0 && v < MaxTS
+	}
+	for _, b := range m.Baseline {
+		ok = ok && b.N >= 0 && b.N <= baselineMemory && !math.IsNaN(b.Rise) && !math.IsInf(b.Rise, 0)
+	}
+	return ok
 }

@@ -33,8 +33,10 @@ func (w *Windower) RestoreSensor(sensor Sensor, windowEnd int64, memory []byte) 
 	if err := s.memory.decode(memory); err != nil {
 		return fmt.Errorf("restore sensor %s/%s/%s: %w", sensor.Site, sensor.Asset, sensor.Name, err)
 	}
-	s.frontier = windowEnd
+	s.learned = s.memory.period()
+	s.frontier, s.last = windowEnd, s.memory.Last
 	s.advance(s.memory.Last)
+	a.advance(s.memory.Last, 0)
 	a.setJointEnd(s.memory.Nominal, windowEnd)
 	return nil
 }
@@ -53,6 +55,7 @@ func (w *Windower) RestoreReading(sensorID int64, r Reading, conflicted bool) er
 	}
 	s.pending[s.from(r.TS)].conflicted = conflicted
 	s.advance(r.TS)
+	s.asset.advance(r.TS, 0)
 	return nil
 }
 
@@ -61,7 +64,8 @@ func (w *Windower) RestoreContext(assetID int64, c Context, conflicted bool) err
 	if assetID < 1 || assetID > int64(len(w.assets)) {
 		return fmt.Errorf("restore context: asset %d is not known", assetID)
 	}
-	k := &w.assets[assetID-1].context
+	a := w.assets[assetID-1]
+	k := &a.context
 	if n := len(k.kept); n > 0 && k.kept[n-1].TS >= c.TS {
 		return fmt.Errorf("restore context: asset %d has %d out of order", assetID, c.TS)
 	}
@@ -69,6 +73,25 @@ func (w *Windower) RestoreContext(assetID int64, c Context, conflicted bool) err
 		k.kept = append(k.kept, contextEntry{Context: c, conflicted: conflicted})
 	}
 	k.known, k.newest = true, c.TS
+	a.advance(c.TS, 0)
+	return nil
+}
+
+// RestoreClosed gives back a closed window that another sensor of its asset has open readings in or before: their windows are compared with it. It
+// follows the readings; mean is NaN when the window has none, memory is what was stored with it.
+func (w *Windower) RestoreClosed(sensorID, start, end int64, mean float64, valid bool, memory []byte) error {
+	if sensorID < 1 || sensorID > int64(len(w.sensors)) {
+		return fmt.Errorf("restore window: sensor %d is not known", sensorID)
+	}
+	s := w.sensors[sensorID-1]
+	m := s.memory
+	if err := m.decode(memory); err != nil {
+		return fmt.Errorf("restore window of %s/%s/%s: %w", s.Site, s.Asset, s.Name, err)
+	}
+	s.asset.setJointEnd(m.Nominal, end)
+	if m.Cut == 0 {
+		s.asset.remember(append(s.asset.closed, mate{s, start, end, m.Nominal, mean, valid}))
+	}
 	return nil
 }
 
@@ -78,7 +101,7 @@ func (w *Windower) Settle(mono time.Duration, wall int64) {
 	for _, s := range w.sensors {
 		s.mono = mono
 		if s.known {
-			s.mark = next(s.newest-w.disorder, w.base)
+			s.lookNext(w)
 		}
 		if len(s.pending) > 0 {
 			s.openFrom = s.pending[0].TS
@@ -89,6 +112,7 @@ func (w *Windower) Settle(mono time.Duration, wall int64) {
 			k.mono = mono
 			k.mark = next(k.newest-w.disorder, w.base)
 		}
+		w.hold(a)
 		w.closeDue(a, -1)
 	}
 }

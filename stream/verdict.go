@@ -55,12 +55,6 @@ func (m *closing) judge() {
 	w.Detail = strings.Join(m.why, "; ")
 }
 
-// verdict gives the reasons, judging first if that has not been done.
-func (m *closing) verdict() []Reason {
-	m.judge()
-	return m.window.Reasons
-}
-
 func (m *closing) refuse(r Reason, format string, args ...any) {
 	m.window.Reasons = append(m.window.Reasons, r)
 	m.why = append(m.why, string(r)+": "+fmt.Sprintf(format, args...))

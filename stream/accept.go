@@ -1,0 +1,143 @@
+package stream
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// accept takes one good element. A reason says that it is refused after all; duplicates and late ones are counted here.
+func (w *Windower) accept(src *source, e *Element, received int64, mono time.Duration) (Reason, string, error) {
+	if ahead := e.TS - received; ahead > w.cfg.FutureAfter.Milliseconds() {
+		return Future, fmt.Sprintf("ts is %d ms ahead of its receipt, more than %s", ahead, w.cfg.FutureAfter), nil
+	}
+	if behind := received - e.TS; w.cfg.TooOld > 0 && behind > w.cfg.TooOld.Milliseconds() {
+		return TooOld, fmt.Sprintf("ts is %d ms behind its receipt, more than %s", behind, w.cfg.TooOld), nil
+	}
+	if src.context {
+		return w.acceptContext(src, Context{TS: e.TS, Conditions: e.Conditions}, received, mono)
+	}
+	return w.acceptReading(src, e.Reading, received, mono)
+}
+
+// maxSensors is how many sensors a Key has room for.
+const maxSensors = 1<<SensorBits - 1
+
+func (w *Windower) acceptReading(src *source, r Reading, received int64, mono time.Duration) (Reason, string, error) {
+	s := src.sensor
+	if s == nil {
+		if len(w.sensors) >= maxSensors {
+			return UnknownTopic, fmt.Sprintf("the registry is full: %d sensors", maxSensors), nil
+		}
+		s = w.newSensor(src, r.TS)
+	}
+	if r.TS < s.frontier {
+		return w.behind(s, r, received)
+	}
+	old, fresh := s.insert(r)
+	if !fresh {
+		if old.Reading == r {
+			w.batch.Count.Duplicate++
+			return "", "", nil
+		}
+		old.conflicted = true
+		w.batch.Conflicted = append(w.batch.Conflicted, Stored{SensorID: s.ID, Reading: r})
+		return Conflict, conflictDetail, nil
+	}
+	w.batch.Count.Stored++
+	w.batch.Readings = append(w.batch.Readings, Stored{SensorID: s.ID, Reading: r})
+	w.touch(s)
+	s.mono = mono
+	s.advance(r.TS)
+	s.behind = s.asset.advance(r.TS, w.disorder) || s.behind
+	if s.newest >= s.edge || s.newest-w.disorder >= s.mark {
+		s.lookNext(w)
+		w.closeDue(s.asset, -1)
+	}
+	return "", "", nil
+}
+
+// advance moves the sensor's newest event time, and with it its watermark.
+func (s *sensorState) advance(ts int64) {
+	if !s.known || ts > s.newest {
+		s.known, s.newest = true, ts
+	}
+}
+
+// lookNext notes when it is next worth to look for windows to close: when the sensor goes on beyond a possible end, and when its watermark does.
+func (s *sensorState) lookNext(w *Windower) {
+	s.edge, s.mark = next(s.newest, w.base), next(s.newest-w.disorder, w.base)
+}
+
+// advance moves the asset's newest event time and says whether a reading came farther behind it than disorder.
+func (a *assetState) advance(ts, disorder int64) (behind bool) {
+	behind = ts < a.newest-disorder
+	a.newest = max(a.newest, ts)
+	return behind
+}
+
+const conflictDetail = "another value is already stored for this time; the first is kept and neither feeds a window"
+
+// behind classes a reading before its sensor's last closed window: known already, in dispute, or late.
+func (w *Windower) behind(s *sensorState, r Reading, received int64) (Reason, string, error) {
+	old, found, err := w.pastReading(s.ID, r.TS)
+	switch {
+	case err != nil:
+		return "", "", fmt.Errorf("look up reading: %w", err)
+	case found && old == r:
+		w.batch.Count.Duplicate++
+		return "", "", nil
+	case found:
+		w.batch.Conflicted = append(w.batch.Conflicted, Stored{SensorID: s.ID, Reading: r})
+		return Conflict, conflictDetail, nil
+	}
+	s.behind = s.behind || r.TS < s.asset.newest-w.disorder
+	w.batch.Count.Late++
+	w.batch.Late = append(w.batch.Late, LateReading{AssetID: s.AssetID, SensorID: s.ID, Received: received, Reading: r, Reason: Late})
+	return "", "", nil
+}
+
+// next gives the first multiple of base above v.
+func next(v, base int64) int64 { return floor(v, base) + base }
+
+// floor gives the last multiple of base at or below v.
+func floor(v, base int64) int64 {
+	q := v / base
+	if v%base < 0 {
+		q--
+	}
+	return q * base
+}
+
+// insert puts a reading among the pending ones by event time. When that time is taken, it gives the one that is there.
+func (s *sensorState) insert(r Reading) (old *entry, fresh bool) {
+	n := len(s.pending)
+	if n == 0 || r.TS > s.pending[n-1].TS {
+		s.pending = append(s.pending, entry{Reading: r})
+		return nil, true
+	}
+	i, found := slices.BinarySearchFunc(s.pending, r.TS, func(e entry, ts int64) int { return compare(e.TS, ts) })
+	if found {
+		return &s.pending[i], false
+	}
+	s.pending = slices.Insert(s.pending, i, entry{Reading: r})
+	return nil, true
+}
+
+func compare(a, b int64) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// touch notes that the first open reading of a sensor may have moved.
+func (w *Windower) touch(s *sensorState) {
+	if !s.dirty {
+		s.dirty = true
+		w.dirty = append(w.dirty, s)
+	}
+}

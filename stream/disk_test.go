@@ -1,0 +1,253 @@
+package stream_test
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/camrail/cidp/stream"
+)
+
+// disk keeps what a store would keep of the batches, refuses what a store would refuse, and gives a windower back after a crash.
+type disk struct {
+	t         testing.TB
+	cfg       stream.Config
+	score     stream.Scorer
+	assets    []*stream.Asset
+	sensors   []*stream.Sensor
+	readings  map[int64]stream.Reading // by stream.Key
+	disputed  map[int64]bool
+	contexts  map[int64]stream.Context
+	disputedC map[int64]bool
+	open      map[int64]int64 // sensor to first open reading
+	last      map[int64]*stream.Window
+	windows   []*stream.Window
+	late      []stream.LateReading
+	refusals  []stream.Refusal
+	count     stream.Count
+}
+
+func newDisk(t testing.TB, cfg stream.Config, score stream.Scorer) *disk {
+	return &disk{t: t, cfg: cfg, score: score, readings: map[int64]stream.Reading{}, disputed: map[int64]bool{}, contexts: map[int64]stream.Context{},
+		disputedC: map[int64]bool{}, open: map[int64]int64{}, last: map[int64]*stream.Window{}}
+}
+
+// Reading and Context make a disk a stream.Past: it knows what was committed, and nothing else.
+func (d *disk) Reading(sensorID, ts int64) (stream.Reading, bool, error) {
+	r, found := d.readings[stream.Key(ts, sensorID)]
+	return r, found, nil
+}
+
+func (d *disk) Context(assetID, ts int64) (stream.Context, bool, error) {
+	c, found := d.contexts[stream.Key(ts, assetID)]
+	return c, found, nil
+}
+
+func (d *disk) windower() *stream.Windower {
+	d.t.Helper()
+	w, err := stream.NewWindower(d.cfg, d, d.score)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return w
+}
+
+// commit takes a batch, as strictly as the real store.
+func (d *disk) commit(b *stream.Batch) {
+	d.t.Helper()
+	for _, a := range b.Assets {
+		d.assets = append(d.assets, a)
+		if a.ID != int64(len(d.assets)) {
+			d.t.Fatalf("asset %s has id %d", a.Name, a.ID)
+		}
+	}
+	for _, s := range b.Sensors {
+		d.sensors = append(d.sensors, s)
+		if s.ID != int64(len(d.sensors)) || s.AssetID < 1 || s.AssetID > int64(len(d.assets)) {
+			d.t.Fatalf("sensor %s has id %d of asset %d", s.Name, s.ID, s.AssetID)
+		}
+	}
+	for _, r := range b.Readings {
+		key := stream.Key(r.TS, r.SensorID)
+		if _, twice := d.readings[key]; twice {
+			d.t.Fatalf("reading of sensor %d at %d is stored twice", r.SensorID, r.TS)
+		}
+		d.readings[key] = r.Reading
+	}
+	for _, c := range b.Contexts {
+		key := stream.Key(c.TS, c.AssetID)
+		if _, twice := d.contexts[key]; twice {
+			d.t.Fatalf("context of asset %d at %d is stored twice", c.AssetID, c.TS)
+		}
+		d.contexts[key] = c.Context
+	}
+	for _, r := range b.Conflicted {
+		d.disputed[stream.Key(r.TS, r.SensorID)] = true
+	}
+	for _, c := range b.ConflictedContexts {
+		d.disputedC[stream.Key(c.TS, c.AssetID)] = true
+	}
+	for _, w := range b.Windows {
+		if before := d.last[w.Sensor.ID]; before != nil && w.Start < before.End {
+			d.t.Fatalf("window %d of sensor %s begins before the one before it ends at %d", w.Start, w.Sensor.Name, before.End)
+		}
+		d.last[w.Sensor.ID] = w
+		d.windows = append(d.windows, w)
+	}
+	for _, o := range b.Opened {
+		d.open[o.SensorID] = o.From
+		if o.From == 0 {
+			delete(d.open, o.SensorID)
+		}
+	}
+	d.late = append(d.late, b.Late...)
+	d.refusals = append(d.refusals, b.Refusals...)
+	d.tally(b)
+}
+
+// tally holds the ledger law of the batch and adds it up.
+func (d *disk) tally(b *stream.Batch) {
+	d.t.Helper()
+	c := &b.Count
+	refused := int64(0)
+	for _, n := range c.RefusedByReason {
+		refused += n
+	}
+	if c.Received != c.Stored+c.StoredContext+c.Duplicate+c.Late+c.Refused || refused != c.Refused || len(b.Refusals) != int(refused) ||
+		c.Stored != int64(len(b.Readings)) || c.StoredContext != int64(len(b.Contexts)) || c.Late != int64(len(b.Late)) {
+		d.t.Fatalf("the ledger does not hold: %+v with %d readings, %d contexts, %d late, %d refusals", c, len(b.Readings), len(b.Contexts), len(b.Late), len(b.Refusals))
+	}
+	d.count.Received += c.Received
+	d.count.Stored += c.Stored
+	d.count.StoredContext += c.StoredContext
+	d.count.Duplicate += c.Duplicate
+	d.count.Late += c.Late
+	d.count.Refused += c.Refused
+}
+
+// restart gives a windower what the store gives it: the newest window of each sensor, the readings of open sensors from their first open
+// one on, the contexts that these may need.
+func (d *disk) restart() *stream.Windower {
+	d.t.Helper()
+	w := d.windower()
+	must := func(err error) {
+		d.t.Helper()
+		if err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	from := d.contextsFrom()
+	for _, a := range d.assets {
+		must(w.RestoreAsset(*a, from[a.ID]))
+	}
+	for _, s := range d.sensors {
+		if last := d.last[s.ID]; last != nil {
+			must(w.RestoreSensor(*s, last.End, last.Memory))
+		} else {
+			must(w.RestoreSensor(*s, 0, nil))
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(d.contexts)) {
+		if ts, id := stream.SplitKey(key); ts >= from[id] {
+			must(w.RestoreContext(id, d.contexts[key], d.disputedC[key]))
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(d.readings)) {
+		if ts, id := stream.SplitKey(key); d.open[id] != 0 && ts >= d.open[id] {
+			must(w.RestoreReading(id, d.readings[key], d.disputed[key]))
+		}
+	}
+	for _, win := range d.windows {
+		for id, from := range d.open {
+			if o := d.sensors[id-1]; o.AssetID == win.Sensor.AssetID && id != win.Sensor.ID && win.End > from {
+				must(w.RestoreClosed(win.Sensor.ID, win.Start, win.End, win.Features[stream.FMean], win.Valid(), win.Memory))
+				break
+			}
+		}
+	}
+	w.Settle(0, t0)
+	if b := w.Take(); len(b.Windows) > 0 {
+		d.t.Fatalf("a plain restart closed %s", tell(b.Windows[0]))
+	} else {
+		d.commit(b)
+	}
+	return w
+}
+
+func (d *disk) contextsFrom() map[int64]int64 {
+	asset, low, longest := map[int64]int64{}, map[int64]int64{}, map[int64]time.Duration{}
+	for _, s := range d.sensors {
+		asset[s.ID] = s.AssetID
+		period := time.Duration(0)
+		if last := d.last[s.ID]; last != nil {
+			period = time.Duration(last.PeriodMs) * time.Millisecond
+			if d.open[s.ID] == 0 && low[s.AssetID] == 0 {
+				low[s.AssetID] = -last.End
+			}
+		}
+		longest[s.AssetID] = max(longest[s.AssetID], stream.Longest(d.cfg, period))
+	}
+	for id, ts := range d.open {
+		if at := low[asset[id]]; at <= 0 || ts < at {
+			low[asset[id]] = ts
+		}
+	}
+	from := map[int64]int64{}
+	for id, at := range low {
+		from[id] = max(at, -at) - stream.ContextSpan(longest[id]).Milliseconds()
+	}
+	return from
+}
+
+// settled checks that every accepted reading is in a window, in dispute or open, and none in two places.
+func (d *disk) settled() {
+	d.t.Helper()
+	in := map[int64]int{} // window to readings of the table
+	loose := 0
+	for key := range d.readings {
+		ts, id := stream.SplitKey(key)
+		if last := d.last[id]; last == nil || ts >= last.End {
+			if loose++; d.open[id] == 0 || d.open[id] > ts {
+				d.t.Errorf("reading of sensor %d at %d is in no window and not open", id, ts)
+			}
+			continue
+		}
+		if !d.disputed[key] {
+			in[id]++
+		}
+	}
+	for _, w := range d.windows {
+		in[w.Sensor.ID] -= w.N
+	}
+	for id, n := range in {
+		if n != 0 {
+			d.t.Errorf("sensor %d: windows and table differ by %d readings", id, n)
+		}
+	}
+}
+
+// content gives every window in words and bits, by name and time: all that must not depend on how the readings came.
+func (d *disk) content() []string {
+	slices.SortFunc(d.windows, func(a, b *stream.Window) int {
+		return cmp.Or(strings.Compare(a.Sensor.Asset, b.Sensor.Asset), strings.Compare(a.Sensor.Name, b.Sensor.Name), cmp.Compare(a.Start, b.Start))
+	})
+	out := make([]string, len(d.windows))
+	for i, w := range d.windows {
+		out[i] = tell(w)
+	}
+	return out
+}
+
+func tell(w *stream.Window) string {
+	var bits [stream.NumFeatures]uint64
+	for i, v := range w.Features {
+		bits[i] = math.Float64bits(v)
+	}
+	return fmt.Sprintf("%s/%s [%d,%d) r%d n=%d of %d (%x) last %d period %d %q %v\n%v\n%x\n%x\n", w.Sensor.Asset, w.Sensor.Name, w.Start-t0, w.End-t0, w.Revision,
+		w.N, w.Expected, math.Float64bits(w.Completeness), w.Last-t0, w.PeriodMs, w.Detail, w.Flagged, w.Features, bits, w.Memory)
+}

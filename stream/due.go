@@ -1,0 +1,187 @@
+package stream
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+// judged is what the closing rules say of the windows of an asset that end at end and are length long.
+type judged struct {
+	end, length int64
+	left        bool
+	by          ClosedBy // closed by event time; empty: not yet
+	idle        bool     // whoever is behind has been silent for too long
+	held        bool     // somebody behind is known to send late: nobody overtakes it
+}
+
+// judge answers rule once for all sensors that share a window.
+func (w *Windower) judge(a *assetState, c candidate, mono time.Duration) judged {
+	for _, j := range w.judged {
+		if j.end == c.end && j.length == c.length && j.left == c.left {
+			return j
+		}
+	}
+	j := w.rule(a, c, mono)
+	w.judged = append(w.judged, j)
+	return j
+}
+
+// rule applies the closing rules to a window of an asset (contract, section 5). Its members are the asset's sensors and its context source with a
+// reading in [end - 2 length, end).
+//
+// Where the asset has closed windows that far already, because a clock is ahead or because some sensors' past comes after the others', the
+// members are those who are left: those ahead would otherwise outvote them, and close their windows at the first reading.
+func (w *Windower) rule(a *assetState, c candidate, mono time.Duration) judged {
+	j := judged{end: c.end, length: c.length, left: c.left}
+	from, to := c.end-2*c.length, c.end
+	w.members = w.members[:0]
+	waiting := false // a member is behind and not idle
+	for _, s := range a.sensors {
+		mark, ok := s.member(from, to, w.disorder)
+		if !ok || j.left && s.frontier >= c.end {
+			continue
+		}
+		w.members = append(w.members, mark)
+		if mark < c.end {
+			j.held = j.held || s.behind
+			waiting = waiting || !w.silent(s, mono)
+		}
+	}
+	if k := &a.context; !j.left && k.has(from, to) {
+		mark := k.newest - w.disorder
+		w.members = append(w.members, mark)
+		if mark < c.end {
+			j.held = j.held || k.behind
+			waiting = waiting || mono < 0 || mono-k.mono < w.idleAfter(0, k.pace.stride)
+		}
+	}
+	if n := len(w.members); n > 0 {
+		slices.Sort(w.members)
+		switch {
+		case w.members[0] >= c.end:
+			j.by = ByWatermark
+		case w.members[(n-1)/2] >= c.end+c.length:
+			j.by = ByMedian
+		default:
+			j.idle = !waiting
+		}
+	}
+	return j
+}
+
+// idleAfter is how long a source may send nothing before it counts as idle: the configured time, at least three of its periods, at
+// least three of the steps in which it sends.
+func (w *Windower) idleAfter(period, stride int64) time.Duration {
+	return max(w.cfg.Idle, 3*time.Duration(max(period, stride))*time.Millisecond)
+}
+
+// horizon is the end of the latest window of an asset that is due by event time: all that comes in order comes after it. Whether a window is
+// that far ahead of its sensor's open one is asked of windows of the configured length: how long the sensor's own will be is not known before the
+// earlier ones close. MinInt64 when none is.
+func (w *Windower) horizon(a *assetState, mono time.Duration) int64 {
+	h, next, top := int64(math.MinInt64), int64(math.MaxInt64), floor(a.newest-w.disorder, w.base)
+	for _, s := range a.sensors {
+		if len(s.pending) == 0 {
+			continue
+		}
+		c := w.candidate(s)
+		if c.end > h && !c.left && w.judge(a, c, mono).by != "" {
+			h = c.end
+		}
+		if !c.left && c.end < min(top, next) {
+			if i := s.from(c.end); i < len(s.pending) {
+				next = min(next, s.pending[i].TS)
+			}
+		}
+	}
+	for end := top; next < end && h < end; end -= w.base {
+		if w.rule(a, candidate{end: end, length: w.base}, mono).by != "" {
+			return end
+		}
+	}
+	return h
+}
+
+// overtaken says whether a sensor has gone on to readings before the horizon. Then its earlier window closes first: windows of a sensor close in order, those of
+// an asset that end together close together whoever came first, and a member that stopped for good holds nobody.
+func (s *sensorState) overtaken(c candidate, horizon int64) bool {
+	if c.end >= horizon {
+		return false
+	}
+	i := s.from(c.end)
+	return i < len(s.pending) && s.pending[i].TS < horizon
+}
+
+// hold marks, after a restart, whose fault it was that a window did not close before: it would have otherwise.
+func (w *Windower) hold(a *assetState) {
+	w.judged = w.judged[:0]
+	horizon := w.horizon(a, -1)
+	for _, s := range a.sensors {
+		if len(s.pending) == 0 {
+			continue
+		}
+		c := w.candidate(s)
+		by := w.judge(a, c, -1).by
+		switch {
+		case !w.passed(s, c.end): // it keeps its window open itself
+		case s.disputed(c.end): // it did close, and left no window
+		case a.jointEnd(c.length) >= c.end, by == ByMedian && s.newest-w.disorder < c.end:
+			s.behind = true
+		case by == "" && s.overtaken(c, horizon):
+			for _, o := range a.sensors {
+				mark, ok := o.member(c.end-2*c.length, c.end, w.disorder)
+				o.behind = o.behind || ok && mark < c.end
+			}
+			k := &a.context
+			k.behind = k.behind || k.newest-w.disorder < c.end && k.has(c.end-2*c.length, c.end)
+		}
+	}
+	w.judged = w.judged[:0]
+}
+
+// disputed says whether all open readings before end are in dispute.
+func (s *sensorState) disputed(end int64) bool {
+	return !slices.ContainsFunc(s.pending[:s.from(end)], func(e entry) bool { return !e.conflicted })
+}
+
+// member says whether a sensor has an accepted reading in [from, to), and gives its watermark. Of one that has closed a window beyond to it is
+// not known any more; it counts as a member that has passed: nothing before to can still come in order.
+func (s *sensorState) member(from, to, disorder int64) (mark int64, ok bool) {
+	mark = s.newest - disorder
+	switch last := s.last; {
+	case !s.known || s.newest < from:
+		return 0, false
+	case s.newest < to || last >= from && last < to:
+		return mark, true
+	case last >= to && s.memory.First < to:
+		return max(mark, to), true
+	}
+	i := s.from(from)
+	return mark, i < len(s.pending) && s.pending[i].TS < to
+}
+
+func (k *contextState) has(from, to int64) bool {
+	i, _ := slices.BinarySearchFunc(k.kept, from, func(e contextEntry, ts int64) int { return compare(e.TS, ts) })
+	return i < len(k.kept) && k.kept[i].TS < to
+}
+
+// jointEnd is how far the asset's windows of a length have closed together.
+func (a *assetState) jointEnd(length int64) int64 {
+	for _, f := range a.joint {
+		if f.length == length {
+			return f.end
+		}
+	}
+	return 0
+}
+
+func (a *assetState) setJointEnd(length, end int64) {
+	for i := range a.joint {
+		if a.joint[i].length == length {
+			a.joint[i].end = max(a.joint[i].end, end)
+			return
+		}
+	}
+	a.joint = append(a.joint, frontier{length, end})
+}

@@ -1,0 +1,140 @@
+package stream_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/camrail/cidp/stream"
+)
+
+func TestMemoryRoundTrip(t *testing.T) {
+	b := stream.SampleMemory()
+	if again, err := stream.MemoryRoundTrip(b); err != nil || !bytes.Equal(again, b) {
+		t.Errorf("%x comes back %x, %v", b, again, err)
+	}
+	for about, damage := range map[string]func([]byte) []byte{
+		"empty":           func(b []byte) []byte { return nil },
+		"another version": func(b []byte) []byte { b[0]++; return b },
+		"cut":             func(b []byte) []byte { return b[:len(b)-1] },
+		"too long":        func(b []byte) []byte { return append(b, 0) },
+		"all ones":        func(b []byte) []byte { return append(b[:1], bytes.Repeat([]byte{255}, len(b)-1)...) },
+		"all zeros":       func(b []byte) []byte { clear(b[1:]); return b },
+	} {
+		if _, err := stream.MemoryRoundTrip(damage(bytes.Clone(b))); err == nil {
+			t.Errorf("%s: accepted", about)
+		}
+	}
+}
+
+// TestRestoreRefusesWhatDoesNotFit: a store that gives back nonsense is told so, not believed.
+func TestRestoreRefusesWhatDoesNotFit(t *testing.T) {
+	asset := stream.Asset{ID: 1, Site: "d", Name: "l", FirstSeen: t0}
+	sensor := stream.Sensor{ID: 1, AssetID: 1, Site: "d", Asset: "l", Name: "x", FirstSeen: t0}
+	reading := stream.Reading{TS: t0, Temp: 1}
+	context := stream.Context{TS: t0}
+	for about, f := range map[string]func(w *stream.Windower) error{
+		"an asset out of order":  func(w *stream.Windower) error { return w.RestoreAsset(stream.Asset{ID: 3}, 0) },
+		"a sensor out of order":  func(w *stream.Windower) error { s := sensor; s.ID = 2; return w.RestoreSensor(s, 0, nil) },
+		"a sensor of no asset":   func(w *stream.Windower) error { s := sensor; s.AssetID = 2; return w.RestoreSensor(s, 0, nil) },
+		"a memory that is none":  func(w *stream.Windower) error { return w.RestoreSensor(sensor, t0, []byte("x")) },
+		"a reading of no sensor": func(w *stream.Windower) error { return w.RestoreReading(1, reading, false) },
+		"a context of no asset":  func(w *stream.Windower) error { return w.RestoreContext(2, context, false) },
+		"a context twice": func(w *stream.Windower) error {
+			_ = w.RestoreContext(1, context, false)
+			return w.RestoreContext(1, context, false)
+		},
+		"a reading of sensor 0":      func(w *stream.Windower) error { return w.RestoreReading(0, reading, false) },
+		"a context of asset nothing": func(w *stream.Windower) error { return w.RestoreContext(0, context, false) },
+		"a reading twice": func(w *stream.Windower) error {
+			_ = w.RestoreSensor(sensor, 0, nil)
+			_ = w.RestoreReading(1, reading, false)
+			return w.RestoreReading(1, reading, false)
+		},
+	} {
+		w := newWindower(t, nil)
+		if err := w.RestoreAsset(asset, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := f(w); err == nil {
+			t.Errorf("%s: accepted", about)
+		}
+	}
+}
+
+func TestLongestAndContextSpan(t *testing.T) {
+	cfg := stream.DefaultConfig()
+	for period, want := range map[time.Duration]time.Duration{
+		0: time.Minute, time.Second: time.Minute, 10 * time.Second: time.Minute, 10*time.Second + time.Millisecond: 2 * time.Minute,
+		5 * time.Minute: 30 * time.Minute, time.Hour: 6 * time.Hour,
+	} {
+		if got := stream.Longest(cfg, period); got != want {
+			t.Errorf("a period of %s makes windows of %s, want %s", period, got, want)
+		}
+	}
+	if got := stream.ContextSpan(time.Minute); got != 5*time.Minute {
+		t.Errorf("contexts reach back %s", got)
+	}
+	if got := stream.ContextSpan(6 * time.Hour); got != 12*time.Hour {
+		t.Errorf("contexts reach back %s", got)
+	}
+}
+
+func TestConfigValidate(t *testing.T) {
+	cfg := stream.DefaultConfig()
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for want, spoil := range map[string]func(*stream.Config){
+		"the window must be between 1s and 24h, not 10ms": func(c *stream.Config) { c.Window = 10 * time.Millisecond },
+		"the disorder must be between 0 and 24h":          func(c *stream.Config) { c.Disorder = -1 },
+		"idle must be at least 1s":                        func(c *stream.Config) { c.Idle = 0 },
+		"the future limit must not be negative":           func(c *stream.Config) { c.FutureAfter = -1 },
+		"the age limit must not be negative":              func(c *stream.Config) { c.TooOld = -1 },
+		"history-after must not be negative":              func(c *stream.Config) { c.HistoryAfter = -1 },
+		"kind motor has no limits":                        func(c *stream.Config) { delete(c.Kinds, stream.Motor) },
+		"the limits of kind brake must be in order": func(c *stream.Config) {
+			c.Kinds[stream.Brake] = stream.Limits{SuspectLow: 1, SpikeK: 1, RateKPerMin: 1, TauMin: 1}
+		},
+		"must be above 0":                    func(c *stream.Config) { l := c.Kinds[stream.Brake]; l.TauMin = 0; c.Kinds[stream.Brake] = l },
+		"is not a shell pattern":             func(c *stream.Config) { c.Patterns = []stream.Pattern{{Match: "["}} },
+		"must be between 0 and 24h, not 25h": func(c *stream.Config) { c.Patterns = []stream.Pattern{{Match: "x", Period: 25 * time.Hour}} },
+	} {
+		cfg := stream.DefaultConfig()
+		spoil(&cfg)
+		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+		if _, err := stream.NewWindower(cfg, nil, nil); err == nil {
+			t.Errorf("%s: a windower was made", want)
+		}
+	}
+	for k := stream.Other; k <= stream.Transformer; k++ {
+		if got, err := stream.ParseKind(k.String()); err != nil || got != k {
+			t.Errorf("%s is read as %s, %v", k, got, err)
+		}
+	}
+	if _, err := stream.ParseKind("wheel"); err == nil {
+		t.Error("a wheel is a kind")
+	}
+}
+
+// TestFeatureList: names are columns of a table and inputs of a model; each is there once.
+func TestFeatureList(t *testing.T) {
+	seen := map[string]bool{}
+	for i, f := range stream.FeatureList {
+		if f.Name == "" || f.Unit == "" || f.Doc == "" || seen[f.Name] || strings.ToLower(f.Name) != f.Name {
+			t.Errorf("feature %d: %+v", i, f)
+		}
+		seen[f.Name] = true
+	}
+}
+
+func TestKeys(t *testing.T) {
+	for _, c := range [][2]int64{{t0, 1}, {stream.MinTS, 1<<stream.SensorBits - 1}, {stream.MaxTS - 1, 1<<stream.SensorBits - 1}} {
+		if ts, id := stream.SplitKey(stream.Key(c[0], c[1])); ts != c[0] || id != c[1] {
+			t.Errorf("%v comes back %d, %d", c, ts, id)
+		}
+	}
+}

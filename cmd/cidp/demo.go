@@ -62,7 +62,7 @@ func (c *demoCmd) Run(ctx context.Context, t *terminal) error {
 	if err := writeTruth(filepath.Join(c.Data, "truth.csv"), truth); err != nil {
 		return err
 	}
-	p, err := platform.Start(cfg)
+	p, err := start(ctx, func() (*platform.Platform, error) { return platform.Start(cfg) })
 	if err != nil {
 		return err
 	}
@@ -70,9 +70,7 @@ func (c *demoCmd) Run(ctx context.Context, t *terminal) error {
 		Int("sensors", len(fleet.Sensors())).Str("speedup", fmt.Sprintf("%.0f", speedup)).Msg("cidp demo is running: open the console in a browser")
 	err = c.publish(ctx, t, p, fleet, speedup)
 	sum, sumErr := c.gather(p, fleet, truth)
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
-	defer cancel()
-	if err = errors.Join(err, sumErr, p.Stop(stop)); err != nil {
+	if err = errors.Join(err, sumErr, stop(p)); err != nil {
 		return err
 	}
 	report, err := store.Verify(context.WithoutCancel(ctx), filepath.Join(c.Data, platform.DatabaseName), func(string) {})
@@ -101,7 +99,7 @@ func freshDemo(dir string) error {
 	database := filepath.Join(dir, platform.DatabaseName)
 	_, markErr := os.Stat(mark)
 	if _, err := os.Stat(database); err == nil && errors.Is(markErr, fs.ErrNotExist) {
-		return fmt.Errorf("%s holds a database that no demo made: choose another folder with --data", dir)
+		return fmt.Errorf("%s holds a database that no demo made, or that cidp run has used since: choose another folder with --data", dir)
 	}
 	if markErr == nil {
 		if err := store.Remove(database); err != nil {
@@ -111,6 +109,14 @@ func freshDemo(dir string) error {
 	text := "This folder was made by cidp demo. The next cidp demo replaces the database in it.\n"
 	if err := os.WriteFile(mark, []byte(text), 0o644); err != nil {
 		return fmt.Errorf("mark data folder: %w", err)
+	}
+	return nil
+}
+
+// adopt makes a demo's folder an ordinary one: what cidp run stores in it is no demo's to replace.
+func adopt(dir string) error {
+	if err := os.Remove(filepath.Join(dir, demoMark)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("adopt data folder: %w", err)
 	}
 	return nil
 }

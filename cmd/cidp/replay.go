@@ -81,6 +81,9 @@ func (c *replayCmd) Run(ctx context.Context, t *terminal) error {
 	if err == nil {
 		err = sender.Close(ctx)
 	} else {
+		if ctx.Err() != nil {
+			err = errors.New("stopped before the end of the file")
+		}
 		ended, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		err = errors.Join(err, sender.Close(ended))
 		cancel()
@@ -122,7 +125,7 @@ func (c *replayCmd) send(ctx context.Context, t *terminal, rows rowReader, sende
 			}
 			continue
 		case err != nil:
-			return sum, fmt.Errorf("read %s at line %d: %w", c.File, line, err)
+			return sum, fmt.Errorf("read %s after line %d: %w", c.File, line, err)
 		}
 		sum.Rows++
 		progress.set(in.read())

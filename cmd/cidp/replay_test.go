@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/csv"
 	"fmt"
 	"math/rand/v2"
@@ -213,6 +215,7 @@ func TestReplayReportsMalformedRows(t *testing.T) {
 			[]string{"--temp", "t1", "--tz", "Africa/Douala"}, 2, []string{`line 3: "yesterday" is not a time`, `line 4: "warm" is not a temperature`, "line 6: "}},
 		{"ndjson", "b.ndjson", "{\"ts\":1700000000000,\"temp_c\":20,\"sensor\":\"s1\"}\nnot json\n{\"ts\":1700000001000,\"sensor\":\"s1\"}\n\n{\"ts\":\"2023-11-14T22:13:22Z\",\"temp_c\":20.5,\"sensor\":\"s2\",\"asset\":\"other\"}\n",
 			nil, 2, []string{"line 2: malformed", "line 3: missing_field"}},
+		{"quotes", "d.csv", "ts,a\n1700000000,\"20\"x\n\n17\"00000001,21\n1700000002,22\n", []string{"--temp", "a", "--sensor", "quoted"}, 1, []string{"line 2: ", "line 4: "}},
 		{"kelvin", "c.csv", "ts,a,b\n1700000000,293.15,300\n", []string{"--unit", "k", "--sensor", "probe"}, 2, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -230,7 +233,7 @@ func TestReplayReportsMalformedRows(t *testing.T) {
 	p.stop(t)
 	verified(t, p.database())
 	for sql, want := range map[string]int64{
-		`SELECT count(*) FROM telemetry`: 6,
+		`SELECT count(*) FROM telemetry`: 7,
 		`SELECT ts_ms FROM telemetry JOIN sensor USING (sensor_id) WHERE sensor = 't1' ORDER BY 1`:                       1_743_294_600_000,
 		`SELECT temp_c * 1000 FROM telemetry JOIN sensor USING (sensor_id) WHERE sensor = 'probe-a'`:                     20_000,
 		`SELECT count(*) FROM telemetry JOIN sensor USING (sensor_id) JOIN asset USING (asset_id) WHERE asset = 'other'`: 1,
@@ -239,4 +242,20 @@ func TestReplayReportsMalformedRows(t *testing.T) {
 			t.Errorf("%s: %d, want %d", sql, got, want)
 		}
 	}
+}
+
+func TestReplayInterrupted(t *testing.T) {
+	p := startProgram(t, t.TempDir())
+	file := filepath.Join(t.TempDir(), "slow.csv")
+	if err := os.WriteFile(file, []byte("ts,a\n1700000000,20\n1700000001,21\n1700009999,22\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ctx, interrupt := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer interrupt()
+	var out, errOut bytes.Buffer
+	code := Main(ctx, []string{"replay", file, "--speedup", "1000", "--broker", "tcp://" + p.mqtt}, &out, &errOut)
+	if code != 1 || errOut.String() != "cidp: stopped before the end of the file\n" || !contains(out.String(), "2 readings sent, 2 acknowledged") {
+		t.Errorf("exit %d, %q, %q", code, out.String(), errOut.String())
+	}
+	p.stop(t)
 }

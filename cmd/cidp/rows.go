@@ -57,9 +57,30 @@ type csvRows struct {
 	time   int
 	temps  []int
 	topics []string
-	first  []string // the first row, read to find the columns
-	line   int
+	first  *csvRow // read to find the columns; nil once it is given
+	line   int     // of the last row
 	out    []rowReading
+}
+
+// csvRow is what reading one row gave.
+type csvRow struct {
+	fields []string
+	line   int
+	err    error
+}
+
+// read reads a row. Its fields are valid until the next one is read.
+func (r *csvRows) read() (row csvRow) {
+	row.fields, row.err = r.in.Read()
+	var bad *csv.ParseError
+	switch {
+	case errors.As(row.err, &bad): // csv.Reader goes on after it, and may know no position in it
+		r.line, row.err = bad.StartLine, rowError(bad.Err.Error())
+	case row.err == nil:
+		r.line, _ = r.in.FieldPos(0)
+	}
+	row.line = r.line
+	return row
 }
 
 var timeNames = []string{"ts_ms", "ts", "timestamp", "time", "datetime", "date"}
@@ -77,9 +98,9 @@ func newCSVRows(c *replayCmd, in io.Reader, zone *time.Location) (*csvRows, erro
 		header[i] = strings.TrimSpace(strings.TrimPrefix(header[i], "\ufeff"))
 	}
 	rows := &csvRows{in: r, zone: zone, unit: c.Unit, time: -1}
-	if first, err := r.Read(); err == nil {
-		rows.first = slices.Clone(first)
-	}
+	first := rows.read()
+	first.fields = slices.Clone(first.fields)
+	rows.first = &first
 	find := func(name string) (int, error) {
 		i := slices.IndexFunc(header, func(h string) bool { return strings.EqualFold(h, strings.TrimSpace(name)) })
 		if i < 0 {
@@ -112,7 +133,7 @@ func newCSVRows(c *replayCmd, in io.Reader, zone *time.Location) (*csvRows, erro
 		}
 	} else {
 		for i := range header {
-			if i != rows.time && i < len(rows.first) && isNumber(rows.first[i]) {
+			if i != rows.time && i < len(first.fields) && isNumber(first.fields[i]) {
 				rows.temps = append(rows.temps, i)
 			}
 		}
@@ -142,16 +163,16 @@ func isNumber(s string) bool {
 }
 
 func (r *csvRows) next() ([]rowReading, int, error) {
-	record, line := r.first, 2
-	if record == nil {
-		var err error
-		record, err = r.in.Read()
-		line, _ = r.in.FieldPos(0)
-		if err != nil {
-			return nil, line, csvError(err)
-		}
+	var row csvRow
+	if r.first != nil {
+		row, r.first = *r.first, nil
+	} else {
+		row = r.read()
 	}
-	r.first = nil
+	if row.err != nil {
+		return nil, row.line, row.err
+	}
+	record, line := row.fields, row.line
 	if r.time >= len(record) {
 		return nil, line, rowError(fmt.Sprintf("%d fields, the time is field %d", len(record), r.time+1))
 	}
@@ -171,15 +192,6 @@ func (r *csvRows) next() ([]rowReading, int, error) {
 		r.out = append(r.out, rowReading{r.topics[k], stream.Reading{TS: ts, Temp: temp}})
 	}
 	return r.out, line, nil
-}
-
-// csvError makes a fault of one row a rowError; csv.Reader goes on after it.
-func csvError(err error) error {
-	var bad *csv.ParseError
-	if errors.As(err, &bad) {
-		return rowError(bad.Err.Error())
-	}
-	return err
 }
 
 // parseTemp reads a temperature and gives it in thousandths of a degC.

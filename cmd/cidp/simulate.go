@@ -68,6 +68,9 @@ func (c *simulateCmd) Run(ctx context.Context, t *terminal) error {
 		Progress: func(simulator.Stats) { bar.set(time.Since(begin).Milliseconds()) },
 	})
 	bar.close()
+	if err != nil && stats.Sent == 0 {
+		return err
+	}
 	fmt.Fprintf(t.out, "%d messages sent, %d acknowledged, %d readings, event time %s\n",
 		stats.Sent, stats.Acked, stats.Readings, stats.EventTime.Format(time.RFC3339))
 	return err

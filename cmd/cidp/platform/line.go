@@ -27,6 +27,7 @@ import (
 type line struct {
 	broker   *broker.Broker
 	db       *store.DB
+	file     *databaseFile
 	windower *stream.Windower
 	scorer   *model.Scorer
 	holds    map[int64]model.Hold // by sensor, owned by feed
@@ -35,29 +36,40 @@ type line struct {
 	board    *board
 	log      zerolog.Logger
 	every    time.Duration // shortest time between the starts of two commits
-	began    time.Time     // monotonic zero
+	began    time.Time     // zero of the windower's monotonic time, owned by feed
 
 	intake   chan []broker.Message
 	passes   chan *pass
-	done     chan error // one for every pass
-	publish  chan []store.Publication
-	wake     chan struct{} // publish has something for feed
-	unsent   atomic.Int64  // publications handed to publish and not yet out
+	done     chan error               // one for every pass
+	enough   chan struct{}            // closed when what is not yet in a pass is to be left
+	publish  chan []store.Publication // commit closes it
+	wake     chan struct{}            // publish has something for feed
+	unsent   atomic.Int64             // publications handed to publish and not yet out
 	sentMu   sync.Mutex
 	sent     []int64 // published since the last commit, guarded by sentMu
 	commitID int64
 
-	filling *pass // owned by feed
+	// Owned by feed.
+	filling    *pass
+	waiting    []broker.Message // taken from the broker, for the next pass: the filling one is full
+	committing bool             // a pass is with commit
+	last       time.Time        // when it went there
 }
 
 // pass is what one commit holds and what follows it.
 type pass struct {
 	batch *store.Batch
 	acks  []broker.Ack
+	bytes int // of the payloads in acks
 }
 
+// full says that a pass holds as much as memory, and the time a commit takes, allow.
+func (p *pass) full() bool { return len(p.acks) >= maxBatch || p.bytes >= maxBatchBytes }
+
 const (
-	maxBatch     = 50_000                 // messages a pass may hold: memory, and the time a commit takes
+	maxBatch      = 50_000  // messages in a pass
+	maxBatchBytes = 8 << 20 // bytes of their payloads, but for the last one: a quarter of a million readings at most
+
 	receiveMax   = 4096                   // messages taken from the broker at once
 	sentEvery    = 200 * time.Millisecond // how soon a commit follows that holds nothing but sent ids
 	tickEvery    = time.Second
@@ -70,6 +82,7 @@ func newPass() *pass { return &pass{batch: &store.Batch{}} }
 // run publishes what is still to be told from before, then works until the broker is drained and everything it gave is committed, acknowledged and
 // published, or until an error that needs a restart. ctx cut short ends it at once.
 func (l *line) run(ctx context.Context, again []store.Publication) error {
+	l.began = time.Now() // recovery was no silence
 	l.intake, l.passes, l.done = make(chan []broker.Message), make(chan *pass, 1), make(chan error, 1)
 	l.publish, l.wake = make(chan []store.Publication, 64), make(chan struct{}, 1)
 	ctx, cancel := context.WithCancel(ctx)
@@ -83,7 +96,6 @@ func (l *line) run(ctx context.Context, again []store.Publication) error {
 	}
 	err := l.feed(ctx)
 	close(l.passes)
-	close(l.publish)
 	cancel()
 	workers.Wait()
 	return err
@@ -111,55 +123,86 @@ func (l *line) feed(ctx context.Context) error {
 	defer tick.Stop()
 	cadence := time.NewTimer(0)
 	defer cadence.Stop()
-	intake, committing, draining := l.intake, false, false
-	var last time.Time
+	intake, enough := l.intake, l.enough
 	for {
-		if !committing {
-			switch wait := l.due(last, draining); {
-			case wait == 0:
-				l.seal()
-				last, committing = time.Now(), true
-			case wait > 0:
-				cadence.Reset(wait)
-			case draining && l.unsent.Load() == 0:
-				return nil
-			}
+		if end, err := l.commitWhenDue(cadence, intake == nil); end || err != nil {
+			return err
 		}
-		from := intake
-		if len(l.filling.acks) >= maxBatch {
+		from, held := intake, len(l.waiting) > 0
+		if held {
 			from = nil
 		}
+		begin := time.Now()
 		select {
 		case messages, ok := <-from:
+			if !ok && ctx.Err() != nil {
+				return fmt.Errorf("stop line: %w", ctx.Err())
+			}
 			if !ok {
-				if ctx.Err() != nil {
-					return fmt.Errorf("stop line: %w", ctx.Err())
-				}
-				intake, draining = nil, true
+				intake = nil
 				continue
 			}
-			if err := l.take(messages); err != nil {
+			l.waiting = messages
+			if err := l.take(); err != nil {
 				return err
 			}
 		case err := <-l.done:
 			if err != nil {
 				return err
 			}
-			committing = false
+			l.committing = false
 		case <-cadence.C:
 		case <-l.wake:
 		case <-tick.C:
-			if !draining { // stopping closes no window
+			if intake != nil && !held { // stopping closes no window, and who is held back is not silent
 				l.windower.Tick(time.Since(l.began), time.Now().UnixMilli())
 			}
+		case <-enough:
+			l.leave()
+			intake, enough = nil, nil
 		case <-ctx.Done():
 			return fmt.Errorf("stop line: %w", ctx.Err())
+		}
+		if held {
+			l.began = l.began.Add(time.Since(begin))
 		}
 	}
 }
 
+// commitWhenDue hands the filling pass over when it is due, and says whether that was the last one of a line that drains.
+func (l *line) commitWhenDue(cadence *time.Timer, draining bool) (end bool, err error) {
+	if l.committing {
+		return false, nil
+	}
+	told := l.unsent.Load() == 0 // asked before due, so that what was told last is marked sent
+	switch wait := l.due(draining); {
+	case wait == 0:
+		l.seal()
+		l.last, l.committing = time.Now(), true
+		return false, l.take()
+	case wait > 0:
+		cadence.Reset(wait)
+	case draining && told:
+		return true, nil
+	}
+	return false, nil
+}
+
+// leave lets go of what no pass has taken yet: there is no time left for it.
+func (l *line) leave() {
+	left := len(l.waiting)
+	l.waiting = nil
+	for messages := range l.intake { // the broker takes no more
+		left += len(messages)
+	}
+	if left > 0 {
+		l.log.Warn().Int("messages", left).
+			Msg("too much was under way for a stop in time: the rest is not acknowledged, and its senders will send it again")
+	}
+}
+
 // due says how long the filling pass must still wait: 0 to commit now, below 0 when there is nothing to commit.
-func (l *line) due(last time.Time, draining bool) time.Duration {
+func (l *line) due(draining bool) time.Duration {
 	every := l.every
 	switch {
 	case l.windower.Pending():
@@ -168,10 +211,10 @@ func (l *line) due(last time.Time, draining bool) time.Duration {
 	default:
 		return -1
 	}
-	if draining {
+	if draining || l.filling.full() {
 		return 0
 	}
-	return max(0, every-time.Since(last))
+	return max(0, every-time.Since(l.last))
 }
 
 func (l *line) hasSent() bool {
@@ -180,11 +223,11 @@ func (l *line) hasSent() bool {
 	return len(l.sent) > 0
 }
 
-// take decodes and windows some messages into the filling pass.
-func (l *line) take(messages []broker.Message) error {
+// take decodes and windows what waits, until the filling pass is full.
+func (l *line) take() error {
 	mono := time.Since(l.began)
-	for i := range messages {
-		m := &messages[i]
+	for len(l.waiting) > 0 && !l.filling.full() {
+		m := &l.waiting[0]
 		in := stream.Message{Topic: m.Topic, Client: m.Client, Payload: m.Payload, Received: m.Received}
 		var reason stream.Reason
 		var err error
@@ -195,6 +238,8 @@ func (l *line) take(messages []broker.Message) error {
 			return fmt.Errorf("feed message: %w", err)
 		}
 		l.filling.acks = append(l.filling.acks, broker.Ack{Message: *m, Outcome: outcome(reason)})
+		l.filling.bytes += len(m.Payload)
+		l.waiting = l.waiting[1:]
 	}
 	return nil
 }
@@ -228,6 +273,7 @@ func (l *line) seal() {
 
 // commitAll commits one pass after another and tells feed of each.
 func (l *line) commitAll(ctx context.Context) {
+	defer close(l.publish)
 	for p := range l.passes {
 		l.done <- l.commit(ctx, p)
 	}
@@ -242,11 +288,14 @@ func (l *line) commit(ctx context.Context, p *pass) error {
 		p.batch.Committed = time.Now().UnixMilli()
 		start := time.Now()
 		err := l.db.Commit(p.batch)
+		if err == nil {
+			err = l.file.check()
+		}
 		switch {
 		case err == nil:
 			l.metrics.committed(p.batch, time.Since(start))
 			l.board.committed(p.batch)
-		case errors.Is(err, store.ErrFatal):
+		case errors.Is(err, store.ErrFatal), errors.Is(err, errMoved):
 			err = backoff.Permanent(err)
 		}
 		return struct{}{}, err

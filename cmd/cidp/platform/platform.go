@@ -4,6 +4,7 @@
 package platform
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -48,7 +50,7 @@ type Platform struct {
 	cfg     Config
 	db      *store.DB
 	past    *store.Past
-	pages   *store.Console
+	pages   atomic.Pointer[store.Console] // nil while the platform starts
 	broker  *broker.Broker
 	line    *line
 	board   *board
@@ -68,7 +70,7 @@ type Platform struct {
 // Start listens, opens the warehouse, recovers and begins to work. Clients that connect while it recovers wait: what they publish is queued and not
 // acknowledged before it is committed.
 func Start(cfg Config) (p *Platform, err error) {
-	p = &Platform{cfg: cfg, metrics: newMetrics(), ended: make(chan struct{})}
+	p = &Platform{cfg: cfg, metrics: newMetrics(), board: newBoard(), ended: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.release(context.Background()))
@@ -79,21 +81,30 @@ func Start(cfg Config) (p *Platform, err error) {
 		return p, err
 	}
 	p.status = &status{version: cfg.Version, model: scorer.ModelID(), reasons: map[string]string{}, since: time.Now().UTC().Truncate(time.Millisecond)}
-	p.status.degrade(reasonStarting, "the warehouse is being recovered")
 	if err := p.listen(); err != nil {
 		return p, err
 	}
+	p.status.changed = func(payload []byte) {
+		if err := p.broker.Publish(statusTopic, payload, true); err != nil {
+			p.cfg.Log.Warn().Err(err).Msg("publish status")
+		}
+	}
+	p.status.degrade(reasonStarting, "the warehouse is being recovered")
+	p.serveConsole()
 	if err := p.openStore(); err != nil {
 		return p, err
 	}
 	if err := p.recordModel(scorer); err != nil {
 		return p, err
 	}
-	p.line = &line{
-		db: p.db, scorer: scorer, status: p.status, metrics: p.metrics, log: cfg.Log, every: cfg.CommitEvery,
-		began: time.Now(), filling: newPass(), board: newBoard(),
+	file, err := newDatabaseFile(p.db.Path())
+	if err != nil {
+		return p, err
 	}
-	p.board = p.line.board
+	p.line = &line{
+		broker: p.broker, db: p.db, file: file, scorer: scorer, status: p.status, metrics: p.metrics, board: p.board, log: cfg.Log,
+		every: cfg.CommitEvery, enough: make(chan struct{}), filling: newPass(),
+	}
 	again, err := p.recover()
 	if err != nil {
 		return p, err
@@ -130,17 +141,24 @@ func openForest(file string) (*model.Forest, error) {
 	return forest, nil
 }
 
+// busyTimeout is how long a commit waits for another writer. It is tried again after that, and a stop must not wait longer.
+const busyTimeout = time.Second
+
 func (p *Platform) openStore() (err error) {
 	path := filepath.Join(p.cfg.Data, DatabaseName)
-	p.db, err = store.Open(path, store.Options{Window: p.cfg.Stream.Window, Disorder: p.cfg.Stream.Disorder, Log: p.cfg.Log})
+	p.db, err = store.Open(path, store.Options{Window: p.cfg.Stream.Window, Disorder: p.cfg.Stream.Disorder, BusyTimeout: busyTimeout, Log: p.cfg.Log})
 	if err != nil {
 		return err
 	}
 	if p.past, err = p.db.Past(); err != nil {
 		return err
 	}
-	p.pages, err = p.db.Console()
-	return err
+	pages, err := p.db.Console()
+	if err != nil {
+		return err
+	}
+	p.pages.Store(pages)
+	return nil
 }
 
 // recordModel notes the model that predictions will name.
@@ -215,15 +233,8 @@ func (p *Platform) authenticate(user string, password []byte) bool {
 	return bcrypt.CompareHashAndPassword([]byte(hash), password) == nil && known
 }
 
-// run starts the line and the console, and tells the world what stands.
+// run starts the line, which tells the world what stands.
 func (p *Platform) run(again []store.Publication) {
-	p.line.broker = p.broker
-	p.metrics.observe(p.broker, p.status)
-	p.status.changed = func(payload []byte) {
-		if err := p.broker.Publish(statusTopic, payload, true); err != nil {
-			p.cfg.Log.Warn().Err(err).Msg("publish status")
-		}
-	}
 	ctx, cut := context.WithCancel(context.Background())
 	p.cut = cut
 	p.workers.Go(func() {
@@ -234,7 +245,11 @@ func (p *Platform) run(again []store.Publication) {
 		close(p.ended)
 	})
 	p.status.heal(reasonStarting)
+}
 
+// serveConsole starts the console, before there is a warehouse: it says that and why the platform is not ready.
+func (p *Platform) serveConsole() {
+	p.metrics.observe(p.broker, p.status)
 	httpCtx, endHTTP := context.WithCancel(context.Background())
 	p.endHTTP = endHTTP
 	cfg := console.Config{Source: &view{p}, Health: p.status, Gatherer: p.metrics.registry, Version: p.cfg.Version, Log: p.cfg.Log}
@@ -248,7 +263,7 @@ func (p *Platform) run(again []store.Publication) {
 	})
 }
 
-// MQTTAddr and HTTPAddr are the addresses listened on.
+// MQTTAddr is the broker's address.
 func (p *Platform) MQTTAddr() string { return p.broker.Addr() }
 
 // HTTPAddr is the console's.
@@ -257,38 +272,71 @@ func (p *Platform) HTTPAddr() string { return p.http.Addr().String() }
 // Ended is closed when the line has ended, by Stop or by an error.
 func (p *Platform) Ended() <-chan struct{} { return p.ended }
 
-// Stop takes no more, commits, acknowledges and publishes what it took, and closes. When ctx ends first, what is not committed is neither
-// acknowledged nor kept: its senders will send it again.
+// Stop takes no more, commits, acknowledges and publishes what it took, and closes. After half of the time that ctx gives it leaves what no
+// pass has taken yet, and after three quarters what cannot be committed: that is neither acknowledged nor kept, and its senders will send it again.
+// Only the latter is an error.
 func (p *Platform) Stop(ctx context.Context) error {
 	p.status.degrade(reasonStopping, "the platform is being stopped")
 	p.broker.Drain()
+	err := p.drained(ctx)
+	p.status.end()
+	return errors.Join(err, p.release(ctx))
+}
+
+// drained waits until the line has ended, and says what went wrong with it.
+func (p *Platform) drained(ctx context.Context) error {
+	soft, stopSoft := part(ctx, 0.5)
+	defer stopSoft()
+	hard, stopHard := part(ctx, 0.75)
+	defer stopHard()
 	select {
 	case <-p.ended:
-	case <-ctx.Done():
-		p.cut()
-		<-p.ended
+		return p.lineErr
+	case <-soft.Done():
+		close(p.line.enough)
 	}
-	p.status.end()
-	return errors.Join(p.lineErr, p.release(ctx))
+	select {
+	case <-p.ended:
+		return p.lineErr
+	case <-hard.Done():
+	}
+	why := p.status.detail(reasonStore)
+	p.cut()
+	<-p.ended
+	if p.lineErr == nil { // it came to its end meanwhile
+		return nil
+	}
+	return fmt.Errorf("stop in time: the last readings could not be committed (%s); they are not acknowledged, and their senders will send them again",
+		cmp.Or(why, "the database takes too long"))
+}
+
+// part ends after a share of the time that ctx has left, or with it.
+func part(ctx context.Context, share float64) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Duration(share*float64(time.Until(end))))
 }
 
 // release closes whatever is open, in the order that lets each part finish.
 func (p *Platform) release(ctx context.Context) error {
 	var errs []error
+	if p.endHTTP != nil {
+		p.endHTTP()
+	}
 	if p.broker != nil {
 		errs = append(errs, p.broker.Close(ctx))
 	}
-	if p.endHTTP != nil {
-		p.endHTTP()
-	} else if p.http != nil {
+	if p.endHTTP == nil && p.http != nil {
 		errs = append(errs, p.http.Close())
 	}
 	if p.cut != nil {
 		p.cut()
 	}
 	p.workers.Wait()
-	if p.pages != nil {
-		errs = append(errs, p.pages.Close())
+	if pages := p.pages.Load(); pages != nil {
+		errs = append(errs, pages.Close())
 	}
 	if p.past != nil {
 		errs = append(errs, p.past.Close())
@@ -300,4 +348,4 @@ func (p *Platform) release(ctx context.Context) error {
 }
 
 // Warehouse gives the pages that the console reads; they may be read until Stop.
-func (p *Platform) Warehouse() *store.Console { return p.pages }
+func (p *Platform) Warehouse() *store.Console { return p.pages.Load() }

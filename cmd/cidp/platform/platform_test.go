@@ -22,6 +22,14 @@ import (
 // start runs a whole platform in a temporary folder; stop it with the function given, which the end of the test calls too.
 func start(t *testing.T, dir string, change func(*Config)) (*Platform, func()) {
 	t.Helper()
+	p, stop := startLoose(t, dir, change)
+	t.Cleanup(stop)
+	return p, stop
+}
+
+// startLoose is start for a test that stops the platform itself.
+func startLoose(t *testing.T, dir string, change func(*Config)) (*Platform, func()) {
+	t.Helper()
 	cfg := Config{Data: dir, MQTT: "127.0.0.1:0", HTTP: "127.0.0.1:0", Stream: stream.DefaultConfig(), CommitEvery: 10 * time.Millisecond,
 		Version: "test", Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel)}
 	cfg.Stream.HistoryAfter = 0
@@ -44,7 +52,6 @@ func start(t *testing.T, dir string, change func(*Config)) (*Platform, func()) {
 			t.Errorf("stop: %v", err)
 		}
 	}
-	t.Cleanup(stop)
 	return p, stop
 }
 

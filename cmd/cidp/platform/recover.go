@@ -53,8 +53,13 @@ func (p *Platform) recover() (again []store.Publication, err error) {
 			return nil, fmt.Errorf("recover open windows: %w", err)
 		}
 	}
+	for _, c := range rec.Closed {
+		if err := l.windower.RestoreClosed(c.SensorID, c.Start, c.End, c.MeanC, c.Valid, c.Memory); err != nil {
+			return nil, err
+		}
+	}
 	l.windower.Settle(0, time.Now().UnixMilli())
-	if err := p.board.restore(context.Background(), rec, p.pages); err != nil {
+	if err := p.board.restore(context.Background(), rec, p.Warehouse()); err != nil {
 		return nil, err
 	}
 	standing, err := p.standing(rec)
@@ -78,7 +83,7 @@ func (p *Platform) spanContexts(rec *store.Recovery) {
 
 // standing lays out the retained messages of before: the broker keeps none across a restart. History stays untold.
 func (p *Platform) standing(rec *store.Recovery) ([]store.Publication, error) {
-	risks, err := p.pages.Risks(context.Background(), store.RiskFilter{Limit: math.MaxInt32})
+	risks, err := p.Warehouse().Risks(context.Background(), store.RiskFilter{Limit: math.MaxInt32})
 	if err != nil {
 		return nil, err
 	}

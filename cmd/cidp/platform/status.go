@@ -19,7 +19,7 @@ const (
 // status says whether the platform accepts and commits, and why not. It is safe for concurrent use.
 type status struct {
 	version, model string
-	changed        func([]byte) // told the payload of cidp/v1/status after each change
+	changed        func([]byte) // told the payload of cidp/v1/status at each change; it must not come back here
 
 	mu      sync.Mutex
 	reasons map[string]string // by reason: what is wrong, in words
@@ -64,16 +64,23 @@ func (s *status) end() {
 
 func (s *status) move(change func() bool) bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	changed := change()
 	if changed {
 		s.since = time.Now().UTC().Truncate(time.Millisecond)
 	}
-	payload, _ := json.Marshal(s.get()) // a struct of texts and a time cannot fail
-	s.mu.Unlock()
-	if changed && s.changed != nil {
+	if changed && s.changed != nil { // under the lock: what is retained must be the newest
+		payload, _ := json.Marshal(s.get()) // a struct of texts and a time cannot fail
 		s.changed(payload)
 	}
 	return changed
+}
+
+// detail says in words what is wrong for a reason, if it stands.
+func (s *status) detail(reason string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reasons[reason]
 }
 
 // now gives the present status.

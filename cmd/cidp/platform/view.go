@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"math"
 
 	"github.com/camrail/cidp/cmd/cidp/console"
@@ -13,6 +14,16 @@ import (
 // view is what the console reads: the board for what changes each second, the warehouse for the rest.
 type view struct{ p *Platform }
 
+// errStarting says that there is nothing to read yet.
+var errStarting = errors.New("the warehouse is being recovered")
+
+func (v *view) pages() (*store.Console, error) {
+	if pages := v.p.pages.Load(); pages != nil {
+		return pages, nil
+	}
+	return nil, errStarting
+}
+
 // newestAlerts is how many alerts the page shows.
 const newestAlerts = 30
 
@@ -21,7 +32,11 @@ func (v *view) Snapshot(ctx context.Context) (console.Snapshot, error) {
 	var s console.Snapshot
 	now := v.p.status.now()
 	s.Status = console.Status{State: now.State, Reasons: now.Reasons, Version: now.Version, Model: now.Model, Since: console.TimeOf(now.Since)}
-	sum, err := v.p.pages.Summary(ctx)
+	pages, err := v.pages()
+	if err != nil {
+		return s, err
+	}
+	sum, err := pages.Summary(ctx)
 	if err != nil {
 		return s, err
 	}
@@ -74,7 +89,11 @@ func quarantine(rows []store.LedgerRow) console.Quarantine {
 // Sensor gives a sensor's newest windows.
 func (v *view) Sensor(ctx context.Context, site, asset, sensor string, limit int) (console.SensorDetail, error) {
 	d := console.SensorDetail{Site: site, Asset: asset, Sensor: sensor}
-	info, err := v.p.pages.Sensor(ctx, site, asset, sensor)
+	pages, err := v.pages()
+	if err != nil {
+		return d, err
+	}
+	info, err := pages.Sensor(ctx, site, asset, sensor)
 	if err != nil {
 		return d, err
 	}
@@ -82,7 +101,7 @@ func (v *view) Sensor(ctx context.Context, site, asset, sensor string, limit int
 		return d, console.ErrNotFound
 	}
 	d.Kind, d.PeriodMs = info.Kind, info.PeriodMs
-	rows, err := v.p.pages.SensorHistory(ctx, site, asset, sensor, limit)
+	rows, err := pages.SensorHistory(ctx, site, asset, sensor, limit)
 	if err != nil {
 		return d, err
 	}
@@ -120,7 +139,11 @@ func explanation(raw json.RawMessage) []console.Contribution {
 
 // Quarantine gives the newest of what was refused.
 func (v *view) Quarantine(ctx context.Context, limit int) (console.QuarantinePage, error) {
-	q, err := v.p.pages.Quarantine(ctx, limit)
+	pages, err := v.pages()
+	if err != nil {
+		return console.QuarantinePage{}, err
+	}
+	q, err := pages.Quarantine(ctx, limit)
 	if err != nil {
 		return console.QuarantinePage{}, err
 	}
@@ -142,7 +165,11 @@ func (v *view) Quarantine(ctx context.Context, limit int) (console.QuarantinePag
 
 // Alerts gives the alerts that moved last.
 func (v *view) Alerts(ctx context.Context, limit int) ([]console.Alert, error) {
-	rows, err := v.p.pages.Alerts(ctx, min(limit, math.MaxInt32))
+	pages, err := v.pages()
+	if err != nil {
+		return nil, err
+	}
+	rows, err := pages.Alerts(ctx, min(limit, math.MaxInt32))
 	if err != nil {
 		return nil, err
 	}

@@ -122,6 +122,9 @@ func (db *DB) openWriter() error {
 
 // setUp brings a fresh connection to the present schema and reads what Commit keeps in memory.
 func (db *DB) setUp(c *sqlite3.Conn) error {
+	if err := c.BusyTimeout(db.o.BusyTimeout); err != nil {
+		return fmt.Errorf("set busy timeout: %w", err)
+	}
 	if err := checkOurs(c, db.path, true); err != nil {
 		return err
 	}
@@ -156,7 +159,8 @@ func (db *DB) LastCommit() int64 { return db.last.Load() }
 func (db *DB) Path() string { return db.path }
 
 // Close empties the write-ahead log into the file, so that the file alone is whole, and gives up the lock. Close the readers first: an
-// open read transaction keeps the log from being emptied, which Close reports.
+// open read transaction keeps the log from being emptied. Where it is another program's, that is logged and no error: everything is committed, and
+// the file with its -wal beside it is whole.
 func (db *DB) Close() error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -164,7 +168,10 @@ func (db *DB) Close() error {
 		return nil
 	}
 	var errs []error
-	if _, _, err := db.w.c.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE); err != nil {
+	_, _, err := db.w.c.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE)
+	if errors.Is(err, sqlite3.BUSY) || errors.Is(err, sqlite3.LOCKED) {
+		db.o.Log.Warn().Str("database", db.path).Msg("another program reads the database: keep the -wal file beside it until that has ended")
+	} else if err != nil {
 		errs = append(errs, fmt.Errorf("checkpoint database: %w", err))
 	}
 	if err := closeConn(db.w.c); err != nil {

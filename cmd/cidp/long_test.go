@@ -16,9 +16,11 @@ func long(t *testing.T) {
 	}
 }
 
-// TestLongDefaultModelIsReproduced trains with the defaults and compares with the embedded file, byte for byte.
-func TestLongDefaultModelIsReproduced(t *testing.T) {
-	long(t)
+// TestDefaultModelIsReproduced trains with the defaults and compares with the embedded file, byte for byte. It takes ten to thirty seconds.
+func TestDefaultModelIsReproduced(t *testing.T) {
+	if testing.Short() || raceDetector {
+		t.Skip("takes half a minute, and ten times that with the race detector")
+	}
 	want, err := os.ReadFile(filepath.Join("..", "..", "model", "default.cidpmodel"))
 	if err != nil {
 		t.Fatal(err)

@@ -274,8 +274,11 @@ func TestRestartGoesOn(t *testing.T) {
 	whole, parts := t.TempDir(), t.TempDir()
 	ts := base()
 	send := func(c mqtt.Client, from, to int) {
-		for _, s := range []string{"axle1-left", "axle1-right", "axle2-left"} {
-			publish(t, c, "cidp/v1/telemetry/douala/loco-1/"+s, series(ts+int64(from)*1000, to-from, func(i int) float64 { return steady(from + i) }))
+		for k, s := range []string{"axle1-left", "axle1-right", "axle2-left"} {
+			if k == 2 && from >= 184 && from < 424 {
+				continue // it stops within a window, over a restart, and comes back: its window is compared with what closed meanwhile
+			}
+			publish(t, c, "cidp/v1/telemetry/douala/loco-1/"+s, series(ts+int64(from)*1000, to-from, func(i int) float64 { return steady(from+i) + float64(k) }))
 		}
 		publish(t, c, "cidp/v1/context/douala/loco-1", fmt.Sprintf(`{"ts":%d,"ambient_c":25,"speed_kmh":60}`, ts+int64(from)*1000))
 	}
@@ -306,7 +309,13 @@ func TestRestartGoesOn(t *testing.T) {
 	if digest(whole) != digest(parts) {
 		t.Error("stopping and starting changed the content")
 	}
-	if n := ask(t, whole, `SELECT count(*) FROM telemetry_window WHERE verdict = 'valid'`); n != 27 {
-		t.Errorf("%d valid windows, want 27", n)
+	if n := ask(t, whole, `SELECT count(*) FROM telemetry_window WHERE verdict = 'valid'`); n < 20 {
+		t.Errorf("%d valid windows, want 20 and more", n)
+	}
+	for _, dir := range []string{whole, parts} {
+		n := ask(t, dir, `SELECT count(*) FROM telemetry_window w JOIN sensor s USING (sensor_id) WHERE s.sensor = 'axle2-left' AND w.verdict = 'quarantined' AND peer_diff_c > 0.5`)
+		if n != 1 {
+			t.Errorf("%s: the broken window is compared with its peers %d times", dir, n)
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/camrail/cidp/cmd/cidp/platform"
 	"github.com/camrail/cidp/simulator"
+	"github.com/camrail/cidp/store"
 	"github.com/camrail/cidp/stream"
 )
 
@@ -51,29 +52,15 @@ var signs = map[string][]stream.Reason{
 func (c *demoCmd) gather(p *platform.Platform, fleet *simulator.Fleet, truth []simulator.Truth) (*demoSummary, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	s := &demoSummary{RefusedByReason: map[string]int64{}, ByReason: map[string]int64{}, Matches: map[string]int{}, Sensors: len(fleet.Sensors())}
+	s := &demoSummary{Matches: map[string]int{}, Sensors: len(fleet.Sensors())}
 	w := p.Warehouse()
 	sum, err := w.Summary(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range sum.Ledger {
-		switch r.Counter {
-		case "received":
-			s.Received += r.Value
-		case "stored":
-			s.Stored += r.Value
-		case "duplicate":
-			s.Duplicate += r.Value
-		case "late":
-			s.Late += r.Value
-		case "refused":
-			s.Refused += r.Value
-			s.RefusedByReason[r.Reason] += r.Value
-		case "quarantine":
-			s.ByReason[r.Reason] += r.Value
-		}
-	}
+	t := store.Sum(sum.Ledger)
+	s.Received, s.Stored, s.Duplicate, s.Late, s.Refused = t.Received, t.Stored, t.Duplicate, t.Late, t.Refused
+	s.RefusedByReason, s.ByReason = t.RefusedByReason, t.QuarantinedByReason
 	s.Windows, s.Quarantined, s.Predictions, s.Alerts = sum.Windows, sum.Quarantined, sum.Predictions, sum.AlertsAll
 	faults := map[[3]string]simulator.Truth{}
 	for _, row := range truth {

@@ -64,26 +64,10 @@ func (c *verifyCmd) Run(ctx context.Context, t *terminal) error {
 
 // printTotals writes what was counted in a few lines.
 func printTotals(w io.Writer, r *store.Report) {
-	var received, stored, duplicate, late, refused, expired int64
-	for _, row := range r.Ledger {
-		switch row.Counter {
-		case "received":
-			received += row.Value
-		case "stored":
-			stored += row.Value
-		case "duplicate":
-			duplicate += row.Value
-		case "late":
-			late += row.Value
-		case "refused":
-			refused += row.Value
-		case "expired":
-			expired += row.Value
-		}
-	}
+	t := store.Sum(r.Ledger)
 	c := r.Counts
-	fmt.Fprintf(w, "received %d = stored %d + duplicate %d + late %d + refused %d\n", received, stored, duplicate, late, refused)
-	fmt.Fprintf(w, "stored %d = %d readings + %d contexts + %d expired\n", stored, c.Readings, c.Contexts, expired)
+	fmt.Fprintf(w, "received %d = stored %d + duplicate %d + late %d + refused %d\n", t.Received, t.Stored, t.Duplicate, t.Late, t.Refused)
+	fmt.Fprintf(w, "stored %d = %d readings + %d contexts + %d expired\n", t.Stored, c.Readings, c.Contexts, t.Expired)
 	fmt.Fprintf(w, "%d windows: %d with a prediction, %d quarantined; %d alerts\n", c.Windows, c.Predictions, c.Quarantined, c.Alerts)
 	if r.OK {
 		fmt.Fprintln(w, "everything holds")

@@ -40,8 +40,8 @@ func (v *view) Snapshot(ctx context.Context) (console.Snapshot, error) {
 	if err != nil {
 		return s, err
 	}
-	s.Ledger = ledger(sum.Ledger)
-	s.Quarantine = quarantine(sum.Ledger)
+	totals := store.Sum(sum.Ledger)
+	s.Ledger, s.Quarantine = ledger(totals), quarantine(totals)
 	s.Counts = console.Counts{Assets: sum.Assets, Sensors: sum.Sensors, Windows: sum.Windows, Quarantined: sum.Quarantined,
 		Predictions: sum.Predictions, AlertsActive: sum.AlertsOpen}
 	if s.Alerts, err = v.Alerts(ctx, newestAlerts); err != nil {
@@ -51,39 +51,14 @@ func (v *view) Snapshot(ctx context.Context) (console.Snapshot, error) {
 	return s, nil
 }
 
-// ledger adds the totals up and says whether the law holds.
-func ledger(rows []store.LedgerRow) console.Ledger {
-	l := console.Ledger{RefusedByReason: map[string]int64{}}
-	for _, r := range rows {
-		switch r.Counter {
-		case "received":
-			l.Received += r.Value
-		case "stored":
-			l.Stored += r.Value
-		case "duplicate":
-			l.Duplicate += r.Value
-		case "late":
-			l.Late += r.Value
-		case "refused":
-			l.Refused += r.Value
-			l.RefusedByReason[r.Reason] += r.Value
-		}
-	}
-	l.Holds = l.Received == l.Stored+l.Duplicate+l.Late+l.Refused
-	return l
+// ledger says what became of everything, and whether the law holds.
+func ledger(t store.Totals) console.Ledger {
+	return console.Ledger{Received: t.Received, Stored: t.Stored, Duplicate: t.Duplicate, Late: t.Late, Refused: t.Refused,
+		RefusedByReason: t.RefusedByReason, Holds: t.Holds()}
 }
 
-func quarantine(rows []store.LedgerRow) console.Quarantine {
-	q := console.Quarantine{WindowsByReason: map[string]int64{}, MessagesByReason: map[string]int64{}}
-	for _, r := range rows {
-		switch r.Counter {
-		case "quarantine":
-			q.WindowsByReason[r.Reason] += r.Value
-		case "refused":
-			q.MessagesByReason[r.Reason] += r.Value
-		}
-	}
-	return q
+func quarantine(t store.Totals) console.Quarantine {
+	return console.Quarantine{WindowsByReason: t.QuarantinedByReason, MessagesByReason: t.RefusedByReason}
 }
 
 // Sensor gives a sensor's newest windows.
@@ -147,7 +122,7 @@ func (v *view) Quarantine(ctx context.Context, limit int) (console.QuarantinePag
 	if err != nil {
 		return console.QuarantinePage{}, err
 	}
-	out := console.QuarantinePage{Quarantine: quarantine(append(q.WindowsByReason, q.MessagesByReason...))}
+	out := console.QuarantinePage{Quarantine: quarantine(store.Sum(append(q.WindowsByReason, q.MessagesByReason...)))}
 	for _, w := range q.Windows {
 		out.Windows = append(out.Windows, console.QuarantinedWindow{
 			WindowID: w.WindowID, Revision: w.Revision, Site: w.Site, Asset: w.Asset, Sensor: w.Sensor,

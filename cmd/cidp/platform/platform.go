@@ -185,11 +185,15 @@ func (p *Platform) recordModel(scorer *model.Scorer) error {
 // listen opens both addresses.
 func (p *Platform) listen() (err error) {
 	open := len(p.cfg.Users) == 0
-	if p.http, err = net.Listen("tcp", p.cfg.HTTP); err != nil {
-		return taken(fmt.Errorf("listen for HTTP on %s: %w", p.cfg.HTTP, err), "--http")
+	at, err := net.ResolveTCPAddr("tcp", p.cfg.HTTP)
+	if err != nil {
+		return fmt.Errorf("resolve HTTP address %q: %w", p.cfg.HTTP, err)
 	}
-	if at, ok := p.http.Addr().(*net.TCPAddr); ok && !at.IP.IsLoopback() && open && !p.cfg.AllowAnonymous {
+	if !at.IP.IsLoopback() && open && !p.cfg.AllowAnonymous {
 		return fmt.Errorf("listen for HTTP on %s: %w; %s", p.cfg.HTTP, broker.ErrExposed, howToAllow)
+	}
+	if p.http, err = net.ListenTCP("tcp", at); err != nil {
+		return taken(fmt.Errorf("listen for HTTP on %s: %w", p.cfg.HTTP, err), "--http")
 	}
 	bc := broker.Config{Addr: p.cfg.MQTT, MaxPayload: p.cfg.MaxPayload, AllowAnonymous: p.cfg.AllowAnonymous, Log: p.cfg.Log}
 	if !open {

@@ -27,7 +27,7 @@ func (db *DB) Commit(b *Batch) error {
 	if err := db.check(b); err != nil {
 		return fatal(err)
 	}
-	p := &pass{Batch: b, evidence: db.evidence.stage(), fold: b.Committed >= db.nextFold}
+	p := &pass{Batch: b, evidence: db.evidence.stage(), fold: b.Committed >= db.nextFold || b.Committed < db.nextFold-foldEvery.Milliseconds()}
 	err := db.transact(func(w *writer) error { return w.apply(p) })
 	switch {
 	case errors.Is(err, errRepeat):

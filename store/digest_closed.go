@@ -114,7 +114,7 @@ func (r *closeRule) isDue(sensor int64, w tail, periodBefore int64) (bool, error
 		r.marks = append(r.marks, context-r.disorder)
 	}
 	slices.Sort(r.marks)
-	return r.newest[sensor]-r.disorder >= w.end && (r.marks[0] >= w.end || r.marks[(len(r.marks)-1)/2] >= w.end+length), nil
+	return r.newest[sensor]-r.disorder >= w.end && len(r.marks) > 0 && (r.marks[0] >= w.end || r.marks[(len(r.marks)-1)/2] >= w.end+length), nil
 }
 
 // nominal is the length of a sensor's window whose period was known as period when it began: six periods at least, in multiples of the configured one.

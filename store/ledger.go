@@ -111,7 +111,7 @@ const (
 // fold moves up to foldRows of the oldest rows of commit_log that are older than foldAfter into the totals of their day. The newest row
 // always stays: it holds the last commit's id.
 func fold(c *sqlite3.Conn, now int64) (more bool, err error) {
-	oldest, err := queryInt(c, `SELECT COALESCE(min(commit_id), 0) FROM commit_log`)
+	oldest, err := queryInt(c, `SELECT COALESCE(min(commit_id), 0) FROM commit_log WHERE committed_ms < ?`, now-foldAfter.Milliseconds())
 	if err != nil {
 		return false, fmt.Errorf("find old commits: %w", err)
 	}

@@ -2,7 +2,6 @@ package stream
 
 import (
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -26,8 +25,8 @@ const maxSensors = 1<<SensorBits - 1
 func (w *Windower) acceptReading(src *source, r Reading, received int64, mono time.Duration) (Reason, string, error) {
 	s := src.sensor
 	if s == nil {
-		if len(w.sensors) >= maxSensors {
-			return UnknownTopic, fmt.Sprintf("the registry is full: %d sensors", maxSensors), nil
+		if len(w.sensors) >= w.most {
+			return UnknownTopic, fmt.Sprintf("the registry is full: %d sensors", w.most), nil
 		}
 		s = w.newSensor(src, r.TS)
 	}
@@ -107,31 +106,6 @@ func floor(v, base int64) int64 {
 		q--
 	}
 	return q * base
-}
-
-// insert puts a reading among the pending ones by event time. When that time is taken, it gives the one that is there.
-func (s *sensorState) insert(r Reading) (old *entry, fresh bool) {
-	n := len(s.pending)
-	if n == 0 || r.TS > s.pending[n-1].TS {
-		s.pending = append(s.pending, entry{Reading: r})
-		return nil, true
-	}
-	i, found := slices.BinarySearchFunc(s.pending, r.TS, func(e entry, ts int64) int { return compare(e.TS, ts) })
-	if found {
-		return &s.pending[i], false
-	}
-	s.pending = slices.Insert(s.pending, i, entry{Reading: r})
-	return nil, true
-}
-
-func compare(a, b int64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // touch notes that the first open reading of a sensor may have moved.

@@ -109,7 +109,7 @@ func (w *Windower) closeNext(a *assetState, horizon int64, mono time.Duration) b
 		switch {
 		case j.by != "" && passed:
 			first, by = c, j.by
-		case j.idle || j.by != "" && w.silent(s, mono):
+		case j.idle && passed || (j.idle || j.by != "") && w.silent(s, mono):
 			first, by = c, ByIdle
 		case passed && !c.left && (a.jointEnd(c.length) >= c.end || s.overtaken(c, horizon) && !j.held):
 			first, by = c, ByWatermark // its like has closed without it, or it holds up its own next one
@@ -169,7 +169,7 @@ func (w *Windower) closeGroup(a *assetState, c candidate, by ClosedBy, mono time
 			s.unmade = s.pending[0].TS
 		}
 		s.last = s.pending[n-1].TS
-		s.pending = slices.Delete(s.pending, 0, n)
+		s.drop(n)
 		s.frontier = cand.end
 		w.touch(s)
 	}

@@ -53,6 +53,7 @@ func (m *closing) compare(with []mate) {
 	}
 	f := &m.window.Features
 	var peers []float64
+	mateName := ""
 	for _, o := range with {
 		if o.sensor == m.sensor || o.start != m.window.Start || o.end != m.window.End || o.length != m.length || !o.sound || math.IsNaN(o.mean) {
 			continue
@@ -60,7 +61,8 @@ func (m *closing) compare(with []mate) {
 		if o.sensor.Kind == m.sensor.Kind {
 			peers = append(peers, o.mean)
 		}
-		if m.sensor.Position != "" && o.sensor.Position == m.sensor.Position && o.sensor.Side != m.sensor.Side {
+		if m.sensor.Position != "" && o.sensor.Position == m.sensor.Position && o.sensor.Side != m.sensor.Side && (mateName == "" || o.sensor.Name < mateName) {
+			mateName = o.sensor.Name
 			f[FMateDiff] = f[FMean] - o.mean
 		}
 	}

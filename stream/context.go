@@ -12,6 +12,9 @@ const contextAge = int64(5 * time.Minute / time.Millisecond)
 
 // acceptContext takes one context of an asset. It is late once a window that it would have described has closed.
 func (w *Windower) acceptContext(src *source, c Context, received int64, mono time.Duration) (Reason, string, error) {
+	if src.asset == nil && w.byName[[2]string{src.site, src.address.asset}] == nil && len(w.assets) >= w.most {
+		return UnknownTopic, fmt.Sprintf("the registry is full: %d assets", w.most), nil
+	}
 	a := w.assetOf(src, c.TS)
 	k := &a.context
 	i, found := slices.BinarySearchFunc(k.kept, c.TS, func(e contextEntry, ts int64) int { return compare(e.TS, ts) })

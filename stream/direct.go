@@ -2,7 +2,8 @@ package stream
 
 import "time"
 
-// FeedReading takes one reading that is decoded already: training and backtests spare themselves the JSON. Everything else is as in Feed.
+// FeedReading takes one reading that is decoded already: training and backtests spare themselves the JSON. Everything else is as in Feed, but that a refusal has no
+// payload and that the steps in which a device sends are not noted: a caller without a network has none.
 func (w *Windower) FeedReading(topic string, r Reading, received int64, mono time.Duration) (Reason, error) {
 	return w.feedElement(topic, Element{Reading: r, Index: -1}, received, mono)
 }

@@ -45,7 +45,7 @@ func (w *Windower) rule(a *assetState, c candidate, mono time.Duration) judged {
 		w.members = append(w.members, mark)
 		if mark < c.end {
 			j.held = j.held || s.behind
-			waiting = waiting || !w.silent(s, mono)
+			waiting = waiting || mono < 0 || mono-s.mono < w.idleAfter(s.periodNow(), 0) // its steps are its own window's affair
 		}
 	}
 	if k := &a.context; !j.left && k.has(from, to) {
@@ -95,12 +95,35 @@ func (w *Windower) horizon(a *assetState, mono time.Duration) int64 {
 			}
 		}
 	}
-	for end := top; next < end && h < end; end -= w.base {
+	for end := top; next < end && h < end; {
 		if w.rule(a, candidate{end: end, length: w.base}, mono).by != "" {
 			return end
 		}
+		if end -= w.base; len(w.members) == 0 { // nobody was heard: on to the last window that somebody was heard for
+			end = min(end, floor(a.heardBefore(end-w.base), w.base)+2*w.base)
+		}
 	}
 	return h
+}
+
+// heardBefore gives the newest event time known of an asset before ts, far in the past when there is none.
+func (a *assetState) heardBefore(ts int64) int64 {
+	at := int64(math.MinInt64 / 2)
+	for _, s := range a.sensors {
+		for _, v := range [...]int64{s.newest, s.last} {
+			if s.known && v < ts {
+				at = max(at, v)
+			}
+		}
+		if i := s.from(ts); i > 0 {
+			at = max(at, s.pending[i-1].TS)
+		}
+	}
+	k := &a.context
+	if i, _ := slices.BinarySearchFunc(k.kept, ts, func(e contextEntry, ts int64) int { return compare(e.TS, ts) }); i > 0 {
+		at = max(at, k.kept[i-1].TS)
+	}
+	return at
 }
 
 // overtaken says whether a sensor has gone on to readings before the horizon. Then its earlier window closes first: windows of a sensor close in order, those of

@@ -95,6 +95,10 @@ func (w *Windower) RestoreClosed(sensorID, start, end int64, mean float64, valid
 	return nil
 }
 
+// unknownStride stands for the steps in which a sensor sends, ms, after a restart: what it has open waits for ten minutes, so that one that sends a
+// batch every ten minutes loses nothing. It falls with each message.
+const unknownStride = 200_000
+
 // Settle ends a restart: silence is counted from mono on. Windows that are due by event time close; after a plain restart none is.
 func (w *Windower) Settle(mono time.Duration, wall int64) {
 	w.received = wall
@@ -105,6 +109,7 @@ func (w *Windower) Settle(mono time.Duration, wall int64) {
 		}
 		if len(s.pending) > 0 {
 			s.openFrom = s.pending[0].TS
+			s.pace.stride = unknownStride
 		}
 	}
 	for _, a := range w.assets {

@@ -37,6 +37,7 @@ type Windower struct {
 	members  []int64        // scratch of judge
 	judged   []judged       // scratch of closeDue: windows of one asset already judged
 	received int64          // receipt time of what is being processed, ms
+	most     int            // sensors, and assets: what a Key has room for
 }
 
 // source is what a topic means: a sensor's readings or an asset's context, or why it means nothing.
@@ -94,8 +95,10 @@ type sensorState struct {
 	pace     pace
 	behind   bool // it has sent readings farther behind its asset's newest than disorder: it may yet, so nobody overtakes it
 	pending  []entry
-	last     int64 // event time of the last reading in a closed window, made or not, ms
-	unmade   int64 // first reading of the closed windows since the last one made, all in dispute; 0: none. A restart needs them.
+	whole    []entry // the array that pending lies in, where it has room before it
+	room     int     // how much
+	last     int64   // event time of the last reading in a closed window, made or not, ms
+	unmade   int64   // first reading of the closed windows since the last one made, all in dispute; 0: none. A restart needs them.
 	memory   memory
 	dirty    bool
 	openFrom int64 // as last told in Batch.Opened; 0: none open
@@ -121,7 +124,7 @@ func NewWindower(cfg Config, past Past, score Scorer) (*Windower, error) {
 		cfg: cfg, base: cfg.Window.Milliseconds(), disorder: cfg.Disorder.Milliseconds(),
 		past: past, score: score,
 		sources: map[string]*source{}, byName: map[[2]string]*assetState{},
-		batch: newBatch(),
+		batch: newBatch(), most: maxSensors,
 	}, nil
 }
 
@@ -156,6 +159,12 @@ func (w *Windower) Take() *Batch {
 // Pending says whether Take would give anything to commit.
 func (w *Windower) Pending() bool {
 	return w.batch.Messages > 0 || len(w.batch.Windows) > 0
+}
+
+// Size is how many elements the filling batch holds: what a caller bounds its memory by.
+func (w *Windower) Size() int {
+	b := w.batch
+	return len(b.Readings) + len(b.Contexts) + len(b.Late) + len(b.Refusals) + int(b.Count.Duplicate)
 }
 
 // Refuse counts and keeps as evidence a message that is refused before it is read (too large).

@@ -17,7 +17,8 @@ SELECT r.key & 1048575 AS sensor_id,
        r.load_m / 1000.0 AS load_t,
        r.brake AS brake,
        r.seq AS seq,
-       CASE WHEN r.key >> 20 >= (SELECT s.evaluated_ms FROM sensor s WHERE s.sensor_id = r.key & 1048575) THEN 2
+       CASE WHEN EXISTS (SELECT 1 FROM conflicted x WHERE x.key = r.key) THEN 3 -- two values for one time: neither feeds a window
+            WHEN r.key >> 20 >= (SELECT s.evaluated_ms FROM sensor s WHERE s.sensor_id = r.key & 1048575) THEN 2
             ELSE COALESCE((SELECT f.flag FROM reading_flag f WHERE f.key = r.key), 1) END AS flag
 FROM reading r;
 

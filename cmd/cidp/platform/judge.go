@@ -40,8 +40,11 @@ func (l *line) judge(w *stream.Window) (frozen bool) {
 		b.Alerts = append(b.Alerts, *scored.Alert)
 	}
 	b.Transitions = append(b.Transitions, scored.Transitions...)
-	if w.Live {
+	switch a := scored.Alert; {
+	case w.Live:
 		l.tellScored(w, &scored)
+	case a != nil && a.State == model.Cleared && l.told[w.Sensor.ID]:
+		l.tellAlert(w.Sensor, a) // history, but what was told as live must not stand for ever
 	}
 	return scored.Prediction.Level != model.Normal
 }
@@ -49,16 +52,23 @@ func (l *line) judge(w *stream.Window) (frozen bool) {
 // tellScored lays out the risk, the alert's present state and its transitions.
 func (l *line) tellScored(w *stream.Window, s *model.Scored) {
 	l.tell(riskPrefix, w.Sensor, model.AppendRisk(nil, w, &s.Prediction), true)
-	if a := s.Alert; a != nil {
-		state := model.AppendAlert(nil, w.Sensor, a)
-		if a.State == model.Cleared {
-			state = nil
-		}
-		l.tell(alertsPrefix, w.Sensor, state, true)
+	if s.Alert != nil {
+		l.tellAlert(w.Sensor, s.Alert)
 	}
 	for i := range s.Transitions {
 		l.tell(eventsPrefix, w.Sensor, model.AppendEvent(nil, w.Sensor, &s.Transitions[i]), false)
 	}
+}
+
+// tellAlert lays out an alert's present state; a cleared one is emptied.
+func (l *line) tellAlert(s *stream.Sensor, a *model.Alert) {
+	if a.State == model.Cleared {
+		delete(l.told, s.ID)
+		l.tell(alertsPrefix, s, nil, true)
+		return
+	}
+	l.told[s.ID] = true
+	l.tell(alertsPrefix, s, model.AppendAlert(nil, s, a), true)
 }
 
 func (l *line) tell(prefix string, s *stream.Sensor, payload []byte, retain bool) {

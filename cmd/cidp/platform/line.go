@@ -31,6 +31,7 @@ type line struct {
 	windower *stream.Windower
 	scorer   *model.Scorer
 	holds    map[int64]model.Hold // by sensor, owned by feed
+	told     map[int64]bool       // sensors whose alert stands retained, owned by feed
 	status   *status
 	metrics  *metrics
 	board    *board
@@ -63,12 +64,15 @@ type pass struct {
 	bytes int // of the payloads in acks
 }
 
-// full says that a pass holds as much as memory, and the time a commit takes, allow.
-func (p *pass) full() bool { return len(p.acks) >= maxBatch || p.bytes >= maxBatchBytes }
+// full says that the filling pass holds as much as memory, and the time a commit takes, allow.
+func (l *line) full() bool {
+	return len(l.filling.acks) >= maxBatch || l.filling.bytes >= maxBatchBytes || l.windower.Size() >= maxBatchSize
+}
 
 const (
 	maxBatch      = 50_000  // messages in a pass
-	maxBatchBytes = 8 << 20 // bytes of their payloads, but for the last one: a quarter of a million readings at most
+	maxBatchBytes = 8 << 20 // bytes of their payloads, but for the last one
+	maxBatchSize  = 250_000 // readings, contexts and refusals in them, but for the last one
 
 	receiveMax   = 4096                   // messages taken from the broker at once
 	sentEvery    = 200 * time.Millisecond // how soon a commit follows that holds nothing but sent ids
@@ -211,7 +215,7 @@ func (l *line) due(draining bool) time.Duration {
 	default:
 		return -1
 	}
-	if draining || l.filling.full() {
+	if draining || l.full() {
 		return 0
 	}
 	return max(0, every-time.Since(l.last))
@@ -226,7 +230,7 @@ func (l *line) hasSent() bool {
 // take decodes and windows what waits, until the filling pass is full.
 func (l *line) take() error {
 	mono := time.Since(l.began)
-	for len(l.waiting) > 0 && !l.filling.full() {
+	for len(l.waiting) > 0 && !l.full() {
 		m := &l.waiting[0]
 		in := stream.Message{Topic: m.Topic, Client: m.Client, Payload: m.Payload, Received: m.Received}
 		var reason stream.Reason

@@ -103,7 +103,7 @@ func Start(cfg Config) (p *Platform, err error) {
 	}
 	p.line = &line{
 		broker: p.broker, db: p.db, file: file, scorer: scorer, status: p.status, metrics: p.metrics, board: p.board, log: cfg.Log,
-		every: cfg.CommitEvery, enough: make(chan struct{}), filling: newPass(),
+		every: cfg.CommitEvery, enough: make(chan struct{}), filling: newPass(), told: map[int64]bool{},
 	}
 	again, err := p.recover()
 	if err != nil {

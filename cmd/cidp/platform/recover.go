@@ -109,6 +109,7 @@ func (p *Platform) standing(rec *store.Recovery) ([]store.Publication, error) {
 			continue
 		}
 		s := rec.Sensors[a.SensorID-1]
+		p.line.told[s.ID] = true
 		out = append(out, store.Publication{Topic: sensorTopic(alertsPrefix, s), Payload: model.AppendAlert(nil, s, a), Retain: true})
 	}
 	return out, nil

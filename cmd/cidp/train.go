@@ -19,7 +19,7 @@ import (
 type trainCmd struct {
 	Out     string        `help:"File to write the model to." placeholder:"MODEL" default:"default.cidpmodel"`
 	Seed    uint64        `help:"Seed of fleet and forest." default:"1"`
-	Assets  int           `help:"Simulated assets." default:"240"`
+	Assets  int           `help:"Simulated assets." default:"360"`
 	Span    time.Duration `help:"Event time that each is observed." default:"4h"`
 	Horizon time.Duration `help:"A window is positive when its component fails within this." default:"30m"`
 	Trees   int           `help:"Trees." default:"100"`
@@ -112,6 +112,15 @@ var (
 	trainingStart = time.Date(2025, 1, 6, 3, 0, 0, 0, time.UTC)
 )
 
+// Half of the fleets are as they are. The others send less, so that the forest knows a sensor of which less is known: without conditions, without
+// neighbours, without either.
+var trainingForms = []form{{}, {}, {bare: true}, {}, {alone: true}, {bare: true, alone: true}}
+
+type form struct {
+	bare  bool // no ambient, speed, load or brake
+	alone bool // every sensor is an asset of its own
+}
+
 // trainingStep parts the starts of two fleets: over a year of them, every season and hour of the day comes.
 const trainingStep = 13*24*time.Hour + 7*time.Hour
 
@@ -170,25 +179,25 @@ func (c *trainCmd) fleet(ctx context.Context, i int) (fleetRows, error) {
 	var rows fleetRows
 	fleet, err := simulator.New(simulator.Config{
 		Seed: c.Seed*1_000_003 + uint64(i), Assets: min(fleetAssets, c.Assets-i*fleetAssets), RateHz: trainingRates[i%len(trainingRates)],
-		Start: trainingStart.Add(time.Duration(i) * trainingStep), Span: c.Span, Faults: []string{"all"}, OtherShare: 0.15, FaultShare: 0.25,
+		Start: trainingStart.Add(time.Duration(i) * trainingStep), Span: c.Span, Faults: []string{"all"}, OtherShare: 0.25, FaultShare: 0.25,
 	})
 	if err != nil {
 		return rows, err
 	}
-	cfg := stream.DefaultConfig()
-	windower, err := stream.NewWindower(cfg, nil, func(w *stream.Window) bool {
-		fails := fleet.FailsWithin(w.Sensor.Asset, w.Sensor.Name, w.End, c.Horizon)
-		fault, faulty := fleet.Fault(w.Sensor.Asset, w.Sensor.Name, w.End)
+	topics := fleetTopics(fleet, trainingForms[i%len(trainingForms)])
+	windower, err := stream.NewWindower(stream.DefaultConfig(), nil, func(w *stream.Window) bool {
+		at := topics.places[w.Sensor.Asset+"/"+w.Sensor.Name]
+		fails := fleet.FailsWithin(at.Asset, at.Name, w.End, c.Horizon)
+		fault, faulty := fleet.Fault(at.Asset, at.Name, w.End)
 		neighbour := faulty && fault.Fault == simulator.DraggingBrake && fault.FailureMs == 0
 		if w.Valid() && !neighbour { // a bearing beside a burning disc is neither sound nor failing
-			rows.add(w, fails, int32(i*fleetAssets)+int32(w.Sensor.AssetID))
+			rows.add(w, fails, int32(i*fleetAssets+at.AssetIndex))
 		}
 		return fails // an alarm would stand, and the baseline with it
 	})
 	if err != nil {
 		return rows, err
 	}
-	topics := fleetTopics(fleet)
 	end := fleet.Now().Add(c.Span)
 	var samples []simulator.Sample
 	for n := 0; fleet.Now().Before(end); n++ {
@@ -219,25 +228,40 @@ func (r *fleetRows) add(w *stream.Window, fails bool, group int32) {
 	r.group = append(r.group, group)
 }
 
-// topics names the topics of a fleet's sensors and assets.
-type topics struct{ sensors, assets []string }
+// topics names the topics of a fleet's sensors and assets, in the form they are fed.
+type topics struct {
+	form
+	sensors, assets []string
+	places          map[string]simulator.SensorInfo // by asset and sensor as fed
+}
 
-func fleetTopics(f *simulator.Fleet) topics {
-	var t topics
-	for _, s := range f.Sensors() {
-		t.sensors = append(t.sensors, stream.TelemetryTopic(s.Site, s.Asset, s.Name))
+func fleetTopics(f *simulator.Fleet, as form) topics {
+	t := topics{form: as, places: map[string]simulator.SensorInfo{}}
+	for k, s := range f.Sensors() {
+		asset := s.Asset
+		if as.alone {
+			asset = fmt.Sprintf("%s.%d", s.Asset, k)
+		}
+		t.places[asset+"/"+s.Name] = s
+		t.sensors = append(t.sensors, stream.TelemetryTopic(s.Site, asset, s.Name))
 		for len(t.assets) <= s.AssetIndex {
-			t.assets = append(t.assets, stream.ContextTopic(s.Site, s.Asset))
+			t.assets = append(t.assets, stream.ContextTopic(s.Site, asset))
 		}
 	}
 	return t
 }
 
 func (t topics) feed(w *stream.Windower, s *simulator.Sample, received int64) (err error) {
-	if s.Sensor < 0 {
+	switch {
+	case s.Sensor < 0 && (t.bare || t.alone):
+	case s.Sensor < 0:
 		_, err = w.FeedContext(t.assets[s.Asset], stream.Context{TS: s.TS, Conditions: s.Conditions}, received, 0)
-	} else {
-		_, err = w.FeedReading(t.sensors[s.Sensor], s.Reading, received, 0)
+	default:
+		r := s.Reading
+		if t.bare {
+			r.Conditions = stream.Conditions{Has: r.Has & stream.HasSeq}
+		}
+		_, err = w.FeedReading(t.sensors[s.Sensor], r, received, 0)
 	}
 	return err
 }

@@ -104,14 +104,19 @@ func (v *view) texts() []json.RawMessage {
 	return all
 }
 
-// whole is the event that starts a stream.
-func (v *view) whole() ([]byte, error) {
-	return frame("snapshot", struct {
-		Summary
-		EveryMs int64             `json:"every_ms"`
-		Assets  []json.RawMessage `json:"assets"`
-	}{v.summary, v.every.Milliseconds(), v.texts()})
+// everything is a whole view as the page reads it.
+type everything struct {
+	Summary
+	EveryMs int64             `json:"every_ms"`
+	Assets  []json.RawMessage `json:"assets"`
 }
+
+func (v *view) everything() everything {
+	return everything{v.summary, v.every.Milliseconds(), v.texts()}
+}
+
+// whole is the event that starts a stream.
+func (v *view) whole() ([]byte, error) { return frame("snapshot", v.everything()) }
 
 // since is the event that leads from an older view to this one.
 func (v *view) since(old *view) ([]byte, error) {

@@ -68,7 +68,7 @@ func routes(cfg Config, b *board, h *hub) http.Handler {
 	locked.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusNotFound, "no such path; see /api/v1/summary, assets, alerts, quarantine, sensors/{site}/{asset}/{sensor}, stream")
 	})
-	servePage(locked)
+	servePage(locked, b)
 
 	open := http.NewServeMux()
 	open.HandleFunc("/healthz", alive(cfg.Health))

@@ -1,6 +1,9 @@
 package console_test
 
 import (
+	"encoding/json"
+	"errors"
+	"net/http"
 	"regexp"
 	"strings"
 	"testing"
@@ -41,7 +44,8 @@ func TestPageStandsAlone(t *testing.T) {
 			t.Errorf("the page has %s", bad)
 		}
 	}
-	if n := strings.Count(html, "<script "); n != 1 || !strings.Contains(html, `<script type="module" src="console.js">`) {
+	if n := strings.Count(html, "<script "); n != 2 || !strings.Contains(html, `<script type="module" src="console.js">`) ||
+		!strings.Contains(html, `<script type="application/json" id="first">null</script>`) { // data, which no browser runs
 		t.Errorf("%d scripts", n)
 	}
 }
@@ -83,4 +87,28 @@ func TestPageKnowsTheNouns(t *testing.T) {
 			t.Errorf("the page has no words for the feature %s", f.Name)
 		}
 	}
+}
+
+// TestPageComesWithItsFirstFigures: what stands is inside the page as data; what a name says cannot end the element; without a source the page is
+// served all the same.
+func TestPageComesWithItsFirstFigures(t *testing.T) {
+	p := newPlant()
+	p.snap.Assets[0].Asset = `</script><b>"x`
+	url, _ := start(t, console.New(configOf(p)))
+	first := func() (data string) {
+		t.Helper()
+		status, _, body := ask(t, http.MethodGet, url+"/", nil)
+		_, rest, ok := strings.Cut(body, `<script type="application/json" id="first">`)
+		data, tail, closed := strings.Cut(rest, "</script>")
+		if status != http.StatusOK || !ok || !closed || !strings.HasSuffix(strings.TrimSpace(tail), "</html>") || strings.Contains(tail, "<b>") {
+			t.Fatalf("status %d, page %.200q … %.200q", status, rest, tail)
+		}
+		return data
+	}
+	var s console.Snapshot
+	if err := json.Unmarshal([]byte(first()), &s); err != nil || len(s.Assets) != len(p.snap.Assets) || s.Assets[0].Asset != p.snap.Assets[0].Asset {
+		t.Errorf("first figures: %v, %+v", err, s.Assets)
+	}
+	p.set(func(p *plant) { p.err = errors.New("the warehouse is away") })
+	eventually(t, "a page without figures", func() bool { return first() == "null" })
 }

@@ -653,5 +653,11 @@ document.addEventListener('visibilitychange', onVisibility);
 setInterval(pulse, 500);
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || 'local time';
 text($('zone'), 'Times are shown in ' + zone + (zone === 'UTC' ? '.' : '; point at one for UTC.'));
+const first = JSON.parse($('first').textContent); // what stood when the page was asked for: it is there before the stream is
+if (first) {
+  Object.assign(link, { at: Date.now(), perf: performance.now(), every: first.every_ms });
+  take(first, true);
+  render();
+}
 connect();
 openFromHash();

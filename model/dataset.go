@@ -108,7 +108,8 @@ func (d Dataset) positives() int {
 	return n
 }
 
-func (d Dataset) groups() int {
+// Groups counts the distinct assets among the rows, 0 when they are unknown.
+func (d Dataset) Groups() int {
 	seen := make(map[int32]bool)
 	for _, g := range d.Group {
 		seen[g] = true

@@ -148,9 +148,6 @@ const (
 // Content takes a model file's content apart.
 func Content(file []byte) []byte { return file[fileHead : len(file)-fileTail] }
 
-// DecodeContent decodes a content whose checksum was right.
-func DecodeContent(content []byte) (*Forest, error) { return decodeContent(content) }
-
 // Rebuild makes a forest from raw parts, as a file with a right checksum would.
 func Rebuild(schema []stream.Feature, roots []uint32, nodes []uint64, values []float32) (*Forest, error) {
 	return newForest(schema, Manifest{}, roots, nodes, values)

@@ -80,7 +80,7 @@ func Train(ctx context.Context, d Dataset, cfg TrainConfig) (*Forest, error) {
 	}
 	m := Manifest{
 		Name: cfg.Name, Source: cfg.Source, Seed: cfg.Seed, Trees: cfg.Trees, MaxDepth: cfg.MaxDepth,
-		MinLeaf: cfg.MinLeaf, PerNode: cfg.PerNode, Rows: len(d.X), Positives: d.positives(), Groups: d.groups(),
+		MinLeaf: cfg.MinLeaf, PerNode: cfg.PerNode, Rows: len(d.X), Positives: d.positives(), Groups: d.Groups(),
 		DataSHA256: d.digest(), RowOOB: rowOOB(growers, d.Y), HeldOut: cfg.HeldOut,
 	}
 	f, err := assemble(d.Schema, m, trees)

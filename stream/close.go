@@ -130,21 +130,27 @@ func (w *Windower) passed(s *sensorState, end int64) bool {
 
 // silent says whether a sensor has sent nothing for so long that it counts as idle.
 func (w *Windower) silent(s *sensorState, mono time.Duration) bool {
-	return mono >= 0 && mono-s.mono >= w.idleAfter(s.periodNow(), s.pace.stride)
+	return w.idle(mono, s.mono, s.periodNow(), s.pace.stride)
+}
+
+// dueSensor is a sensor with the window that it closes next.
+type dueSensor struct {
+	*sensorState
+	candidate
 }
 
 // group gives the sensors whose next window ends with c, by name: the order of closing does not depend on who came first.
-func (w *Windower) group(a *assetState, c candidate) []*sensorState {
-	var out []*sensorState
+func (w *Windower) group(a *assetState, c candidate) []dueSensor {
+	var out []dueSensor
 	for _, s := range a.sensors {
 		if len(s.pending) == 0 {
 			continue
 		}
 		if o := w.candidate(s); o.end == c.end && o.length == c.length && o.left == c.left {
-			out = append(out, s)
+			out = append(out, dueSensor{s, o})
 		}
 	}
-	slices.SortFunc(out, func(x, y *sensorState) int { return strings.Compare(x.Name, y.Name) })
+	slices.SortFunc(out, func(x, y dueSensor) int { return strings.Compare(x.Name, y.Name) })
 	return out
 }
 
@@ -152,10 +158,10 @@ func (w *Windower) group(a *assetState, c candidate) []*sensorState {
 // one by one. A sensor that is behind, and not idle where that is why they close, keeps its own window open and is only compared with.
 func (w *Windower) closeGroup(a *assetState, c candidate, by ClosedBy, mono time.Duration) {
 	var closed, behind []*closing
-	for _, s := range w.group(a, c) {
-		cand := w.candidate(s)
-		n := s.from(cand.end)
-		m := w.measure(s, s.pending[:n], cand, by)
+	for _, g := range w.group(a, c) {
+		s := g.sensorState
+		n := s.from(c.end)
+		m := w.measure(s, s.pending[:n], g.candidate, by)
 		if !w.passed(s, c.end) && !(by == ByIdle && w.silent(s, mono)) {
 			if m != nil {
 				behind = append(behind, m)
@@ -170,7 +176,7 @@ func (w *Windower) closeGroup(a *assetState, c candidate, by ClosedBy, mono time
 		}
 		s.last = s.pending[n-1].TS
 		s.drop(n)
-		s.frontier = cand.end
+		s.frontier = c.end
 		w.touch(s)
 	}
 	mates := a.mates(closed, behind)

@@ -17,7 +17,7 @@ func (w *Windower) acceptContext(src *source, c Context, received int64, mono ti
 	}
 	a := w.assetOf(src, c.TS)
 	k := &a.context
-	i, found := slices.BinarySearchFunc(k.kept, c.TS, func(e contextEntry, ts int64) int { return compare(e.TS, ts) })
+	i, found := k.from(c.TS)
 	switch {
 	case found && k.kept[i].Context == c:
 		w.batch.Count.Duplicate++
@@ -28,8 +28,8 @@ func (w *Windower) acceptContext(src *source, c Context, received int64, mono ti
 		return Conflict, conflictDetail, nil
 	}
 	if c.TS < k.cut || c.TS < a.closedTo() {
-		if reason, done, err := w.contextBehind(a, c, received); done || err != nil {
-			return reason, detailOf(reason), err
+		if reason, detail, done, err := w.contextBehind(a, c, received); done || err != nil {
+			return reason, detail, err
 		}
 	}
 	if c.TS >= k.cut {
@@ -53,32 +53,30 @@ func (w *Windower) acceptContext(src *source, c Context, received int64, mono ti
 }
 
 // contextBehind classes a context whose place is no longer held in memory, or whose windows have closed. done is false when it is new and in time after all.
-func (w *Windower) contextBehind(a *assetState, c Context, received int64) (reason Reason, done bool, err error) {
+func (w *Windower) contextBehind(a *assetState, c Context, received int64) (reason Reason, detail string, done bool, err error) {
 	old, found, err := w.pastContext(a.ID, c.TS)
 	switch {
 	case err != nil:
-		return "", false, fmt.Errorf("look up context: %w", err)
+		return "", "", false, fmt.Errorf("look up context: %w", err)
 	case found && old == c:
 		w.batch.Count.Duplicate++
-		return "", true, nil
+		return "", "", true, nil
 	case found:
 		w.batch.ConflictedContexts = append(w.batch.ConflictedContexts, StoredContext{AssetID: a.ID, Context: c})
-		return Conflict, true, nil
+		return Conflict, conflictDetail, true, nil
 	case c.TS >= a.closedTo():
-		return "", false, nil
+		return "", "", false, nil
 	}
 	w.batch.Count.Late++
 	w.batch.Late = append(w.batch.Late, LateReading{
 		AssetID: a.ID, Received: received, Reading: Reading{TS: c.TS, Conditions: c.Conditions}, Reason: Late,
 	})
-	return "", true, nil
+	return "", "", true, nil
 }
 
-func detailOf(reason Reason) string {
-	if reason == Conflict {
-		return conflictDetail
-	}
-	return ""
+// from is the position of the first kept context at or after ts, and whether it is at ts.
+func (k *contextState) from(ts int64) (i int, found bool) {
+	return slices.BinarySearchFunc(k.kept, ts, func(e contextEntry, ts int64) int { return compare(e.TS, ts) })
 }
 
 // closedTo is the end of the asset's newest closed window.
@@ -110,8 +108,7 @@ func (w *Windower) prune(a *assetState) {
 		return
 	}
 	a.context.cut = cut
-	i, _ := slices.BinarySearchFunc(a.context.kept, cut, func(e contextEntry, ts int64) int { return compare(e.TS, ts) })
-	if i > 0 {
+	if i, _ := a.context.from(cut); i > 0 {
 		a.context.kept = slices.Delete(a.context.kept, 0, i)
 	}
 }

@@ -45,7 +45,7 @@ func (w *Windower) rule(a *assetState, c candidate, mono time.Duration) judged {
 		w.members = append(w.members, mark)
 		if mark < c.end {
 			j.held = j.held || s.behind
-			waiting = waiting || mono < 0 || mono-s.mono < w.idleAfter(s.periodNow(), 0) // its steps are its own window's affair
+			waiting = waiting || !w.idle(mono, s.mono, s.periodNow(), 0) // its steps are its own window's affair
 		}
 	}
 	if k := &a.context; !j.left && k.has(from, to) {
@@ -53,7 +53,7 @@ func (w *Windower) rule(a *assetState, c candidate, mono time.Duration) judged {
 		w.members = append(w.members, mark)
 		if mark < c.end {
 			j.held = j.held || k.behind
-			waiting = waiting || mono < 0 || mono-k.mono < w.idleAfter(0, k.pace.stride)
+			waiting = waiting || !w.idle(mono, k.mono, 0, k.pace.stride)
 		}
 	}
 	if n := len(w.members); n > 0 {
@@ -70,10 +70,10 @@ func (w *Windower) rule(a *assetState, c candidate, mono time.Duration) judged {
 	return j
 }
 
-// idleAfter is how long a source may send nothing before it counts as idle: the configured time, at least three of its periods, at
-// least three of the steps in which it sends.
-func (w *Windower) idleAfter(period, stride int64) time.Duration {
-	return max(w.cfg.Idle, 3*time.Duration(max(period, stride))*time.Millisecond)
+// idle says whether a source that was last heard at heard has sent nothing for so long that it is not waited for: the configured time, at least three of
+// its periods, at least three of the steps in which it sends. mono < 0: nothing is idle.
+func (w *Windower) idle(mono, heard time.Duration, period, stride int64) bool {
+	return mono >= 0 && mono-heard >= max(w.cfg.Idle, 3*time.Duration(max(period, stride))*time.Millisecond)
 }
 
 // horizon is the end of the latest window of an asset that is due by event time: all that comes in order comes after it. Whether a window is
@@ -120,7 +120,7 @@ func (a *assetState) heardBefore(ts int64) int64 {
 		}
 	}
 	k := &a.context
-	if i, _ := slices.BinarySearchFunc(k.kept, ts, func(e contextEntry, ts int64) int { return compare(e.TS, ts) }); i > 0 {
+	if i, _ := k.from(ts); i > 0 {
 		at = max(at, k.kept[i-1].TS)
 	}
 	return at
@@ -185,7 +185,7 @@ func (s *sensorState) member(from, to, disorder int64) (mark int64, ok bool) {
 }
 
 func (k *contextState) has(from, to int64) bool {
-	i, _ := slices.BinarySearchFunc(k.kept, from, func(e contextEntry, ts int64) int { return compare(e.TS, ts) })
+	i, _ := k.from(from)
 	return i < len(k.kept) && k.kept[i].TS < to
 }
 

@@ -30,13 +30,5 @@ func SampleMemory() []byte {
 	return m.encode()
 }
 
-// OpenReadings counts the readings that a windower holds in memory.
-func OpenReadings(w *Windower) (n int) {
-	for _, s := range w.sensors {
-		n += len(s.pending)
-	}
-	return n
-}
-
 // SetMost lowers how many sensors and assets a windower takes.
 func (w *Windower) SetMost(n int) { w.most = n }

@@ -36,7 +36,7 @@ type commands struct {
 	Passwd   passwdCmd   `cmd:"" help:"Hash a password for the [users] table."`
 }
 
-// console is where a command talks to people and programs.
+// terminal is where a command talks to people and programs.
 type terminal struct {
 	out, err io.Writer
 	log      zerolog.Logger

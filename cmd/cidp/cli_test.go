@@ -23,13 +23,7 @@ func cidp(t *testing.T, args ...string) (code int, out, errOut string) {
 
 func TestBadInputGetsOneClearLine(t *testing.T) {
 	dir := t.TempDir()
-	write := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
+	write := func(name, text string) string { return writeFile(t, dir, name, text) }
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +68,7 @@ func TestBadInputGetsOneClearLine(t *testing.T) {
 		{"replay in an unknown zone", []string{"replay", rows, "--tz", "Mars/Olympus"}, 2, "Mars/Olympus"},
 		{"simulate of an unknown fault", []string{"simulate", "--broker", "tcp://127.0.0.1:1", "--faults", "gremlins"}, 2, "gremlins"},
 		{"simulate without a broker", []string{"simulate"}, 2, "--broker"},
-		{"demo in somebody's folder", []string{"demo", "--data", somebodysFolder(t)}, 1, "no demo made"},
+		{"demo in somebody's folder", []string{"demo", "--data", notADatabase(t)}, 1, "no demo made"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			code, out, errOut := cidp(t, test.args...)
@@ -98,8 +92,6 @@ func notADatabase(t *testing.T) string {
 	}
 	return dir
 }
-
-func somebodysFolder(t *testing.T) string { return notADatabase(t) }
 
 func TestPrecedenceIsFlagEnvironmentFile(t *testing.T) {
 	dir := t.TempDir()

@@ -23,7 +23,7 @@ var mayImport = map[string][]string{
 	"simulator": {"stream"},
 }
 
-// mayUse says which package may touch which outside world.
+// onlyIn says which of the stations may touch which outside world.
 var onlyIn = map[string][]string{
 	"github.com/mochi-mqtt/server/v2":     {"broker"},
 	"github.com/ncruces/go-sqlite3":       {"store"},

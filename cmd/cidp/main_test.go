@@ -162,3 +162,13 @@ func sqlite(t *testing.T, database, sql string) string {
 func reading(ts int64, i int) string {
 	return fmt.Sprintf(`{"ts":%d,"temp_c":%.2f,"ambient_c":25.5,"speed_kmh":60}`, ts, 45+float64(i*7%13)/10)
 }
+
+// writeFile puts a text into a folder and gives its path.
+func writeFile(t *testing.T, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

@@ -46,7 +46,6 @@ acknowledgement. A malformed row is reported with its line number, skipped and c
 // replaySummary is what a replay has done.
 type replaySummary struct {
 	Rows, Malformed int64
-	Readings        int64
 	simulator.Counts
 }
 
@@ -140,7 +139,6 @@ func (c *replayCmd) send(ctx context.Context, t *terminal, rows rowReader, sende
 			if err := sender.Send(ctx, m); err != nil {
 				return sum, fmt.Errorf("send reading: %w", err)
 			}
-			sum.Readings++
 		}
 	}
 	return sum, ctx.Err()

@@ -20,8 +20,6 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
-func contains(s, part string) bool { return strings.Contains(s, part) }
-
 // count asks a stopped database for one number.
 func count(t *testing.T, database, sql string) int64 {
 	t.Helper()
@@ -46,7 +44,7 @@ func TestReplayHourlyFahrenheit(t *testing.T) {
 	p := startProgram(t, t.TempDir())
 	code, out, errOut := cidp(t, "replay", file, "--broker", "tcp://"+p.mqtt, "--time", "timestamp", "--temp", "value", "--unit", "f",
 		"--site", "office", "--asset", "hvac", "--sensor", "ambient")
-	if code != 0 || !contains(out, "7267 readings sent, 7267 acknowledged") {
+	if code != 0 || !strings.Contains(out, "7267 readings sent, 7267 acknowledged") {
 		t.Fatalf("exit %d, %q, %q", code, out, errOut)
 	}
 	p.stop(t)
@@ -86,7 +84,7 @@ func TestReplayDoesNotDependOnOrder(t *testing.T) {
 	replay := func(file string) func(p *program) {
 		return func(p *program) {
 			code, out, errOut := cidp(t, "replay", file, "--broker", "tcp://"+p.mqtt, "--site", "zema", "--asset", "rig")
-			if want := fmt.Sprintf("%d readings sent, %[1]d acknowledged", 4*len(rows)); code != 0 || !contains(out, want) {
+			if want := fmt.Sprintf("%d readings sent, %[1]d acknowledged", 4*len(rows)); code != 0 || !strings.Contains(out, want) {
 				t.Fatalf("exit %d, %q, %q", code, out, errOut)
 			}
 		}
@@ -198,13 +196,7 @@ func sendShuffled(t *testing.T, p *program, rows []hydraulicRow) {
 func TestReplayReportsMalformedRows(t *testing.T) {
 	p := startProgram(t, t.TempDir(), "--history-after", "0")
 	dir := t.TempDir()
-	write := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
+	write := func(name, text string) string { return writeFile(t, dir, name, text) }
 	for _, test := range []struct {
 		name, file, text string
 		args             []string
@@ -220,11 +212,11 @@ func TestReplayReportsMalformedRows(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			code, out, errOut := cidp(t, append([]string{"replay", write(test.file, test.text), "--broker", "tcp://" + p.mqtt}, test.args...)...)
-			if want := fmt.Sprintf("%d malformed, %d readings sent, %[2]d acknowledged", len(test.reports), test.sent); code != 0 || !contains(out, want) {
+			if want := fmt.Sprintf("%d malformed, %d readings sent, %[2]d acknowledged", len(test.reports), test.sent); code != 0 || !strings.Contains(out, want) {
 				t.Errorf("exit %d, %q, want %q", code, out, want)
 			}
 			for _, r := range test.reports {
-				if !contains(errOut, r) {
+				if !strings.Contains(errOut, r) {
 					t.Errorf("stderr %q lacks %q", errOut, r)
 				}
 			}
@@ -254,7 +246,7 @@ func TestReplayInterrupted(t *testing.T) {
 	defer interrupt()
 	var out, errOut bytes.Buffer
 	code := Main(ctx, []string{"replay", file, "--speedup", "1000", "--broker", "tcp://" + p.mqtt}, &out, &errOut)
-	if code != 1 || errOut.String() != "cidp: stopped before the end of the file\n" || !contains(out.String(), "2 readings sent, 2 acknowledged") {
+	if code != 1 || errOut.String() != "cidp: stopped before the end of the file\n" || !strings.Contains(out.String(), "2 readings sent, 2 acknowledged") {
 		t.Errorf("exit %d, %q, %q", code, out.String(), errOut.String())
 	}
 	p.stop(t)

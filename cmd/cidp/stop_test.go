@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -108,7 +109,7 @@ func flood(t *testing.T, p *program, k int, begin int64, stop <-chan struct{}) (
 func TestSecondProcessIsRefused(t *testing.T) {
 	p := startProgram(t, t.TempDir())
 	code, _, errOut := cidp(t, "run", "--data", p.data, "--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0")
-	if want := strconv.Itoa(p.cmd.Process.Pid); code != 1 || !contains(errOut, want) || !contains(errOut, filepath.Base(p.data)) {
+	if want := strconv.Itoa(p.cmd.Process.Pid); code != 1 || !strings.Contains(errOut, want) || !strings.Contains(errOut, filepath.Base(p.data)) {
 		t.Errorf("exit %d, %q; want the folder and process %s named", code, errOut, want)
 	}
 	p.stop(t)
@@ -137,7 +138,7 @@ func TestDemoLeavesWhatRunHasUsed(t *testing.T) {
 	}
 	p := startProgram(t, dir)
 	p.stop(t)
-	if err := freshDemo(dir); err == nil || !contains(err.Error(), "cidp run has used") {
+	if err := freshDemo(dir); err == nil || !strings.Contains(err.Error(), "cidp run has used") {
 		t.Errorf("the demo would replace the database: %v", err)
 	}
 }

@@ -80,17 +80,9 @@ func (c *trainCmd) train(ctx context.Context, t *terminal) (*model.Forest, error
 	if err != nil {
 		return nil, fmt.Errorf("measure forest: %w", err)
 	}
-	measured.Groups = groups(rest.Group)
+	measured.Groups = rest.Groups()
 	cfg.HeldOut = &measured
 	return c.grow(ctx, t, data, cfg, "train")
-}
-
-func groups(of []int32) int {
-	seen := map[int32]bool{}
-	for _, g := range of {
-		seen[g] = true
-	}
-	return len(seen)
 }
 
 func (c *trainCmd) grow(ctx context.Context, t *terminal, d model.Dataset, cfg model.TrainConfig, what string) (*model.Forest, error) {

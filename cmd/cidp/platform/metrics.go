@@ -105,13 +105,29 @@ func (m *metrics) observe(b *broker.Broker, s *status) {
 		}
 		return 0
 	}))
-	for _, v := range brokerValues {
-		value := func() float64 { return v.value(b.Stats()) }
+	m.registry.MustRegister(brokerCollector{b})
+}
+
+// brokerCollector gives the broker's figures, read once a scrape.
+type brokerCollector struct{ b *broker.Broker }
+
+// Describe tells which figures there are.
+func (c brokerCollector) Describe(out chan<- *prometheus.Desc) {
+	for i := range brokerValues {
+		out <- brokerValues[i].desc()
+	}
+}
+
+// Collect reads them.
+func (c brokerCollector) Collect(out chan<- prometheus.Metric) {
+	stats := c.b.Stats()
+	for i := range brokerValues {
+		v := &brokerValues[i]
+		kind := prometheus.GaugeValue
 		if v.counter {
-			m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: v.name, Help: v.help}, value))
-		} else {
-			m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: v.name, Help: v.help}, value))
+			kind = prometheus.CounterValue
 		}
+		out <- prometheus.MustNewConstMetric(v.desc(), kind, v.value(stats))
 	}
 }
 
@@ -121,6 +137,8 @@ type brokerValue struct {
 	counter    bool
 	value      func(broker.Stats) float64
 }
+
+func (v *brokerValue) desc() *prometheus.Desc { return prometheus.NewDesc(v.name, v.help, nil, nil) }
 
 var brokerValues = []brokerValue{
 	{"cidp_mqtt_connections", "Open TCP connections.", false, func(s broker.Stats) float64 { return float64(s.Open) }},

@@ -76,9 +76,13 @@ func Start(cfg Config) (p *Platform, err error) {
 			err = errors.Join(err, p.release(context.Background()))
 		}
 	}()
-	scorer, err := p.openModel()
+	forest, err := openForest(cfg.ModelFile)
 	if err != nil {
 		return p, err
+	}
+	scorer, err := model.NewScorer(forest, model.DefaultRules(), model.DefaultAlertConfig())
+	if err != nil {
+		return p, fmt.Errorf("use model: %w", err)
 	}
 	p.status = &status{version: cfg.Version, model: scorer.ModelID(), reasons: map[string]string{}, since: time.Now().UTC().Truncate(time.Millisecond)}
 	if err := p.listen(); err != nil {
@@ -94,7 +98,7 @@ func Start(cfg Config) (p *Platform, err error) {
 	if err := p.openStore(); err != nil {
 		return p, err
 	}
-	if err := p.recordModel(scorer); err != nil {
+	if err := p.recordModel(forest); err != nil {
 		return p, err
 	}
 	file, err := newDatabaseFile(p.db.Path())
@@ -111,18 +115,6 @@ func Start(cfg Config) (p *Platform, err error) {
 	}
 	p.run(again)
 	return p, nil
-}
-
-func (p *Platform) openModel() (*model.Scorer, error) {
-	forest, err := openForest(p.cfg.ModelFile)
-	if err != nil {
-		return nil, err
-	}
-	scorer, err := model.NewScorer(forest, model.DefaultRules(), model.DefaultAlertConfig())
-	if err != nil {
-		return nil, fmt.Errorf("use model: %w", err)
-	}
-	return scorer, nil
 }
 
 func openForest(file string) (*model.Forest, error) {
@@ -162,11 +154,7 @@ func (p *Platform) openStore() (err error) {
 }
 
 // recordModel notes the model that predictions will name.
-func (p *Platform) recordModel(scorer *model.Scorer) error {
-	forest, err := openForest(p.cfg.ModelFile)
-	if err != nil {
-		return err
-	}
+func (p *Platform) recordModel(forest *model.Forest) error {
 	features, err := json.Marshal(forest.Schema())
 	if err != nil {
 		return fmt.Errorf("describe model: %w", err)
@@ -179,7 +167,7 @@ func (p *Platform) recordModel(scorer *model.Scorer) error {
 	if p.cfg.ModelFile != "" {
 		name = filepath.Base(p.cfg.ModelFile)
 	}
-	return p.db.PutModel(store.ModelInfo{ID: scorer.ModelID(), Name: name, Features: string(features), Metrics: string(manifest)})
+	return p.db.PutModel(store.ModelInfo{ID: forest.ID(), Name: name, Features: string(features), Metrics: string(manifest)})
 }
 
 // listen opens both addresses.

@@ -67,7 +67,7 @@ func TestSentTakesNoCommitID(t *testing.T) {
 	play(t, db, append(append([]op{p.register}, p.raw(0)...), p.close(0)...), 1000)
 	sql(t, path, `DELETE FROM open_window`)
 	last := db.LastCommit()
-	r, err := db.Recover(0)
+	r, err := db.Recover(backBy(0))
 	if err != nil {
 		t.Fatal(err)
 	}

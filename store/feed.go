@@ -1,10 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/camrail/cidp/stream"
 	"github.com/ncruces/go-sqlite3"
@@ -100,13 +102,14 @@ func (r *Recovery) contexts() iter.Seq2[Fed, error] {
 
 // contextsFrom says for each asset with a context from when on they matter: back before its first open reading; where none is open, before
 // the end of its last window; where it has no window either, before its newest context.
-func (r *Recovery) contextsFrom(back int64) map[int64]int64 {
+func (r *Recovery) contextsFrom(back func(period time.Duration) time.Duration) map[int64]int64 {
 	asset := make(map[int64]int64, len(r.Sensors))
-	ended, open := map[int64]int64{}, map[int64]int64{}
+	ended, open, period := map[int64]int64{}, map[int64]int64{}, map[int64]int64{}
 	for _, s := range r.Sensors {
 		asset[s.ID] = s.AssetID
 		if w, ok := r.Windows[s.ID]; ok {
 			ended[s.AssetID] = max(ended[s.AssetID], w.End)
+			period[s.AssetID] = max(period[s.AssetID], w.PeriodMs)
 		}
 	}
 	for _, o := range r.Open {
@@ -124,14 +127,14 @@ func (r *Recovery) contextsFrom(back int64) map[int64]int64 {
 		if first, ok := open[id]; ok {
 			at = first
 		}
-		from[id] = max(0, at-back)
+		from[id] = max(0, at-back(time.Duration(period[id])*time.Millisecond).Milliseconds())
 	}
 	return from
 }
 
 // merge sorts ranges and joins those that touch.
 func merge(spans []span) []span {
-	slices.SortFunc(spans, func(a, b span) int { return int(a.from - b.from) })
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
 	var out []span
 	for _, s := range spans {
 		if n := len(out); n > 0 && s.from <= out[n-1].to {

@@ -350,3 +350,8 @@ func one(t testing.TB, path, text string) string {
 	}
 	return r[0]
 }
+
+// backBy lets contexts matter for the same time whatever the sensors' periods.
+func backBy(d time.Duration) func(time.Duration) time.Duration {
+	return func(time.Duration) time.Duration { return d }
+}

@@ -98,7 +98,7 @@ func newLine(t *testing.T, path string) *line {
 	if l.w, err = stream.NewWindower(cfg, l.p, nil); err != nil {
 		t.Fatal(err)
 	}
-	r, err := l.db.Recover(stream.ContextSpan(stream.Longest(cfg, 90*time.Second)))
+	r, err := l.db.Recover(backBy(stream.ContextSpan(stream.Longest(cfg, 90*time.Second))))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,8 +40,9 @@ type LastWindow struct {
 	Memory     []byte
 }
 
-// Recover reads what the line had when it stopped. contextBack is how far before an asset's first open reading contexts may still matter.
-func (db *DB) Recover(contextBack time.Duration) (*Recovery, error) {
+// Recover reads what the line had when it stopped. contextBack says how far before an asset's first open reading contexts may still matter, given the longest
+// period of its sensors, 0 while none is known.
+func (db *DB) Recover(contextBack func(period time.Duration) time.Duration) (*Recovery, error) {
 	c, err := openReader(db.path)
 	if err != nil {
 		return nil, err
@@ -62,7 +63,7 @@ func (db *DB) Recover(contextBack time.Duration) (*Recovery, error) {
 			return nil, errors.Join(fmt.Errorf("recover %s: %w", step.what, err), r.Close())
 		}
 	}
-	r.ContextsFrom = r.contextsFrom(contextBack.Milliseconds())
+	r.ContextsFrom = r.contextsFrom(contextBack)
 	return r, nil
 }
 

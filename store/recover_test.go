@@ -16,7 +16,7 @@ import (
 
 func recovered(t *testing.T, db *store.DB, back time.Duration) *store.Recovery {
 	t.Helper()
-	r, err := db.Recover(back)
+	r, err := db.Recover(backBy(back))
 	if err != nil {
 		t.Fatal(err)
 	}

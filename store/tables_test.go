@@ -119,7 +119,7 @@ func TestEveryFieldOfAHoldIsStored(t *testing.T) {
 	}
 	count(b, 0)
 	commit(t, db, b)
-	r, err := db.Recover(0)
+	r, err := db.Recover(backBy(0))
 	if err != nil {
 		t.Fatal(err)
 	}

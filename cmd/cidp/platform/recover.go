@@ -20,14 +20,15 @@ func (p *Platform) recover() (again []store.Publication, err error) {
 	if l.windower, err = stream.NewWindower(p.cfg.Stream, p.past, l.judge); err != nil {
 		return nil, err
 	}
-	rec, err := p.db.Recover(stream.ContextSpan(p.cfg.Stream.Window))
+	rec, err := p.db.Recover(func(period time.Duration) time.Duration {
+		return stream.ContextSpan(stream.Longest(p.cfg.Stream, period))
+	})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, rec.Close()) }()
 	l.commitID = rec.LastCommit
 	l.holds = rec.Holds
-	p.spanContexts(rec)
 	for _, a := range rec.Assets {
 		from, ok := rec.ContextsFrom[a.ID]
 		if !ok {
@@ -64,21 +65,6 @@ func (p *Platform) recover() (again []store.Publication, err error) {
 	}
 	standing, err := p.standing(rec)
 	return append(standing, rec.Unsent...), err
-}
-
-// spanContexts widens how far back contexts are given to what each asset's longest window needs.
-func (p *Platform) spanContexts(rec *store.Recovery) {
-	longest := map[int64]time.Duration{}
-	for _, s := range rec.Sensors {
-		length := stream.Longest(p.cfg.Stream, time.Duration(rec.Windows[s.ID].PeriodMs)*time.Millisecond)
-		longest[s.AssetID] = max(longest[s.AssetID], length)
-	}
-	base := stream.ContextSpan(p.cfg.Stream.Window)
-	for id, from := range rec.ContextsFrom {
-		if wider := stream.ContextSpan(longest[id]) - base; wider > 0 {
-			rec.ContextsFrom[id] = from - wider.Milliseconds()
-		}
-	}
 }
 
 // standing lays out the retained messages of before: the broker keeps none across a restart. History stays untold.

@@ -10,7 +10,7 @@ import (
 // maxID bounds sensor and asset ids: they share an integer with the time.
 const maxID = 1<<stream.SensorBits - 1
 
-// onlySent says whether the batch has nothing to tell but which publications went out.
+// onlySent says whether the batch has nothing to tell but which publications went out and who is owed what: it takes no commit id.
 func (b *Batch) onlySent() bool {
 	s := b.Batch
 	c := s.Count

@@ -14,7 +14,7 @@ var errRepeat = errors.New("already committed")
 // Commit writes everything a batch means in one transaction. When it returns nil the batch is on disk, its id is LastCommit and every
 // Publication has its ID. When it returns an error nothing of it happened; with ErrFatal nothing more may be committed, without it the
 // same batch may be tried again. A batch whose ID is the last one's was committed before (its error was the answer's, not the disk's): that is a
-// success, and nothing is written twice. A batch with nothing but Sent ids takes no commit id.
+// success, and nothing is written twice. A batch with nothing but Sent ids and Sessions takes no commit id.
 func (db *DB) Commit(b *Batch) error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -73,7 +73,7 @@ func (w *writer) apply(p *pass) error {
 	}{
 		{"register", w.register}, {"readings", w.readings}, {"contexts", w.contexts}, {"late", w.lates}, {"evidence", w.evidences},
 		{"windows", w.windows}, {"predictions", w.predictions}, {"alerts", w.alerts}, {"outbox", w.publish},
-		{"open windows", w.opened}, {"ledger", w.count}, {"commit log", w.log},
+		{"open windows", w.opened}, {"sessions", w.sessions}, {"ledger", w.count}, {"commit log", w.log},
 	} {
 		if err := step.do(p); err != nil {
 			return fmt.Errorf("write %s: %w", step.what, err)
@@ -110,6 +110,7 @@ func (db *DB) transact(f func(w *writer) error) error {
 	}
 	err := f(db.w)
 	if err == nil {
+		db.o.Step("commit")
 		if err = c.Exec(`COMMIT`); err == nil {
 			return nil
 		}

@@ -21,7 +21,7 @@ type Console struct {
 func (db *DB) Console() (*Console, error) {
 	k := &Console{pool: make(chan *sqlite3.Conn, consoleConns)}
 	for range consoleConns {
-		c, err := openReader(db.path)
+		c, err := openReader(db.place())
 		if err != nil {
 			for len(k.pool) > 0 {
 				err = errors.Join(err, closeConn(<-k.pool))

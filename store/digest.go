@@ -28,7 +28,7 @@ const digestHeader = "cidp digest 1\n"
 // Each part is in event-time order, and within one event time in the order of the records' bytes, which begin with the names. A record is its
 // kind, then strings with their length in front, integers and the bits of floats in 8 bytes.
 func Digest(ctx context.Context, path string) (_ string, err error) {
-	c, err := openReader(path)
+	c, err := openReader(place{path: path})
 	if err != nil {
 		return "", err
 	}

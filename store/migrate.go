@@ -18,7 +18,7 @@ var schemaFiles embed.FS
 
 // migrations are the schema's files in the order in which they are applied. A file is never changed once it was released; the next one
 // is added behind it.
-func migrations() []string { return []string{"0001_warehouse.sql"} }
+func migrations() []string { return []string{"0001_warehouse.sql", "0002_lasting.sql"} }
 
 // schemaVersion is the PRAGMA user_version of a database that this program writes.
 func schemaVersion() int64 { return int64(len(migrations())) }
@@ -103,6 +103,7 @@ func migrate(c *sqlite3.Conn, path string, o Options) (err error) {
 	if err := keepSettings(c, o, now); err != nil {
 		return err
 	}
+	o.Step("migrate")
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("commit migration of %s: %w", path, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -48,10 +49,28 @@ func checkFile(path string) (created bool, err error) {
 	return false, nil
 }
 
-func openConn(path string, flags sqlite3.OpenFlag) (*sqlite3.Conn, error) {
-	c, err := sqlite3.OpenFlags(path, flags)
+// place is where a database lies: its path, and the VFS that reads it where that is not the operating system's.
+type place struct{ path, vfs string }
+
+// name gives what SQLite opens, with what a URI may add.
+func (p place) name(query url.Values) string {
+	if p.vfs == "" && len(query) == 0 {
+		return p.path
+	}
+	if p.vfs != "" {
+		query.Set("vfs", p.vfs)
+	}
+	return (&url.URL{Scheme: "file", Path: p.path, RawQuery: query.Encode()}).String()
+}
+
+func openConn(p place, flags sqlite3.OpenFlag) (*sqlite3.Conn, error) {
+	return openNamed(p, p.name(url.Values{}), flags)
+}
+
+func openNamed(p place, name string, flags sqlite3.OpenFlag) (*sqlite3.Conn, error) {
+	c, err := sqlite3.OpenFlags(name, flags|sqlite3.OPEN_URI)
 	if err != nil {
-		return nil, fmt.Errorf("open database %s: %w", path, err)
+		return nil, fmt.Errorf("open database %s: %w", p.path, err)
 	}
 	return c, nil
 }
@@ -129,7 +148,8 @@ func setPragmas(c *sqlite3.Conn, busy time.Duration) error {
 
 // openReader opens an existing warehouse for reading, live or stopped. In a folder that cannot be written a database without a
 // write-ahead log is read as it lies.
-func openReader(path string) (*sqlite3.Conn, error) {
+func openReader(p place) (*sqlite3.Conn, error) {
+	path := p.path
 	fi, err := os.Stat(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -144,28 +164,28 @@ func openReader(path string) (*sqlite3.Conn, error) {
 	} else if empty {
 		return nil, fmt.Errorf("open database %s: %w: it is empty", path, ErrNotDatabase)
 	}
-	c, err := readerConn(path, path, sqlite3.OPEN_READONLY)
+	c, err := readerConn(p, p.name(url.Values{}))
 	if err == nil {
 		return c, nil
 	}
 	wal, walErr := os.Stat(path + "-wal")
 	if (errors.Is(err, sqlite3.CANTOPEN) || errors.Is(err, sqlite3.READONLY)) && (walErr != nil || wal.Size() == 0) {
-		return readerConn(immutableURI(path), path, sqlite3.OPEN_READONLY|sqlite3.OPEN_URI)
+		return readerConn(p, p.name(url.Values{"immutable": {"1"}})) // a file that nobody writes is read without locks
 	}
 	return nil, err
 }
 
-// readerConn opens a file by a name or URI and tells of it by its path.
-func readerConn(name, path string, flags sqlite3.OpenFlag) (*sqlite3.Conn, error) {
-	c, err := openConn(name, flags)
+// readerConn opens a database by the name that its place gives it.
+func readerConn(p place, name string) (*sqlite3.Conn, error) {
+	c, err := openNamed(p, name, sqlite3.OPEN_READONLY)
 	if err != nil {
 		return nil, err
 	}
 	if err := c.Exec(`PRAGMA busy_timeout = 5000; PRAGMA query_only = ON; PRAGMA cache_size = -16384`); err != nil {
 		_ = c.Close()
-		return nil, explain(path, err)
+		return nil, explain(p.path, err)
 	}
-	if err := checkOurs(c, path, false); err != nil {
+	if err := checkOurs(c, p.path, false); err != nil {
 		_ = closeConn(c) // the first error is the one to tell
 		return nil, err
 	}

@@ -16,7 +16,7 @@ type Past struct {
 
 // Past opens a connection for lookups.
 func (db *DB) Past() (*Past, error) {
-	c, err := openReader(db.path)
+	c, err := openReader(db.place())
 	if err != nil {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ type LastWindow struct {
 // Recover reads what the line had when it stopped. contextBack says how far before an asset's first open reading contexts may still matter, given the longest
 // period of its sensors, 0 while none is known.
 func (db *DB) Recover(contextBack func(period time.Duration) time.Duration) (*Recovery, error) {
-	c, err := openReader(db.path)
+	c, err := openReader(db.place())
 	if err != nil {
 		return nil, err
 	}

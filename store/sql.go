@@ -3,7 +3,6 @@ package store
 import (
 	"fmt"
 	"math"
-	"net/url"
 
 	"github.com/camrail/cidp/stream"
 	"github.com/ncruces/go-sqlite3"
@@ -168,11 +167,6 @@ func conditionsAt(s *sqlite3.Stmt, col int) (c stream.Conditions) {
 		c.Brake, c.Has = uint8(s.ColumnInt64(col+3)), c.Has|stream.HasBrake
 	}
 	return c
-}
-
-// immutableURI names a file that nobody writes, for reading without locks.
-func immutableURI(path string) string {
-	return (&url.URL{Scheme: "file", Path: path, RawQuery: "immutable=1"}).String()
 }
 
 // floatAt reads a REAL column, NULL as NaN.

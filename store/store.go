@@ -35,6 +35,9 @@ type Options struct {
 	BusyTimeout             time.Duration // how long a commit waits for another writer; default 5 s
 	ReadOnly                bool          // no lock, no migration; Commit and PutModel fail with ErrReadOnly
 
+	VFS  string            // name of the SQLite VFS for every connection; default the operating system's. Tests break disks with it.
+	Step func(step string) // called at "migrate" and "commit", each within its transaction, right before it ends; tests kill the process there
+
 	Clock func() time.Time // wall clock; default time.Now
 	Log   zerolog.Logger
 }
@@ -51,6 +54,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.BusyTimeout <= 0 {
 		o.BusyTimeout = 5 * time.Second
+	}
+	if o.Step == nil {
+		o.Step = func(string) {}
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
@@ -84,7 +90,7 @@ func Open(path string, o Options) (*DB, error) {
 	}
 	db := &DB{path: abs, o: o}
 	if o.ReadOnly {
-		c, err := openReader(abs)
+		c, err := openReader(place{abs, o.VFS})
 		if err != nil {
 			return nil, err
 		}
@@ -109,7 +115,7 @@ func (db *DB) openWriter() error {
 	if err != nil {
 		return err
 	}
-	c, err := openConn(db.path, sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE)
+	c, err := openConn(db.place(), sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE)
 	if err != nil {
 		return err
 	}
@@ -154,6 +160,9 @@ func (db *DB) setUp(c *sqlite3.Conn) error {
 
 // LastCommit gives the id of the newest commit, 0 when there is none. The next batch's ID is one more.
 func (db *DB) LastCommit() int64 { return db.last.Load() }
+
+// place is where the database's connections are opened.
+func (db *DB) place() place { return place{db.path, db.o.VFS} }
 
 // Path gives the absolute path of the database file.
 func (db *DB) Path() string { return db.path }

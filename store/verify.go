@@ -60,7 +60,7 @@ type verifier struct {
 // progress, which may be nil, is told of each step. What does not hold is in the report; an error means that the check could not be
 // made (ErrMissing, ErrNotDatabase, ErrNotOurs, ErrOlder, ErrNewer, or the context ended).
 func Verify(ctx context.Context, path string, progress func(step string), options ...VerifyOption) (_ *Report, err error) {
-	c, err := openReader(path)
+	c, err := openReader(place{path: path})
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,9 @@ type writer struct {
 	prediction, alert, transition                *stmt
 	outbox, sent, open, closed                   *stmt
 	ledger, commit, newest                       *stmt
+
+	session, sessionEnded, sessionOwed, sessionMessage *stmt
+	owed, settled, unowed                              *stmt
 }
 
 // rank is a reading's key and its place in the batch.
@@ -68,10 +71,17 @@ func newWriter(c *sqlite3.Conn) (*writer, error) {
 			VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`},
 		{&w.outbox, `INSERT INTO outbox (topic, payload, retain, commit_id) VALUES (?,?,?,?)`},
 		{&w.sent, `DELETE FROM outbox WHERE outbox_id = ?`},
-		{&w.open, `INSERT INTO open_window VALUES (?, ?) ON CONFLICT (sensor_id) DO UPDATE SET from_ms = excluded.from_ms`},
+		{&w.open, `INSERT INTO open_window (sensor_id, from_ms) VALUES (?, ?) ON CONFLICT (sensor_id) DO UPDATE SET from_ms = excluded.from_ms`},
 		{&w.closed, `DELETE FROM open_window WHERE sensor_id = ?`},
 		{&w.ledger, `INSERT INTO ledger VALUES (?, ?, ?) ON CONFLICT (counter, reason) DO UPDATE SET value = value + excluded.value`},
 		{&w.commit, `INSERT INTO commit_log (commit_id, committed_ms, messages, received, stored, duplicate, late, refused, expired) VALUES (?,?,?,?,?,?,?,?,0)`},
+		{&w.session, `INSERT INTO session VALUES (?, ?) ON CONFLICT (client_id) DO UPDATE SET state = excluded.state`},
+		{&w.sessionEnded, `DELETE FROM session WHERE client_id = ?`},
+		{&w.sessionOwed, `SELECT client_id, message_id FROM session_owed WHERE client_id = ?`},
+		{&w.sessionMessage, `INSERT OR IGNORE INTO session_message VALUES (?, ?, ?, ?)`},
+		{&w.owed, `INSERT OR IGNORE INTO session_owed VALUES (?, ?, ?)`},
+		{&w.settled, `DELETE FROM session_owed WHERE client_id = ? AND message_id = ?`},
+		{&w.unowed, `DELETE FROM session_message WHERE message_id = ?1 AND NOT EXISTS (SELECT 1 FROM session_owed WHERE message_id = ?1)`},
 		{&w.newest, `SELECT COALESCE(max(commit_id), 0) FROM commit_log`},
 	} {
 		var err error

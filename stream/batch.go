@@ -67,8 +67,11 @@ type Batch struct {
 	Messages           int64
 }
 
-// Open says from where a sensor's readings are not yet in a closed window. From = 0: all of them are.
+// Open says where a sensor's readings lie that are in no closed window yet: in [From, To), and where they are few and far between exactly at Times.
+// From = 0: all of them are in closed windows.
 type Open struct {
 	SensorID int64
-	From     int64 // event time of the first reading not yet windowed, ms
+	From     int64   // event time of the first of them, ms
+	To       int64   // above the last of them, ms; 0: not known
+	Times    []int64 // of all of them in order, ms; nil: look in [From, To)
 }

@@ -36,6 +36,7 @@ type line struct {
 	metrics  *metrics
 	board    *board
 	log      zerolog.Logger
+	step     func(string)
 	every    time.Duration // shortest time between the starts of two commits
 	began    time.Time     // zero of the windower's monotonic time, owned by feed
 
@@ -315,7 +316,9 @@ func (l *line) commit(ctx context.Context, p *pass) error {
 	if l.status.heal(reasonStore) {
 		l.log.Info().Msg("commits succeed again")
 	}
+	l.step(StepCommitted)
 	l.broker.Acknowledge(p.acks)
+	l.step(StepAcknowledged)
 	if out := p.batch.Outbox; len(out) > 0 {
 		l.unsent.Add(int64(len(out)))
 		select {
@@ -339,6 +342,7 @@ func (l *line) publishAll(ctx context.Context) {
 				sent = append(sent, p.ID)
 			}
 		}
+		l.step(StepPublished)
 		l.metrics.published.Add(float64(len(sent)))
 		l.sentMu.Lock()
 		l.sent = append(l.sent, sent...)

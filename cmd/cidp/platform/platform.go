@@ -43,7 +43,18 @@ type Config struct {
 	AllowAnonymous bool              // serve beyond loopback without authentication
 	Version        string
 	Log            zerolog.Logger
+
+	VFS  string            // SQLite VFS of the warehouse; default the operating system's. Tests break disks with it.
+	Step func(step string) // called at each step of a pass, and of the start: see the constants. Tests kill the process there.
 }
+
+// Steps of a pass and of the start at which Config.Step is called, beside the store's "migrate", "commit" and "expire".
+const (
+	StepRecover      = "recover"      // at every reading that recovery gives back
+	StepCommitted    = "committed"    // a batch is on disk, and nobody was acknowledged
+	StepAcknowledged = "acknowledged" // its publishers were answered, and nothing was published
+	StepPublished    = "published"    // what it tells was published, and not marked as sent
+)
 
 // Platform is a running line with its console.
 type Platform struct {
@@ -70,6 +81,9 @@ type Platform struct {
 // Start listens, opens the warehouse, recovers and begins to work. Clients that connect while it recovers wait: what they publish is queued and not
 // acknowledged before it is committed.
 func Start(cfg Config) (p *Platform, err error) {
+	if cfg.Step == nil {
+		cfg.Step = func(string) {}
+	}
 	p = &Platform{cfg: cfg, metrics: newMetrics(), board: newBoard(), ended: make(chan struct{})}
 	defer func() {
 		if err != nil {
@@ -106,7 +120,7 @@ func Start(cfg Config) (p *Platform, err error) {
 		return p, err
 	}
 	p.line = &line{
-		broker: p.broker, db: p.db, file: file, scorer: scorer, status: p.status, metrics: p.metrics, board: p.board, log: cfg.Log,
+		broker: p.broker, db: p.db, file: file, scorer: scorer, status: p.status, metrics: p.metrics, board: p.board, log: cfg.Log, step: cfg.Step,
 		every: cfg.CommitEvery, enough: make(chan struct{}), filling: newPass(), told: map[int64]bool{},
 	}
 	again, err := p.recover()
@@ -138,7 +152,7 @@ const busyTimeout = time.Second
 
 func (p *Platform) openStore() (err error) {
 	path := filepath.Join(p.cfg.Data, DatabaseName)
-	p.db, err = store.Open(path, store.Options{Window: p.cfg.Stream.Window, Disorder: p.cfg.Stream.Disorder, BusyTimeout: busyTimeout, Log: p.cfg.Log})
+	p.db, err = store.Open(path, store.Options{Window: p.cfg.Stream.Window, Disorder: p.cfg.Stream.Disorder, BusyTimeout: busyTimeout, VFS: p.cfg.VFS, Step: p.cfg.Step, Log: p.cfg.Log})
 	if err != nil {
 		return err
 	}

@@ -45,6 +45,7 @@ func (p *Platform) recover() (again []store.Publication, err error) {
 		}
 	}
 	for f, err := range rec.Feed() {
+		p.cfg.Step(StepRecover)
 		if err == nil && f.SensorID != 0 {
 			err = l.windower.RestoreReading(f.SensorID, f.Reading, f.Conflicted)
 		} else if err == nil {

@@ -8,7 +8,8 @@ import (
 )
 
 // Past answers what is stored for one sensor, or asset, and time: what a reading behind its window's closing is compared with. It has its own
-// connection, sees every commit that returned before the call, and belongs to one goroutine. Close it before the DB.
+// connection, sees every commit that returned before the call, and belongs to one goroutine. An error without ErrFatal may pass: ask again. Close it
+// before the DB.
 type Past struct {
 	c                                               *sqlite3.Conn
 	reading, context, conflicted, contextConflicted *stmt
@@ -48,7 +49,7 @@ func (p *Past) Reading(sensorID, ts int64) (r stream.Reading, found bool, err er
 		return nil
 	})
 	if err != nil {
-		return stream.Reading{}, false, fmt.Errorf("look up reading: %w", err)
+		return stream.Reading{}, false, classify(fmt.Errorf("look up reading: %w", err))
 	}
 	return r, found, nil
 }
@@ -60,7 +61,7 @@ func (p *Past) Context(assetID, ts int64) (c stream.Context, found bool, err err
 		return nil
 	})
 	if err != nil {
-		return stream.Context{}, false, fmt.Errorf("look up context: %w", err)
+		return stream.Context{}, false, classify(fmt.Errorf("look up context: %w", err))
 	}
 	return c, found, nil
 }
@@ -76,7 +77,7 @@ func (p *Past) ConflictedContext(assetID, ts int64) (bool, error) {
 func has(q *stmt, id, ts int64) (found bool, err error) {
 	err = q.int(stream.Key(ts, id)).each(func(*sqlite3.Stmt) error { found = true; return nil })
 	if err != nil {
-		return false, fmt.Errorf("look up conflict: %w", err)
+		return false, classify(fmt.Errorf("look up conflict: %w", err))
 	}
 	return found, nil
 }

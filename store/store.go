@@ -35,6 +35,8 @@ type Options struct {
 	BusyTimeout             time.Duration // how long a commit waits for another writer; default 5 s
 	ReadOnly                bool          // no lock, no migration; Commit and PutModel fail with ErrReadOnly
 
+	Reserved *Reservation // of the same path: Open takes it over, also when it fails; nil: Open takes the lock itself
+
 	VFS  string            // name of the SQLite VFS for every connection; default the operating system's. Tests break disks with it.
 	Step func(step string) // called at "migrate" and "commit", each within its transaction, right before it ends; tests kill the process there
 
@@ -101,7 +103,9 @@ func Open(path string, o Options) (*DB, error) {
 	if err := prepareFolder(abs); err != nil {
 		return nil, err
 	}
-	if db.lock, err = takeLock(filepath.Join(filepath.Dir(abs), lockName)); err != nil {
+	if o.Reserved != nil {
+		db.lock = o.Reserved.take()
+	} else if db.lock, err = takeLock(filepath.Join(filepath.Dir(abs), lockName)); err != nil {
 		return nil, err
 	}
 	if err := db.openWriter(); err != nil {

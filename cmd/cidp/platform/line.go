@@ -159,6 +159,9 @@ func (l *line) feed(ctx context.Context) error {
 		case <-cadence.C:
 		case <-l.wake:
 		case <-tick.C:
+			if err := l.file.check(); err != nil {
+				return err
+			}
 			if intake != nil && !held { // stopping closes no window, and who is held back is not silent
 				l.windower.Tick(time.Since(l.began), time.Now().UnixMilli())
 			}
@@ -287,8 +290,6 @@ func (l *line) commitAll(ctx context.Context) {
 // commit writes a pass, again and again when the disk or the database refuses: nothing of it has happened until it succeeds, nobody is
 // acknowledged, and publishers wait. An error it returns needs a restart.
 func (l *line) commit(ctx context.Context, p *pass) error {
-	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = firstRetry, longestRetry
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		p.batch.Committed = time.Now().UnixMilli()
 		start := time.Now()
@@ -304,7 +305,7 @@ func (l *line) commit(ctx context.Context, p *pass) error {
 			err = backoff.Permanent(err)
 		}
 		return struct{}{}, err
-	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, _ time.Duration) {
+	}, backoff.WithBackOff(retries()), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, _ time.Duration) {
 		l.metrics.commitFailures.Inc()
 		if l.status.degrade(reasonStore, err.Error()) {
 			l.log.Error().Err(err).Msg("commit failed: nothing is acknowledged until it succeeds")

@@ -113,28 +113,33 @@ func TestCommitThatSucceedsAfterTheCut(t *testing.T) {
 	}
 }
 
+// TestRemovedDatabaseIsNotAcknowledged takes away the database, or one of the files without which its commits are on no disk.
 func TestRemovedDatabaseIsNotAcknowledged(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "data")
-	p, _ := startLoose(t, dir, nil)
-	c := client(t, p, "removed")
-	publish(t, c, sensorOne, series(base(), 5, steady))
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	tok := c.Publish(sensorOne, 1, false, series(base()+5000, 5, steady))
-	select {
-	case <-p.Ended():
-	case <-time.After(10 * time.Second):
-		t.Fatal("the line goes on without its database")
-	}
-	if ok, reasons := p.status.Ready(); ok || !strings.Contains(strings.Join(reasons, " "), "removed or replaced") {
-		t.Errorf("ready %v, reasons %q", ok, reasons)
-	}
-	if err := stopWithin(p, 4*time.Second); err == nil || !strings.Contains(err.Error(), "removed or replaced") {
-		t.Errorf("error %v", err)
-	}
-	if acked(tok) {
-		t.Error("acknowledged, and in no file")
+	for _, what := range []string{"", DatabaseName, DatabaseName + "-wal", DatabaseName + "-shm"} {
+		t.Run("remove "+what, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "data")
+			p, _ := startLoose(t, dir, nil)
+			c := client(t, p, "removed")
+			publish(t, c, sensorOne, series(base(), 5, steady))
+			if err := os.RemoveAll(filepath.Join(dir, what)); err != nil {
+				t.Fatal(err)
+			}
+			tok := c.Publish(sensorOne, 1, false, series(base()+5000, 5, steady))
+			select {
+			case <-p.Ended():
+			case <-time.After(10 * time.Second):
+				t.Fatal("the line goes on without its database")
+			}
+			if ok, reasons := p.status.Ready(); ok || !strings.Contains(strings.Join(reasons, " "), "removed or replaced") {
+				t.Errorf("ready %v, reasons %q", ok, reasons)
+			}
+			if err := stopWithin(p, 4*time.Second); err == nil || !strings.Contains(err.Error(), "removed or replaced") {
+				t.Errorf("error %v", err)
+			}
+			if acked(tok) {
+				t.Error("acknowledged, and in no file")
+			}
+		})
 	}
 }
 

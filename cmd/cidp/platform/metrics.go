@@ -95,8 +95,8 @@ func (m *metrics) committed(b *store.Batch, took time.Duration) {
 	}
 }
 
-// observe adds what others count: the broker and the status.
-func (m *metrics) observe(b *broker.Broker, s *status) {
+// observe adds what the status knows.
+func (m *metrics) observe(s *status) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "cidp_ready", Help: "1 while readings are accepted and committed.",
 	}, func() float64 {
@@ -105,8 +105,10 @@ func (m *metrics) observe(b *broker.Broker, s *status) {
 		}
 		return 0
 	}))
-	m.registry.MustRegister(brokerCollector{b})
 }
+
+// watch adds what the broker counts.
+func (m *metrics) watch(b *broker.Broker) { m.registry.MustRegister(brokerCollector{b}) }
 
 // brokerCollector gives the broker's figures, read once a scrape.
 type brokerCollector struct{ b *broker.Broker }

@@ -59,6 +59,7 @@ const (
 // Platform is a running line with its console.
 type Platform struct {
 	cfg     Config
+	held    *store.Reservation // nil once db is open
 	db      *store.DB
 	past    *store.Past
 	pages   atomic.Pointer[store.Console] // nil while the platform starts
@@ -71,6 +72,7 @@ type Platform struct {
 
 	stranger string // hash that no password has, compared where a user is not known
 
+	ctx     context.Context    // ends with cut
 	cut     context.CancelFunc // ends the line at once
 	endHTTP context.CancelFunc
 	workers sync.WaitGroup
@@ -78,13 +80,14 @@ type Platform struct {
 	lineErr error         // set before ended closes
 }
 
-// Start listens, opens the warehouse, recovers and begins to work. Clients that connect while it recovers wait: what they publish is queued and not
-// acknowledged before it is committed.
+// Start takes the data folder, opens the warehouse, recovers and begins to work; the console says meanwhile why it is not ready. Clients that connect
+// while readings are being recovered wait: what they publish is queued and not acknowledged before it is committed.
 func Start(cfg Config) (p *Platform, err error) {
 	if cfg.Step == nil {
 		cfg.Step = func(string) {}
 	}
 	p = &Platform{cfg: cfg, metrics: newMetrics(), board: newBoard(), ended: make(chan struct{})}
+	p.ctx, p.cut = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.release(context.Background()))
@@ -99,36 +102,52 @@ func Start(cfg Config) (p *Platform, err error) {
 		return p, fmt.Errorf("use model: %w", err)
 	}
 	p.status = &status{version: cfg.Version, model: scorer.ModelID(), reasons: map[string]string{}, since: time.Now().UTC().Truncate(time.Millisecond)}
-	if err := p.listen(); err != nil {
+	p.status.degrade(reasonStarting, "the warehouse is being recovered")
+	if p.held, err = store.Reserve(filepath.Join(cfg.Data, DatabaseName)); err != nil {
 		return p, err
 	}
-	p.status.changed = func(payload []byte) {
-		if err := p.broker.Publish(statusTopic, payload, true); err != nil {
-			p.cfg.Log.Warn().Err(err).Msg("publish status")
-		}
+	if err := p.serveConsole(); err != nil {
+		return p, err
 	}
-	p.status.degrade(reasonStarting, "the warehouse is being recovered")
-	p.serveConsole()
 	if err := p.openStore(); err != nil {
 		return p, err
 	}
 	if err := p.recordModel(forest); err != nil {
 		return p, err
 	}
-	file, err := newDatabaseFile(p.db.Path())
-	if err != nil {
-		return p, err
-	}
-	p.line = &line{
-		broker: p.broker, db: p.db, file: file, scorer: scorer, status: p.status, metrics: p.metrics, board: p.board, log: cfg.Log, step: cfg.Step,
-		every: cfg.CommitEvery, enough: make(chan struct{}), filling: newPass(), told: map[int64]bool{},
-	}
-	again, err := p.recover()
+	again, err := p.restore(scorer)
 	if err != nil {
 		return p, err
 	}
 	p.run(again)
 	return p, nil
+}
+
+// restore makes the line, gives it back what the warehouse knows, and starts the broker as soon as it can greet its clients.
+func (p *Platform) restore(scorer *model.Scorer) (again []store.Publication, err error) {
+	file, err := newDatabaseFile(p.db.Path())
+	if err != nil {
+		return nil, err
+	}
+	p.line = &line{
+		db: p.db, file: file, scorer: scorer, status: p.status, metrics: p.metrics, board: p.board, log: p.cfg.Log, step: p.cfg.Step,
+		every: p.cfg.CommitEvery, enough: make(chan struct{}), filling: newPass(), told: map[int64]bool{},
+	}
+	rec, err := p.db.Recover(func(period time.Duration) time.Duration {
+		return stream.ContextSpan(stream.Longest(p.cfg.Stream, period))
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rec.Close()) }()
+	standing, err := p.standing(rec)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.startBroker(); err != nil {
+		return nil, err
+	}
+	return append(standing, rec.Unsent...), p.recover(rec)
 }
 
 func openForest(file string) (*model.Forest, error) {
@@ -152,7 +171,7 @@ const busyTimeout = time.Second
 
 func (p *Platform) openStore() (err error) {
 	path := filepath.Join(p.cfg.Data, DatabaseName)
-	p.db, err = store.Open(path, store.Options{Window: p.cfg.Stream.Window, Disorder: p.cfg.Stream.Disorder, BusyTimeout: busyTimeout, VFS: p.cfg.VFS, Step: p.cfg.Step, Log: p.cfg.Log})
+	p.db, err = store.Open(path, store.Options{Window: p.cfg.Stream.Window, Disorder: p.cfg.Stream.Disorder, BusyTimeout: busyTimeout, Reserved: p.held, VFS: p.cfg.VFS, Step: p.cfg.Step, Log: p.cfg.Log})
 	if err != nil {
 		return err
 	}
@@ -184,30 +203,25 @@ func (p *Platform) recordModel(forest *model.Forest) error {
 	return p.db.PutModel(store.ModelInfo{ID: forest.ID(), Name: name, Features: string(features), Metrics: string(manifest)})
 }
 
-// listen opens both addresses.
-func (p *Platform) listen() (err error) {
-	open := len(p.cfg.Users) == 0
+// listenHTTP opens the console's address.
+func (p *Platform) listenHTTP() error {
 	at, err := net.ResolveTCPAddr("tcp", p.cfg.HTTP)
 	if err != nil {
 		return fmt.Errorf("resolve HTTP address %q: %w", p.cfg.HTTP, err)
 	}
-	if !at.IP.IsLoopback() && open && !p.cfg.AllowAnonymous {
+	if !at.IP.IsLoopback() && len(p.cfg.Users) == 0 && !p.cfg.AllowAnonymous {
 		return fmt.Errorf("listen for HTTP on %s: %w; %s", p.cfg.HTTP, broker.ErrExposed, howToAllow)
 	}
 	if p.http, err = net.ListenTCP("tcp", at); err != nil {
 		return taken(fmt.Errorf("listen for HTTP on %s: %w", p.cfg.HTTP, err), "--http")
 	}
+	return nil
+}
+
+// startBroker opens the MQTT address. From here on messages are taken, and queued until the line runs.
+func (p *Platform) startBroker() (err error) {
 	bc := broker.Config{Addr: p.cfg.MQTT, MaxPayload: p.cfg.MaxPayload, AllowAnonymous: p.cfg.AllowAnonymous, Log: p.cfg.Log}
-	if !open {
-		secret := make([]byte, 32)
-		if _, err := rand.Read(secret); err != nil {
-			return fmt.Errorf("draw secret: %w", err)
-		}
-		hash, err := bcrypt.GenerateFromPassword(secret, bcrypt.DefaultCost)
-		if err != nil {
-			return fmt.Errorf("hash secret: %w", err)
-		}
-		p.stranger = string(hash)
+	if len(p.cfg.Users) > 0 {
 		bc.Authenticate = p.authenticate
 	}
 	p.broker, err = broker.Start(bc)
@@ -217,6 +231,13 @@ func (p *Platform) listen() (err error) {
 	if err != nil {
 		return taken(err, "--mqtt")
 	}
+	p.line.broker = p.broker
+	p.metrics.watch(p.broker)
+	p.status.announce(func(payload []byte) {
+		if err := p.broker.Publish(statusTopic, payload, true); err != nil {
+			p.cfg.Log.Warn().Err(err).Msg("publish status")
+		}
+	})
 	return nil
 }
 
@@ -241,10 +262,8 @@ func (p *Platform) authenticate(user string, password []byte) bool {
 
 // run starts the line, which tells the world what stands.
 func (p *Platform) run(again []store.Publication) {
-	ctx, cut := context.WithCancel(context.Background())
-	p.cut = cut
 	p.workers.Go(func() {
-		p.lineErr = p.line.run(ctx, again)
+		p.lineErr = p.line.run(p.ctx, again)
 		if p.lineErr != nil {
 			p.status.degrade(reasonLine, p.lineErr.Error())
 		}
@@ -254,8 +273,14 @@ func (p *Platform) run(again []store.Publication) {
 }
 
 // serveConsole starts the console, before there is a warehouse: it says that and why the platform is not ready.
-func (p *Platform) serveConsole() {
-	p.metrics.observe(p.broker, p.status)
+func (p *Platform) serveConsole() error {
+	if err := p.drawStranger(); err != nil {
+		return err
+	}
+	if err := p.listenHTTP(); err != nil {
+		return err
+	}
+	p.metrics.observe(p.status)
 	httpCtx, endHTTP := context.WithCancel(context.Background())
 	p.endHTTP = endHTTP
 	cfg := console.Config{Source: &view{p}, Health: p.status, Gatherer: p.metrics.registry, Version: p.cfg.Version, Log: p.cfg.Log}
@@ -267,6 +292,24 @@ func (p *Platform) serveConsole() {
 			p.cfg.Log.Error().Err(err).Msg("serve console")
 		}
 	})
+	return nil
+}
+
+// drawStranger makes a hash that no password has.
+func (p *Platform) drawStranger() error {
+	if len(p.cfg.Users) == 0 {
+		return nil
+	}
+	secret := make([]byte, 32)
+	if _, err := rand.Read(secret); err != nil {
+		return fmt.Errorf("draw secret: %w", err)
+	}
+	hash, err := bcrypt.GenerateFromPassword(secret, bcrypt.DefaultCost)
+	if err != nil {
+		return fmt.Errorf("hash secret: %w", err)
+	}
+	p.stranger = string(hash)
+	return nil
 }
 
 // MQTTAddr is the broker's address.
@@ -337,9 +380,7 @@ func (p *Platform) release(ctx context.Context) error {
 	if p.endHTTP == nil && p.http != nil {
 		errs = append(errs, p.http.Close())
 	}
-	if p.cut != nil {
-		p.cut()
-	}
+	p.cut()
 	p.workers.Wait()
 	if pages := p.pages.Load(); pages != nil {
 		errs = append(errs, pages.Close())
@@ -349,6 +390,9 @@ func (p *Platform) release(ctx context.Context) error {
 	}
 	if p.db != nil {
 		errs = append(errs, p.db.Close())
+	}
+	if p.held != nil {
+		errs = append(errs, p.held.Release())
 	}
 	return errors.Join(errs...)
 }

@@ -3,7 +3,6 @@ package platform
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -13,20 +12,12 @@ import (
 	"github.com/camrail/cidp/stream"
 )
 
-// recover gives the windower, the holds and the board back what the warehouse knows, and answers what is to be published once the broker
-// runs: what was committed and not sent, after the retained state of before.
-func (p *Platform) recover() (again []store.Publication, err error) {
+// recover gives the windower, the holds and the board back what the warehouse knows.
+func (p *Platform) recover(rec *store.Recovery) (err error) {
 	l := p.line
-	if l.windower, err = stream.NewWindower(p.cfg.Stream, p.past, l.judge); err != nil {
-		return nil, err
+	if l.windower, err = stream.NewWindower(p.cfg.Stream, &patientPast{Past: p.past, ctx: p.ctx, status: p.status, log: p.cfg.Log}, l.judge); err != nil {
+		return err
 	}
-	rec, err := p.db.Recover(func(period time.Duration) time.Duration {
-		return stream.ContextSpan(stream.Longest(p.cfg.Stream, period))
-	})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rec.Close()) }()
 	l.commitID = rec.LastCommit
 	l.holds = rec.Holds
 	for _, a := range rec.Assets {
@@ -35,13 +26,13 @@ func (p *Platform) recover() (again []store.Publication, err error) {
 			from = math.MinInt64 // it has no context yet
 		}
 		if err := l.windower.RestoreAsset(*a, from); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, s := range rec.Sensors {
 		w := rec.Windows[s.ID]
 		if err := l.windower.RestoreSensor(*s, w.End, w.Memory); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for f, err := range rec.Feed() {
@@ -52,20 +43,16 @@ func (p *Platform) recover() (again []store.Publication, err error) {
 			err = l.windower.RestoreContext(f.AssetID, stream.Context{TS: f.TS, Conditions: f.Conditions}, f.Conflicted)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("recover open windows: %w", err)
+			return fmt.Errorf("recover open windows: %w", err)
 		}
 	}
 	for _, c := range rec.Closed {
 		if err := l.windower.RestoreClosed(c.SensorID, c.Start, c.End, c.MeanC, c.Valid, c.Memory); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	l.windower.Settle(0, time.Now().UnixMilli())
-	if err := p.board.restore(context.Background(), rec, p.Warehouse()); err != nil {
-		return nil, err
-	}
-	standing, err := p.standing(rec)
-	return append(standing, rec.Unsent...), err
+	return p.board.restore(context.Background(), rec, p.Warehouse())
 }
 
 // standing lays out the retained messages of before: the broker keeps none across a restart. History stays untold.

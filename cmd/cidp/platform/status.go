@@ -14,14 +14,15 @@ const (
 	reasonStopping = "stopping"
 	reasonStore    = "store"
 	reasonLine     = "line"
+	reasonRead     = "read" // what is stored cannot be looked up
 )
 
 // status says whether the platform accepts and commits, and why not. It is safe for concurrent use.
 type status struct {
 	version, model string
-	changed        func([]byte) // told the payload of cidp/v1/status at each change; it must not come back here
 
 	mu      sync.Mutex
+	changed func([]byte)      // told the payload of cidp/v1/status at each change; it must not come back here
 	reasons map[string]string // by reason: what is wrong, in words
 	since   time.Time
 	offline bool
@@ -69,11 +70,26 @@ func (s *status) move(change func() bool) bool {
 	if changed {
 		s.since = time.Now().UTC().Truncate(time.Millisecond)
 	}
-	if changed && s.changed != nil { // under the lock: what is retained must be the newest
+	if changed {
+		s.tell()
+	}
+	return changed
+}
+
+// tell publishes the present status; the lock is held, so that what is retained is the newest.
+func (s *status) tell() {
+	if s.changed != nil {
 		payload, _ := json.Marshal(s.get()) // a struct of texts and a time cannot fail
 		s.changed(payload)
 	}
-	return changed
+}
+
+// announce tells f the present status, and every later one.
+func (s *status) announce(f func([]byte)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changed = f
+	s.tell()
 }
 
 // detail says in words what is wrong for a reason, if it stands.

@@ -15,7 +15,9 @@ type ackBatch struct {
 
 // Acknowledge answers messages whose outcome is final, in their order, and then gives the accepted ones to live subscribers. It hands the slice,
 // which must not be used afterwards, to another goroutine and returns; it waits only when four batches are unfinished. After Close it does nothing.
+// It also says that what SessionChanges gave last is on disk.
 func (b *Broker) Acknowledge(acks []Ack) {
+	b.changes.confirm()
 	select {
 	case <-b.stopped: // a send on b.acks could be chosen as well
 		return
@@ -87,7 +89,7 @@ func (b *Broker) withhold(m *Message) {
 		s := c.session
 		s.mu.Lock()
 		if r, known := s.received[m.id]; known && !r.done && r.from == c {
-			delete(s.received, m.id)
+			s.forget(m.id)
 		}
 		s.mu.Unlock()
 	}
@@ -107,10 +109,10 @@ func (m *Message) settle(o Outcome) bool {
 		switch {
 		case !wanted:
 		case c.version == protocol5 && o.reason() >= firstFailure: // the message ends with its PUBREC
-			delete(s.received, m.id)
+			s.forget(m.id)
 			final = true
 		default:
-			s.received[m.id] = received{from: c, done: true}
+			s.note(m.id, received{from: c, done: true})
 		}
 		s.mu.Unlock()
 		if !wanted {
@@ -118,7 +120,7 @@ func (m *Message) settle(o Outcome) bool {
 		}
 	}
 	if final {
-		c.unacked.Add(-1)
+		c.unanswered.remove(m.id)
 	}
 	return true
 }

@@ -1,7 +1,6 @@
 package broker_test
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"sync"
@@ -57,16 +56,23 @@ func benchPublish(b *testing.B, br *broker.Broker, clients, window int) {
 
 // pipeline publishes n messages, keeping at most window of them unacknowledged.
 func pipeline(b *testing.B, c *rawClient, topic string, n, window int) {
-	one := publishFrame(4, 0, 1, 1, topic, 0, benchPayload)
-	burst := bytes.Repeat(one, max(1, window/2))
+	var ring []byte // twice as many packet ids as can be under way
+	for id := range uint16(2 * window) {
+		ring = append(ring, publishFrame(4, 0, 1, id+1, topic, 0, benchPayload)...)
+	}
+	one := len(ring) / (2 * window)
+	next := ring
 	acks := make([]byte, 64<<10)
 	outstanding, partial := 0, 0
 	for n > 0 || outstanding > 0 {
 		if send := min(n, window-outstanding, window/2+1); send > 0 && (outstanding <= window/2) {
-			send = min(send, len(burst)/len(one))
-			if _, err := c.conn.Write(burst[:send*len(one)]); err != nil {
+			send = min(send, len(next)/one)
+			if _, err := c.conn.Write(next[:send*one]); err != nil {
 				b.Error(err)
 				return
+			}
+			if next = next[send*one:]; len(next) == 0 {
+				next = ring
 			}
 			n -= send
 			outstanding += send

@@ -34,7 +34,8 @@ func TestQueueBytesAreHonest(t *testing.T) {
 			b := mustStart(t, broker.Config{})
 			c, _ := connect(t, b, session{id: "a", version: 5})
 			before := heap()
-			for range n {
+			for id := range byte(n) {
+				binary.BigEndian.PutUint16(packet[4+2+len(topicA):], uint16(id)+1) // after a fixed header of 4 bytes
 				c.write(packet)
 			}
 			eventually(t, "all are queued", func() bool { return b.Stats().Queued == n })

@@ -6,8 +6,8 @@
 // after that; what Publish was given reaches subscribers at QoS 1, and new ones too when retained.
 //
 // It refuses to look into payloads, to know sensors or SQL, to let anyone outside publish on the output topics, to wait for a
-// slow subscriber, and to listen beyond loopback without authentication unless that is asked for. Nothing of it survives a restart: sessions,
-// subscriptions and retained messages live in memory.
+// slow subscriber, and to listen beyond loopback without authentication unless that is asked for. It writes to no disk: SessionChanges tells what of
+// sessions must be kept over a restart, and Config.Restore gives it back; retained messages are the caller's to publish again.
 //
 // The mochi-mqtt server is embedded for CONNECT, SUBSCRIBE, PING, keepalive, the index of subscriptions and the retained messages.
 // Every PUBLISH and every acknowledgement, in both directions, is this package's own: DESIGN.md says why.
@@ -41,7 +41,7 @@ const cutPatience = time.Second
 
 // Broker is a running MQTT broker. All methods may be called from any goroutine, but Receive and Acknowledge from one each.
 //
-// Goroutines: accept (one), answer (one: acknowledgements), route (one: accepted messages to subscribers), two a connection (ours, which reads,
+// Goroutines: accept (one), answer (one: acknowledgements), route (one: accepted messages to subscribers), relieve (one: sheds), two a connection (ours, which reads,
 // and mochi's idle write loop), a short-lived writer for each connection with bytes to write, and mochi's housekeeping.
 type Broker struct {
 	cfg       Config
@@ -50,7 +50,7 @@ type Broker struct {
 	listener  net.Listener
 	queue     *queue
 	registry  *registry
-	counters  counters
+	shared    // changes of sessions, the budget, counters
 
 	acks    chan ackBatch // from Acknowledge to answer
 	routes  chan ackBatch // from answer to route
@@ -63,6 +63,7 @@ type Broker struct {
 	routing   routing // who gets what; has its own lock
 	closeOnce sync.Once
 	closeErr  error
+	shedding  sync.Mutex // held while shed looks for the heaviest clients
 }
 
 // Start listens and serves until Close. An address beyond loopback without authentication gives ErrExposed; a taken port
@@ -82,17 +83,21 @@ func Start(cfg Config) (*Broker, error) {
 		clientLog: cfg.Log.Sample(&zerolog.BurstSampler{Burst: 10, Period: time.Second}),
 		listener:  listener,
 		queue:     newQueue(cfg.Queue, cfg.QueueBytes),
-		registry:  newRegistry(),
 		acks:      make(chan ackBatch, 4),
 		routes:    make(chan ackBatch, 4),
 		stopped:   make(chan struct{}),
 		open:      openConns{all: map[*conn]struct{}{}},
 	}
+	b.registry = newRegistry(&b.shared)
+	b.changes.init(cfg.Restore != nil)
+	b.held.init(cfg.HeldBytes)
 	b.routing.init()
 	b.server = mqtt.New(b.options())
 	if err := b.serve(); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
+	b.restore(cfg.Restore)
+	b.workers.Go(b.relieve)
 	b.workers.Go(b.accept)
 	b.workers.Go(b.answer)
 	b.workers.Go(b.route)

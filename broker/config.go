@@ -22,14 +22,19 @@ type Config struct {
 	MaxPacket      int           // bytes; a longer packet closes its connection. Default 1 MiB
 	Queue          int           // messages taken and not yet received. Default 8192
 	QueueBytes     int           // bytes of them. Default 64 MiB
-	MaxConnections int           // TCP connections, silent ones included. Default 10,000
+	HeldBytes      int           // bytes held for clients that are slow or away, all together; beyond, the heaviest lose theirs. Default 128 MiB
+	MaxConnections int           // TCP connections, silent ones included. Default 20,000
 	MaxSessions    int           // sessions, those of absent clients included. Default twice MaxConnections
 	ReceiveMaximum uint16        // unacknowledged PUBLISHes of one MQTT 5 client. Default 1024
 	ConnectTimeout time.Duration // from accept to the whole CONNECT. Default 10 s
 	WriteTimeout   time.Duration // for a connection that does not take 64 KiB. Default 10 s
 	SessionExpiry  time.Duration // longest life of the session of an absent client. Default 2 h
 
-	Clock func() time.Time // for Message.Received. Default time.Now
+	// Restore is what SessionChanges told before a restart, possibly nothing. Nil means that sessions end with the process: SessionChanges is
+	// then always empty. What it holds must not be changed afterwards.
+	Restore *Sessions
+
+	Clock func() time.Time // for Message.Received and the absence of clients. Default time.Now
 	Log   zerolog.Logger
 }
 
@@ -49,7 +54,8 @@ func (c *Config) setDefaults() {
 	orDefault(&c.MaxPacket, 1<<20)
 	orDefault(&c.Queue, 8192)
 	orDefault(&c.QueueBytes, 64<<20)
-	orDefault(&c.MaxConnections, 10_000)
+	orDefault(&c.HeldBytes, 128<<20)
+	orDefault(&c.MaxConnections, 20_000)
 	orDefault(&c.MaxSessions, 2*c.MaxConnections)
 	orDefault(&c.ReceiveMaximum, 1024)
 	orDefault(&c.ConnectTimeout, 10*time.Second)

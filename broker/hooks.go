@@ -1,8 +1,10 @@
 package broker
 
 import (
+	"bytes"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -92,7 +94,7 @@ func (h *hook) OnSessionEstablish(cl *mqtt.Client, pk packets.Packet) {
 	if resume && (pk.Connect.Clean || (existing.Properties.Clean && existing.Properties.ProtocolVersion < protocol5)) {
 		resume = false
 	}
-	s, ended := h.b.registry.open(cl.ID, resume)
+	s, ended := h.b.registry.open(cl.ID, resume, h.b.termsOf(cl))
 	if ended != nil {
 		h.b.endSession(ended)
 	}
@@ -133,6 +135,9 @@ func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 	if cl.State.Subscriptions.Len() > 0 { // mochi subscribed the resumed filters without telling
 		h.b.routing.changed()
 	}
+	for _, g := range c.session.subscriptions(true) {
+		h.b.sendRetained(c, g)
+	}
 }
 
 // OnDisconnect comes when a client that was connected is gone.
@@ -144,8 +149,12 @@ func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, expire bool) {
 	c.ended = expire
 	if expire {
 		h.b.registry.end(c.session)
-	} else if _, known := h.b.server.Clients.Get(cl.ID); !known {
-		h.b.server.Clients.Add(cl) // mochi forgot it when an earlier connection of it expired at the moment it came back
+		return
+	}
+	t := h.b.termsOf(cl) // DISCONNECT may have changed them
+	c.session.renew(t)
+	if h.b.registry.get(cl.ID) == c.session {
+		h.b.server.Clients.Add(h.b.absentee(c.session, t.expiry)) // also when mochi forgot it: it expired at the moment it came back
 	}
 }
 
@@ -175,14 +184,15 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 	if !ok {
 		return pk, nil
 	}
+	if misused(&pk) {
+		return h.b.refuse(c, pk, packets.ErrProtocolViolation)
+	}
 	switch pk.FixedHeader.Type {
 	case packets.Connect:
 		if pk.Connect.WillFlag && len(pk.Connect.WillPayload) == 0 {
 			c.emptyWill = true
 			pk.Connect.WillPayload = []byte{0} // mochi refuses an empty one
 		}
-	case packets.Connack, packets.Suback, packets.Unsuback, packets.Pingresp, packets.Auth: // not for a client to send
-		return h.b.refuse(c, pk, packets.ErrProtocolViolation)
 	case packets.Publish:
 		return h.b.takePublish(cl, c, pk)
 	case packets.Puback, packets.Pubrec, packets.Pubcomp:
@@ -193,12 +203,33 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 		c.session.releaseReceived(c, pk.PacketID)
 		return nothing(pk), nil
 	case packets.Disconnect:
+		if c.version == protocol5 && pk.FixedHeader.Remaining == 1 {
+			pk.ReasonCode = c.lastByte // mochi looks for a reason only where properties follow; nothing follows a DISCONNECT
+		}
 		c.goodbye = pk.ReasonCode == 0
 		if limit := h.b.server.Options.Capabilities.MaximumSessionExpiryInterval; pk.Properties.SessionExpiryInterval > limit {
 			pk.Properties.SessionExpiryInterval = limit // mochi bounds what CONNECT asks for, but not this
 		}
 	}
 	return pk, nil
+}
+
+// misused says whether a packet is against the protocol in a way that mochi lets pass: it is not for a client to send, its packet id is 0,
+// the Retain Handling of a filter is 3 (MQTT 5, sections 2.2.1 and 3.8.3.1), or it is a CONNECT whose flags or names are wrong.
+func misused(pk *packets.Packet) bool {
+	switch pk.FixedHeader.Type {
+	case packets.Connect:
+		p := &pk.Connect
+		return (p.WillFlag && !validTopic(p.WillTopic)) || (!p.WillFlag && p.WillQos > 0) || !utf8.Valid(p.Username) || bytes.IndexByte(p.Username, 0) >= 0 ||
+			(pk.ProtocolVersion < protocol5 && p.PasswordFlag && !p.UsernameFlag) // MQTT 3.1.1, section 3.1.2.9
+	case packets.Connack, packets.Suback, packets.Unsuback, packets.Pingresp, packets.Auth:
+		return true
+	case packets.Puback, packets.Pubrec, packets.Pubrel, packets.Pubcomp:
+		return pk.PacketID == 0
+	case packets.Subscribe:
+		return slices.ContainsFunc(pk.Filters, func(sub packets.Subscription) bool { return sub.RetainHandling > 2 })
+	}
+	return false
 }
 
 // nothing is a packet that mochi does nothing for: it acknowledges the packet id 0, which never exists.
@@ -211,6 +242,9 @@ func (h *hook) OnPacketEncode(_ *mqtt.Client, pk packets.Packet) packets.Packet 
 	if pk.FixedHeader.Type == packets.Connack && pk.ReasonCode == 0 {
 		pk.Properties.TopicAliasMaximum = maxAliases
 		pk.Properties.MaximumPacketSize = uint32(h.b.cfg.MaxPacket)
+	}
+	if pk.FixedHeader.Type == packets.Connack && pk.ReasonCode != 0 && (pk.ProtocolVersion < 3 || pk.ProtocolVersion > protocol5) {
+		pk.ReasonCode = packets.Err3UnsupportedProtocolVersion.Code // MQTT 3.1.1, section 3.1.2.2
 	}
 	if pk.FixedHeader.Type == packets.Connack && pk.ProtocolVersion < protocol5 && pk.ReasonCode == packets.ErrUnspecifiedError.Code {
 		pk.ReasonCode = packets.Err3ClientIdentifierNotValid.Code // MQTT 3.1.1, section 3.1.3.1: no client id and not a clean session

@@ -3,6 +3,7 @@ package broker
 import (
 	"bytes"
 	"strings"
+	"sync"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -27,8 +28,13 @@ func (b *Broker) takePublish(cl *mqtt.Client, c *conn, pk packets.Packet) (packe
 		b.deny(c, qos, pk.PacketID)
 		return nothing(pk), nil
 	}
-	if qos == 2 && !b.firstTime(c, pk.PacketID) {
-		return nothing(pk), nil
+	if qos > 0 {
+		if first, code := b.firstTime(c, &pk); code != packets.CodeSuccess {
+			return b.refuse(c, pk, code)
+		} else if !first {
+			b.counters.redelivered.Add(1)
+			return nothing(pk), nil
+		}
 	}
 	m := Message{
 		Topic: topic, Payload: pk.Payload, Client: cl.ID, Size: len(pk.Payload),
@@ -39,14 +45,11 @@ func (b *Broker) takePublish(cl *mqtt.Client, c *conn, pk packets.Packet) (packe
 		m.expires = expiry(m.props)
 	}
 	if qos > 0 {
-		if c.unacked.Add(1) > int32(b.cfg.ReceiveMaximum) && c.version == protocol5 {
-			return b.refuse(c, pk, packets.ErrReceiveMaximum)
-		}
 		c.seq++
 		m.conn, m.seq, m.id = c, c.seq, pk.PacketID
 	}
 	b.clip(&m)
-	if !b.queue.put(&m, c.closed) {
+	if !b.queue.put(&m, &c.turn, c.closed) {
 		<-c.closed // draining: read no more, but let what is under way be answered
 		return pk, packets.ErrRejectPacket
 	}
@@ -81,7 +84,11 @@ func (c *conn) resolve(topic string, alias uint16) (string, bool) {
 	if c.aliases == nil {
 		c.aliases = map[uint16]string{}
 	}
-	if c.aliases[alias] != topic {
+	if old, known := c.aliases[alias]; old != topic {
+		if !known {
+			c.charge(aliasCost)
+		}
+		c.charge(len(topic) - len(old))
 		c.aliases[alias] = strings.Clone(topic) // the packet it lies in may be large
 	}
 	return topic, true
@@ -97,24 +104,71 @@ func (b *Broker) deny(c *conn, qos byte, id uint16) {
 	}
 }
 
-// firstTime says whether a QoS 2 message has to be queued. One that had its PUBREC gets it again (MQTT 5, section 4.3.3; mochi would answer
-// 0x91), one that is under way on this connection has to wait for it. One that was under way on an earlier connection is queued again: its answer
-// could not be told from that of the first, and the line knows duplicates.
-func (b *Broker) firstTime(c *conn, id uint16) bool {
+// firstTime says whether a QoS 1 or 2 message has to be queued, or with what code its connection is to be closed. One that is under way on this
+// connection and comes again (old clients do that when they are tired of waiting) gets one answer: the client would take a second one for that of the
+// next message with the same packet id. Another message with the packet id of one under way is a breach (MQTT 5, section 2.2.1).
+func (b *Broker) firstTime(c *conn, pk *packets.Packet) (bool, packets.Code) {
+	id, qos, again := pk.PacketID, pk.FixedHeader.Qos, pk.FixedHeader.Dup
+	if qos == 2 && again && b.receivedBefore(c, id) {
+		return false, packets.CodeSuccess
+	}
+	n, other, taken := c.unanswered.add(id, qos)
+	switch {
+	case taken && again && other == qos:
+		return false, packets.CodeSuccess
+	case taken:
+		return false, packets.ErrProtocolViolation
+	case n > int(b.cfg.ReceiveMaximum) && c.version == protocol5:
+		return false, packets.ErrReceiveMaximum
+	}
+	if qos == 2 {
+		s := c.session
+		s.mu.Lock()
+		s.note(id, received{from: c})
+		s.mu.Unlock()
+	}
+	return true, packets.CodeSuccess
+}
+
+// receivedBefore answers a QoS 2 message that comes again after its PUBREC: with another (MQTT 5, section 4.3.3; mochi would answer 0x91). One that was
+// under way on an earlier connection is queued again: its answer could not be told from that of the first, and the line knows duplicates. So is one
+// that a client which forgot what it sent begins to send with an old packet id: it does not come as a duplicate.
+func (b *Broker) receivedBefore(c *conn, id uint16) bool {
 	s := c.session
 	s.mu.Lock()
-	r, known := s.received[id]
-	if !known || (!r.done && r.from != c) {
-		s.received[id] = received{from: c}
-		s.mu.Unlock()
-		return true
-	}
+	done := s.received[id].done
 	s.mu.Unlock()
-	b.counters.redelivered.Add(1)
-	if r.done {
+	if done {
 		c.reply(packets.Pubrec, id, 0)
 	}
-	return false
+	return done
+}
+
+// unanswered are the packet ids of a connection's messages from PUBLISH to the last answer: PUBACK, PUBCOMP, or a PUBREC that ends the exchange.
+type unanswered struct {
+	mu  sync.Mutex
+	qos map[uint16]byte // nil when there are none
+}
+
+// add takes a packet id and gives how many there are then, or says that it is taken and by what.
+func (u *unanswered) add(id uint16, qos byte) (n int, other byte, taken bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if other, taken = u.qos[id]; taken {
+		return len(u.qos), other, true
+	}
+	if u.qos == nil {
+		u.qos = map[uint16]byte{}
+	}
+	u.qos[id] = qos
+	return len(u.qos), 0, false
+}
+
+// remove frees a packet id.
+func (u *unanswered) remove(id uint16) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.qos, id)
 }
 
 // releaseReceived answers PUBREL.
@@ -123,12 +177,32 @@ func (s *session) releaseReceived(c *conn, id uint16) {
 	r, known := s.received[id]
 	reason := byte(reasonUnknownPacket)
 	if known && r.done {
-		delete(s.received, id)
+		s.forget(id)
 		reason = 0
 	}
 	s.mu.Unlock()
 	if reason == 0 && r.from == c {
-		c.unacked.Add(-1)
+		c.unanswered.remove(id)
 	}
 	_, _ = c.Write(appendAck(nil, packets.Pubcomp, c.version, id, reason)) // on a closed connection PUBREL comes again on the next
+}
+
+// note says where a QoS 2 message from the client stands. The lock is held.
+func (s *session) note(id uint16, r received) {
+	if _, known := s.received[id]; !known {
+		s.shared.held.add(receivedCost)
+	}
+	s.received[id] = r
+}
+
+// forget ends the exchange of a QoS 2 message. The lock is held.
+func (s *session) forget(id uint16) {
+	delete(s.received, id)
+	s.shared.held.add(-receivedCost)
+}
+
+// forgetReceived ends all of them. The lock is held.
+func (s *session) forgetReceived() {
+	s.shared.held.add(-receivedCost * len(s.received))
+	clear(s.received)
 }

@@ -25,6 +25,7 @@ type outbox struct {
 	net.Conn
 	timeout  time.Duration
 	counters *counters
+	held     *budget
 	closed   chan struct{} // closed by Close
 	gone     chan struct{} // closed when the socket is
 
@@ -38,8 +39,8 @@ type outbox struct {
 	broken   bool      // nothing more is written
 }
 
-func (o *outbox) init(inner net.Conn, timeout time.Duration, counters *counters) {
-	o.Conn, o.timeout, o.counters = inner, timeout, counters
+func (o *outbox) init(inner net.Conn, timeout time.Duration, sh *shared) {
+	o.Conn, o.timeout, o.counters, o.held = inner, timeout, &sh.counters, &sh.held
 	o.closed, o.gone = make(chan struct{}), make(chan struct{})
 	o.room.L = &o.mu
 }
@@ -64,6 +65,7 @@ func (o *outbox) Write(p []byte) (int, error) {
 // startLocked counts n new bytes and sees that they are written.
 func (o *outbox) startLocked(n int) {
 	o.backlog += n
+	o.held.add(n)
 	if !o.flushing {
 		o.flushing = true
 		go o.flush()
@@ -90,6 +92,7 @@ func (o *outbox) flush() {
 
 		o.mu.Lock()
 		o.backlog -= len(p)
+		o.held.add(-len(p))
 		if cap(p) <= keepBuffer {
 			o.spare = p[:0]
 		}
@@ -168,6 +171,8 @@ func (o *outbox) closeLocked() {
 // breakLocked gives the connection up: what is not written is lost.
 func (o *outbox) breakLocked() {
 	o.broken = true
+	o.backlog -= len(o.buf)
+	o.held.add(-len(o.buf))
 	o.buf = nil
 	o.closeLocked()
 	o.shutLocked()

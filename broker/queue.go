@@ -3,17 +3,19 @@ package broker
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 )
 
 // queue is the bounded line of messages between the connections' goroutines and the one that receives. A full queue makes put wait: that is the
-// back-pressure.
+// back-pressure. Who waits gets room in the order of coming, turnLength messages at a time: whoever has most to send must not starve the others.
 type queue struct {
 	mu       sync.Mutex
 	messages []Message // [head:] are queued
 	head     int
-	bytes    int           // cost of the queued ones
-	space    chan struct{} // closed and replaced when room appears; nil while nobody waits
+	bytes    int             // cost of the queued ones
+	waiting  []chan struct{} // who waits for room, in the order of coming; closed when it is its turn
+	called   int             // whose turn it is and who have not come yet
 	draining bool
 	received [3]int64 // messages ever queued, by QoS
 	payloads int64    // bytes of their payloads as published
@@ -27,35 +29,72 @@ func newQueue(maxLen, maxBytes int) *queue {
 	return &queue{ready: make(chan struct{}, 1), maxLen: maxLen, maxWeight: maxBytes}
 }
 
-// put appends m, waiting for room. It is false, and m not queued, when gone closes first or the queue drains. A message above
-// the bound in bytes is queued when it is alone.
-func (q *queue) put(m *Message, gone <-chan struct{}) bool {
-	for {
-		q.mu.Lock()
-		if q.draining {
-			q.mu.Unlock()
-			return false
-		}
+// turnLength is how many messages a connection that has waited may queue before it waits behind the others again. A shorter turn costs more switching.
+const turnLength = 64
+
+// put appends m, waiting for room. It is false, and m not queued, when gone closes first or the queue drains. A message above the bound in bytes is
+// queued when it is alone. turn is what the caller may queue before those that wait; put keeps it from call to call.
+func (q *queue) put(m *Message, turn *int, gone <-chan struct{}) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for !q.draining {
 		n := len(q.messages) - q.head
-		if n == 0 || (n < q.maxLen && q.bytes+m.cost() <= q.maxWeight) {
+		fits := n == 0 || (n < q.maxLen && q.bytes+m.cost() <= q.maxWeight)
+		if fits && (*turn > 0 || len(q.waiting)+q.called == 0) {
+			*turn = max(0, *turn-1)
 			q.push(m)
-			q.mu.Unlock()
 			if n == 0 {
 				q.wake()
 			}
 			return true
 		}
-		if q.space == nil {
-			q.space = make(chan struct{})
-		}
-		space := q.space
-		q.mu.Unlock()
-		select {
-		case <-space:
-		case <-gone:
+		if !q.wait(*turn > 0, gone) {
 			return false
 		}
+		if *turn == 0 {
+			*turn = turnLength
+		}
 	}
+	return false
+}
+
+// wait waits for a turn behind the others, or before them in the middle of a turn. It is false when gone closes first. The lock is held, but not meanwhile.
+func (q *queue) wait(first bool, gone <-chan struct{}) bool {
+	place := len(q.waiting)
+	if first {
+		place = 0
+	}
+	mine := make(chan struct{})
+	q.waiting = slices.Insert(q.waiting, place, mine)
+	q.mu.Unlock()
+	select {
+	case <-mine:
+		q.mu.Lock()
+		q.called--
+		return true
+	case <-gone:
+		q.mu.Lock()
+	}
+	if i := slices.Index(q.waiting, mine); i >= 0 {
+		q.waiting = slices.Delete(q.waiting, i, i+1)
+		return false
+	}
+	q.called-- // its turn came too late: it is the next one's
+	q.call()
+	return false
+}
+
+// call tells those whose turn it is, as many as there is room for. Each of them has a message to queue, so that there is always another take, which calls the
+// next ones. The lock is held.
+func (q *queue) call() {
+	room := q.maxLen - (len(q.messages) - q.head) - q.called*turnLength
+	n := 0
+	for ; n < len(q.waiting) && room > 0 && q.bytes < q.maxWeight; n++ {
+		close(q.waiting[n])
+		room -= turnLength
+	}
+	q.called += n
+	q.waiting = slices.Delete(q.waiting, 0, n)
 }
 
 // push appends with the lock held, reusing the room before head when the slice is full.
@@ -115,20 +154,18 @@ func (q *queue) release(taken []Message) {
 	if q.head == len(q.messages) {
 		q.messages, q.head = q.messages[:0], 0
 	}
-	if q.space != nil {
-		close(q.space)
-		q.space = nil
-	}
+	q.call()
 }
 
 // drain makes put refuse from now on, and wakes everybody.
 func (q *queue) drain() {
 	q.mu.Lock()
 	q.draining = true
-	if q.space != nil {
-		close(q.space)
-		q.space = nil
+	for _, w := range q.waiting {
+		close(w)
 	}
+	q.called += len(q.waiting)
+	q.waiting = nil
 	q.mu.Unlock()
 	q.wake()
 }

@@ -27,6 +27,8 @@ type routing struct {
 	cachedAt  uint64
 	kept      map[string]int // bytes of the retained input of a topic
 	keptBytes int
+
+	lastMessage int64 // newest id of an output
 }
 
 func (r *routing) init() {
@@ -46,6 +48,17 @@ func (r *routing) forgetLocked(topic string) {
 // Publish sends an output to its subscribers at QoS 1. Retained it also replaces what new subscribers get; an empty retained payload clears that. It
 // never waits for a subscriber. The payload must not be changed afterwards. Errors: ErrClosed, and a topic that is none.
 func (b *Broker) Publish(topic string, payload []byte, retain bool) error {
+	return b.tell(&outgoing{topic: topic, payload: payload, qos: 1, retain: retain})
+}
+
+// Retain sets what new subscribers of a topic get, like a retained Publish, and tells it to clients that are there. Clients that are away are not told
+// again: it is for what stood before a restart, which restored sessions have had or are owed.
+func (b *Broker) Retain(topic string, payload []byte) error {
+	return b.tell(&outgoing{topic: topic, payload: payload, qos: 1, retain: true, standing: true})
+}
+
+func (b *Broker) tell(o *outgoing) error {
+	topic := o.topic
 	if !validTopic(topic) {
 		return fmt.Errorf("publish on %q: topic name is empty, too long, not UTF-8 or has a wildcard", topic)
 	}
@@ -54,10 +67,13 @@ func (b *Broker) Publish(topic string, payload []byte, retain bool) error {
 		return fmt.Errorf("publish on %q: %w", topic, ErrClosed)
 	default:
 	}
-	o := &outgoing{topic: topic, payload: payload, qos: 1, retain: retain}
 	b.routing.mu.Lock()
 	defer b.routing.mu.Unlock()
-	if retain {
+	if b.changes.on {
+		b.routing.lastMessage++
+		o.message = b.routing.lastMessage
+	}
+	if o.retain {
 		b.server.Topics.RetainMessage(o.packet())
 	}
 	b.counters.published.Add(1)
@@ -112,7 +128,10 @@ func (b *Broker) fanOut(o *outgoing) bool {
 	}
 	for id, sub := range subs.Subscriptions {
 		if s := b.registry.get(id); s != nil {
-			b.count(s.deliver(o, &sub))
+			b.count(s.deliver(o, &sub, nil))
+		}
+		if b.held.exceeded() {
+			b.shed()
 		}
 	}
 	for _, members := range subs.Shared {
@@ -135,7 +154,7 @@ func (b *Broker) deliverShared(o *outgoing, members map[string]packets.Subscript
 			return false
 		}
 		sub := members[id]
-		outcome = max(outcome, s.deliver(o, &sub))
+		outcome = max(outcome, s.deliver(o, &sub, nil))
 		return outcome == sent
 	}
 	for id := range members {
@@ -180,7 +199,11 @@ func (b *Broker) subscribers(topic string) *mqtt.Subscribers {
 func (b *Broker) keep(o *outgoing) {
 	r := &b.routing
 	old, known := r.kept[o.topic]
-	if len(o.payload) > 0 && ((!known && len(r.kept) >= maxKept) || r.keptBytes-old+o.size() > maxKeptBytes) {
+	if len(o.payload) == 0 && !known {
+		return // nothing to clear, and mochi's index would first make room for it, in time that grows with the square of the levels
+	}
+	tooMany := !known && (len(r.kept) >= maxKept || strings.Count(o.topic, "/") >= maxFilterLevels)
+	if len(o.payload) > 0 && (tooMany || r.keptBytes-old+o.size() > maxKeptBytes) {
 		b.counters.retainsRefused.Add(1)
 		return
 	}
@@ -208,115 +231,4 @@ func (o *outgoing) packet() packets.Packet {
 		pk.ProtocolVersion, pk.Expiry = protocol5, o.expires
 	}
 	return pk
-}
-
-// asked is one filter of a SUBSCRIBE under way.
-type asked struct {
-	sub     packets.Subscription
-	existed bool
-	granted bool
-}
-
-// OnSubscribe notes what is asked for, and keeps mochi from sending retained messages: it drops those that do not fit its queue.
-func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
-	c, ok := connOf(cl)
-	if !ok {
-		return pk
-	}
-	filters := make(packets.Subscriptions, len(pk.Filters))
-	c.asked = c.asked[:0]
-	for i, sub := range pk.Filters {
-		_, existed := cl.State.Subscriptions.Get(sub.Filter)
-		c.asked = append(c.asked, asked{sub: sub, existed: existed})
-		sub.RetainHandling = 2 // none
-		if !validFilter(sub.Filter) {
-			sub.Filter = "" // mochi refuses this one
-		}
-		filters[i] = sub
-	}
-	pk.Filters = filters
-	return pk
-}
-
-// OnSubscribed notes what was granted.
-func (h *hook) OnSubscribed(cl *mqtt.Client, _ packets.Packet, codes []byte) {
-	h.b.routing.changed()
-	if c, ok := connOf(cl); ok {
-		for i := range c.asked {
-			c.asked[i].granted = i < len(codes) && codes[i] < firstFailure
-		}
-	}
-}
-
-// OnUnsubscribe spoils the filters that the client did not subscribe to: mochi would confirm them, and count off the subscriptions of others.
-func (h *hook) OnUnsubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
-	const nobodys = "\x00" // no filter can be this
-	filters := make(packets.Subscriptions, len(pk.Filters))
-	seen := map[string]bool{}
-	for i, sub := range pk.Filters {
-		if _, has := cl.State.Subscriptions.Get(sub.Filter); !has || seen[sub.Filter] {
-			sub.Filter = nobodys
-		}
-		seen[sub.Filter] = true
-		filters[i] = sub
-	}
-	pk.Filters = filters
-	return pk
-}
-
-// OnUnsubscribed comes after a client gave up subscriptions, or its session ended.
-func (h *hook) OnUnsubscribed(*mqtt.Client, packets.Packet) { h.b.routing.changed() }
-
-// OnPacketProcessed sends retained messages after SUBACK.
-func (h *hook) OnPacketProcessed(cl *mqtt.Client, pk packets.Packet, err error) {
-	if pk.FixedHeader.Type != packets.Subscribe {
-		return
-	}
-	c, ok := connOf(cl)
-	if !ok {
-		return
-	}
-	for i := range c.asked {
-		if a := &c.asked[i]; err == nil && a.granted {
-			h.b.sendRetained(c, a)
-		}
-	}
-	clear(c.asked)
-	c.asked = c.asked[:0]
-}
-
-// sendRetained sends the retained messages of a new subscription, as fast as the client takes them: it runs on the client's own goroutine.
-func (b *Broker) sendRetained(c *conn, a *asked) {
-	none := a.sub.RetainHandling == 2 || (a.sub.RetainHandling == 1 && a.existed) // MQTT 5, section 3.8.3.1
-	if none || mqtt.IsSharedFilter(a.sub.Filter) {
-		return
-	}
-	for _, found := range b.stored(a.sub.Filter) {
-		if !c.waitRoom(viewerBacklog) {
-			return
-		}
-		b.routing.mu.Lock()
-		if pk, still := b.server.Topics.Retained.Get(found.TopicName); still { // the newest, not the one found
-			b.count(c.session.deliver(retained(&pk), &a.sub))
-		}
-		b.routing.mu.Unlock()
-	}
-}
-
-// stored gives the retained messages that a filter matches. The lock is for mochi, which searches without one of its own.
-func (b *Broker) stored(filter string) []packets.Packet {
-	b.routing.mu.Lock()
-	defer b.routing.mu.Unlock()
-	found := b.server.Topics.Messages(filter)
-	if parent, ok := strings.CutSuffix(filter, "/#"); ok { // it matches its parent as well (MQTT 5, section 4.7.1.2), which mochi forgets
-		found = append(found, b.server.Topics.Messages(parent)...)
-	}
-	return found
-}
-
-func retained(pk *packets.Packet) *outgoing {
-	return &outgoing{
-		topic: pk.TopicName, payload: pk.Payload, origin: pk.Origin, props: forwarded(&pk.Properties), expires: pk.Expiry,
-		qos: pk.FixedHeader.Qos, retain: true, stored: true,
-	}
 }

@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
@@ -19,13 +19,29 @@ const (
 	maxOutstanding  = 32768 // unacknowledged at a time to a client that names no Receive Maximum
 )
 
-// session is what outlives the connection of a client that asked for it: the QoS 2 messages it sent and has not released, and the QoS 1 and 2
-// messages it has not acknowledged. Its lock is taken before a connection's.
+// shared is what all sessions write to.
+type shared struct {
+	changes  changeLog
+	held     budget
+	filters  atomic.Int64 // cost of all subscriptions
+	counters counters
+}
+
+// session is what outlives the connection of a client that asked for it: its subscriptions, the QoS 2 messages it sent and has not released, and the
+// QoS 1 and 2 messages it has not acknowledged. Its lock is taken before a connection's.
 type session struct {
-	id string
+	id     string
+	shared *shared
+	onDisk bool // guarded by the change log's lock
 
 	mu          sync.Mutex
+	terms       terms
+	left        int64 // when the client left, epoch milliseconds; 0 while it is there
+	over        bool  // it ended: nothing is kept for it any more
 	conn        *conn // live connection after its CONNACK, nil while the client is away
+	filters     map[string]*subscription
+	filterCost  int    // of all filters
+	news        uint64 // change that the newest subscription is in
 	received    map[uint16]received
 	parcels     map[uint16]*parcel // those with a packet id
 	waiting     []*parcel          // not sent on this connection yet, in order
@@ -33,8 +49,10 @@ type session struct {
 	stored      int                // retained messages given to new subscriptions, among all parcels
 	pending     int                // the other parcels
 	bytes       int                // of these others
+	held        int                // bytes counted for it in the budget, messages that others hold too included
 	lastID      uint16
 	lastSeq     uint64
+	lastOwed    int64       // newest message noted as owed: a client that is to get it twice is owed it once
 	willTimer   *time.Timer // delayed will of a client that is away
 	will        *will
 }
@@ -45,8 +63,8 @@ type received struct {
 	done bool  // PUBREC was sent: PUBREL is awaited
 }
 
-func newSession(id string) *session {
-	return &session{id: id, received: map[uint16]received{}, parcels: map[uint16]*parcel{}}
+func newSession(id string, sh *shared) *session {
+	return &session{id: id, shared: sh, filters: map[string]*subscription{}, received: map[uint16]received{}, parcels: map[uint16]*parcel{}}
 }
 
 // delivery says what became of a parcel, the better the higher.
@@ -58,13 +76,14 @@ const (
 	sent                    // written, or kept to be written
 )
 
-// deliver sends a message to the client or keeps it, within the bounds above.
-func (s *session) deliver(o *outgoing, sub *packets.Subscription) delivery {
+// deliver sends a message to the client or keeps it, within the bounds above. Given is the subscription that a retained message is for.
+func (s *session) deliver(o *outgoing, sub *packets.Subscription, given *subscription) delivery {
 	if (sub.NoLocal && o.origin == s.id) || o.expired() {
 		return skipped
 	}
 	p := &parcel{
 		outgoing: o,
+		given:    given,
 		qos:      min(o.qos, sub.Qos),
 		retain:   o.stored || (o.retain && sub.RetainAsPublished),
 		ids:      identifiers(sub),
@@ -76,8 +95,11 @@ func (s *session) deliver(o *outgoing, sub *packets.Subscription) delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.conn
-	if c == nil && (p.qos == 0 || o.telemetry) {
+	if s.over || (c == nil && (p.qos == 0 || o.telemetry || o.standing)) {
 		return skipped
+	}
+	if share := o.share(); share > 0 && !s.shared.held.room(o.size()+parcelCost, share) {
+		return dropped
 	}
 	if p.qos == 0 {
 		if c.tooLong(p) || !c.publish(p, false, limit) {
@@ -85,13 +107,13 @@ func (s *session) deliver(o *outgoing, sub *packets.Subscription) delivery {
 		}
 		return sent
 	}
-	if s.full(o) {
+	if s.full(o) && !s.makeRoom(o) {
 		return dropped
 	}
 	if o.telemetry && c.waiting() > limit {
 		return dropped
 	}
-	s.count(p, 1)
+	s.book(p)
 	s.waiting = append(s.waiting, p)
 	s.pump()
 	return sent
@@ -109,14 +131,48 @@ func (s *session) full(o *outgoing) bool {
 	return s.pending >= maxPending/part || s.bytes+o.size() > maxPendingBytes/part
 }
 
-// count puts a parcel on the books, or takes it off when by is -1. The lock is held.
-func (s *session) count(p *parcel, by int) {
+// book puts a parcel on the books: of the session, of the budget and, when it is to survive a restart, of the disk. The lock is held.
+func (s *session) book(p *parcel) {
 	if p.stored {
-		s.stored += by
-		return
+		s.stored++
+		if p.given != nil {
+			p.given.unacknowledged++
+		}
+	} else {
+		s.pending++
+		s.bytes += p.size()
 	}
-	s.pending += by
-	s.bytes += by * p.size()
+	s.held += parcelCost + p.size()
+	s.shared.held.add(parcelCost)
+	if p.holders.Add(1) == 1 {
+		s.shared.held.add(p.size())
+	}
+	if p.message > s.lastOwed && s.terms.lasting {
+		s.lastOwed, p.owed = p.message, true
+		s.shared.changes.owe(s.id, p.outgoing, p.qos)
+	}
+}
+
+// settle takes a parcel off the books: it is acknowledged, or lost. The lock is held.
+func (s *session) settle(p *parcel) {
+	if p.stored {
+		s.stored--
+		if p.given != nil {
+			p.given.unacknowledged--
+			s.told(p.given)
+		}
+	} else {
+		s.pending--
+		s.bytes -= p.size()
+	}
+	s.held -= parcelCost + p.size()
+	s.shared.held.add(-parcelCost)
+	if p.holders.Add(-1) == 0 {
+		s.shared.held.add(-p.size())
+	}
+	if p.owed && s.terms.lasting {
+		s.shared.changes.settle(s.id, p.message)
+	}
 }
 
 // live says whether the client is there.
@@ -149,8 +205,8 @@ func (s *session) pump() {
 
 // send writes one parcel with a packet id of its own. The lock is held.
 func (s *session) send(c *conn, p *parcel) {
-	again := p.id != 0
-	if !again {
+	again := p.restored || p.id != 0
+	if p.id == 0 {
 		p.id = s.freeID()
 		s.lastSeq++
 		p.seq = s.lastSeq
@@ -158,7 +214,7 @@ func (s *session) send(c *conn, p *parcel) {
 	}
 	if c.tooLong(p) || (!again && p.expired()) {
 		delete(s.parcels, p.id)
-		s.count(p, -1)
+		s.settle(p)
 		c.counters.deliveriesDropped.Add(1)
 		return
 	}
@@ -203,7 +259,7 @@ func (s *session) acknowledged(c *conn, kind byte, id uint16, failed bool) {
 		return
 	}
 	delete(s.parcels, id)
-	s.count(p, -1)
+	s.settle(p)
 	if p.sentOn != c { // it waits to be sent again, which is no longer needed
 		s.waiting = slices.DeleteFunc(s.waiting, func(w *parcel) bool { return w == p })
 	} else if s.conn == c {
@@ -218,6 +274,8 @@ func (s *session) attach(c *conn) {
 	defer s.mu.Unlock()
 	s.conn = c
 	s.outstanding = 0
+	s.left = 0
+	s.keep()
 	fresh := slices.DeleteFunc(s.waiting, func(p *parcel) bool { return p.id != 0 })
 	again := make([]*parcel, 0, len(s.parcels)+len(fresh))
 	for _, p := range s.parcels {
@@ -228,12 +286,14 @@ func (s *session) attach(c *conn) {
 	s.pump()
 }
 
-// detach forgets c as the live connection.
-func (s *session) detach(c *conn) {
+// detach forgets c as the live connection; now is in epoch milliseconds.
+func (s *session) detach(c *conn, now int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conn == c {
 		s.conn = nil
+		s.left = now
+		s.keep()
 	}
 }
 
@@ -250,84 +310,4 @@ func identifiers(sub *packets.Subscription) []int {
 	}
 	slices.Sort(ids)
 	return ids
-}
-
-// registry knows the session of every client and which connection, if any, may use it.
-type registry struct {
-	mu       sync.Mutex
-	holders  map[string]*conn // from CONNECT until nothing works for the connection any more
-	sessions map[string]*session
-	stopping bool // no delayed will is armed any more
-}
-
-func newRegistry() *registry {
-	return &registry{holders: map[string]*conn{}, sessions: map[string]*session{}}
-}
-
-// hold makes c the only connection of its client, or gives the one that is in its way.
-func (r *registry) hold(c *conn) (inTheWay *conn) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if other := r.holders[c.clientID]; other != nil && other != c {
-		return other
-	}
-	r.holders[c.clientID] = c
-	return nil
-}
-
-// release undoes hold.
-func (r *registry) release(c *conn) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.holders[c.clientID] == c {
-		delete(r.holders, c.clientID)
-	}
-}
-
-// open gives the client's session, a new one unless it is resumed, and the one that ended thereby.
-func (r *registry) open(id string, resume bool) (s, ended *session) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	old := r.sessions[id]
-	if resume && old != nil {
-		return old, nil
-	}
-	s = newSession(id)
-	r.sessions[id] = s
-	return s, old
-}
-
-// get gives the session of a client, nil when it has none.
-func (r *registry) get(id string) *session {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.sessions[id]
-}
-
-// end forgets a session.
-func (r *registry) end(s *session) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.sessions[s.id] == s {
-		delete(r.sessions, s.id)
-	}
-}
-
-// expire forgets the session of a client that stays away, and gives it; nil when the client is back.
-func (r *registry) expire(cl *mqtt.Client) *session {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s := r.sessions[cl.ID]
-	if s == nil || r.holders[cl.ID] != nil {
-		return nil
-	}
-	delete(r.sessions, cl.ID)
-	return s
-}
-
-// len gives the number of sessions.
-func (r *registry) len() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.sessions)
 }

@@ -12,6 +12,7 @@ type Stats struct {
 	QueuedBytes int
 	Retained    int   // retained messages
 	Subscribed  int64 // subscriptions
+	Held        int64 // bytes held for clients that are slow or away
 
 	// Counters.
 	Connections        int64    // TCP connections taken
@@ -33,6 +34,9 @@ type Stats struct {
 	Delivered          int64 // PUBLISHes written to subscribers
 	DeliveriesDropped  int64 // not written: the subscriber is too slow, or its packet limit too small
 	RetainsRefused     int64 // retained inputs beyond the bound
+	FiltersRefused     int64 // subscriptions beyond the bound
+	Shed               int64 // clients that lost what was held for them, because too much was held in all
+	SessionsLost       int64 // sessions from before the restart that could not be given back
 	SlowClosed         int64 // connections closed because they took nothing
 	BytesSent          int64
 	Panics             int64 // connections ended by a panic of a decoder
@@ -49,6 +53,7 @@ type counters struct {
 	published, routed                            atomic.Int64
 	delivered, deliveriesDropped, retainsRefused atomic.Int64
 	slowClosed, bytesSent, panics                atomic.Int64
+	subscriptionsRefused, shed, sessionsLost     atomic.Int64
 }
 
 // Stats reads all figures. They are not of one instant.
@@ -58,6 +63,7 @@ func (b *Broker) Stats() Stats {
 		Connected:  c.connected.Load(),
 		Sessions:   b.registry.len(),
 		Retained:   b.server.Topics.Retained.Len(),
+		Held:       b.held.used.Load(),
 		Subscribed: atomic.LoadInt64(&b.server.Info.Subscriptions),
 
 		Connections:        c.connectionsTotal.Load(),
@@ -77,6 +83,9 @@ func (b *Broker) Stats() Stats {
 		Delivered:          c.delivered.Load(),
 		DeliveriesDropped:  c.deliveriesDropped.Load(),
 		RetainsRefused:     c.retainsRefused.Load(),
+		FiltersRefused:     c.subscriptionsRefused.Load(),
+		Shed:               c.shed.Load(),
+		SessionsLost:       c.sessionsLost.Load(),
 		SlowClosed:         c.slowClosed.Load(),
 		BytesSent:          c.bytesSent.Load(),
 		Panics:             c.panics.Load(),

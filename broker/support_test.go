@@ -173,9 +173,15 @@ func dial(tb testing.TB, b *broker.Broker) *rawClient {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	c := &rawClient{tb: tb, conn: conn, r: bufio.NewReader(conn), version: 4}
+	c := newRawClient(conn, 4)
+	c.tb = tb
 	tb.Cleanup(func() { conn.Close() })
 	return c
+}
+
+// newRawClient is a client for read only: it has no test to fail.
+func newRawClient(conn net.Conn, version byte) *rawClient {
+	return &rawClient{conn: conn, r: bufio.NewReader(conn), version: version}
 }
 
 func text(s string) []byte { return append(binary.BigEndian.AppendUint16(nil, uint16(len(s))), s...) }

@@ -47,3 +47,23 @@ func validFilter(filter string) bool {
 	}
 	return filter != ""
 }
+
+// Bounds of subscriptions, in what filterCost says.
+const (
+	maxFilterLevels  = 64
+	maxFilterCost    = 256 << 20 // of all sessions
+	maxSessionFilter = 32 << 20  // of one
+)
+
+// filterCost is about what a subscription takes of memory when it shares no level with another, in bytes: mochi's index has a node for every level.
+func filterCost(filter string) int {
+	return 1024 + 640*(1+strings.Count(filter, "/")) + 2*len(filter)
+}
+
+// admits says whether a session may have another filter, beside those in the same SUBSCRIBE that cost more.
+func (b *Broker) admits(s *session, filter string, more int) bool {
+	cost := filterCost(filter) + more
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Count(filter, "/") < maxFilterLevels && s.filterCost+cost <= maxSessionFilter && b.filters.Load()+int64(cost) <= maxFilterCost
+}

@@ -11,6 +11,7 @@ import (
 type will struct {
 	message Message
 	delay   time.Duration
+	cost    int // of the budget, from CONNECT until it is queued or void
 }
 
 // takeWill takes the will away from mochi, which would publish it past the queue.
@@ -28,15 +29,18 @@ func (b *Broker) takeWill(c *conn, cl *mqtt.Client, connect *packets.Packet) *wi
 	if c.version == protocol5 {
 		m.props = forwarded(&connect.Connect.WillProperties)
 	}
-	return &will{message: m, delay: min(time.Duration(w.WillDelayInterval)*time.Second, b.cfg.SessionExpiry)}
+	cost := m.cost()
+	b.held.add(cost)
+	return &will{message: m, cost: cost, delay: min(time.Duration(w.WillDelayInterval)*time.Second, b.cfg.SessionExpiry)}
 }
 
 // publishWill queues a will, waiting for room. One on an output topic, or while draining, is dropped and counted.
 func (b *Broker) publishWill(w *will) {
+	defer b.held.add(-w.cost)
 	m := w.message
 	m.Received, m.expires = b.cfg.Clock().UnixMilli(), expiry(m.props)
 	b.clip(&m)
-	if !validTopic(m.Topic) || reserved(m.Topic) || !b.queue.put(&m, nil) {
+	if !validTopic(m.Topic) || reserved(m.Topic) || !b.queue.put(&m, new(int), nil) {
 		b.counters.willsDropped.Add(1)
 		return
 	}
@@ -50,6 +54,7 @@ func (b *Broker) armWill(s *session, w *will) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if b.registry.stopping {
+		b.held.add(-w.cost)
 		b.counters.willsDropped.Add(1)
 		return
 	}
@@ -81,9 +86,11 @@ func (b *Broker) endSession(s *session) {
 
 // cancelWill forgets the delayed will of a session, and says whether there was one.
 func (b *Broker) cancelWill(s *session) bool {
-	if s.disarm() == nil {
+	w := s.disarm()
+	if w == nil {
 		return false
 	}
+	b.held.add(-w.cost)
 	b.links.Done()
 	return true
 }
@@ -104,12 +111,8 @@ func (s *session) disarm() *will {
 func (b *Broker) stopWills() {
 	b.registry.mu.Lock()
 	b.registry.stopping = true
-	all := make([]*session, 0, len(b.registry.sessions))
-	for _, s := range b.registry.sessions {
-		all = append(all, s)
-	}
 	b.registry.mu.Unlock()
-	for _, s := range all {
+	for _, s := range b.registry.list() {
 		if b.cancelWill(s) {
 			b.counters.willsDropped.Add(1)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -17,6 +18,7 @@ const (
 	reasonUnknownPacket       = 0x92
 	reasonReceiveMaximum      = 0x93
 	reasonImplementation      = 0x83
+	reasonQuotaExceeded       = 0x97
 	firstFailure              = 0x80 // codes from here on are failures
 	protocol5            byte = 5
 )
@@ -51,6 +53,21 @@ type outgoing struct {
 	retain    bool // as published
 	telemetry bool // an input routed on: the first thing a slow subscriber loses, and not kept for an absent one
 	stored    bool // a retained message given to a new subscription
+	standing  bool // a retained state told again after a restart: absent clients had it, or are owed it
+
+	message int64        // id of an output when sessions are kept over restarts, else 0
+	holders atomic.Int32 // sessions that hold it
+}
+
+// share is how much of the budget messages like this one may fill; 0 means all, at the cost of the heaviest clients.
+func (o *outgoing) share() float64 {
+	switch {
+	case o.telemetry:
+		return telemetryShare
+	case o.stored:
+		return storedShare
+	}
+	return 0
 }
 
 func (o *outgoing) size() int { return max(o.held, len(o.topic)+len(o.payload)) }
@@ -60,13 +77,17 @@ func (o *outgoing) expired() bool { return o.expires > 0 && time.Now().Unix() >=
 // parcel is an outgoing message for one subscriber.
 type parcel struct {
 	*outgoing
+	id     uint16 // packet id; 0 until it is sent
 	ids    []int  // subscription identifiers, MQTT 5
 	seq    uint64 // order of sending, for resending
 	sentOn *conn  // the connection it was sent on last; nil while it waits
-	id     uint16 // packet id; 0 until it is sent
 	qos    byte
 	retain bool
 	freed  bool // QoS 2: PUBREC came, PUBREL was sent
+
+	given    *subscription // for which a retained message was given
+	owed     bool          // noted as owed
+	restored bool          // from before a restart: it may have been sent then
 }
 
 // appendPublish appends a parcel as PUBLISH.

@@ -1,0 +1,168 @@
+package broker
+
+import (
+	"strings"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// subackPatience bounds how long a client that subscribes waits for the disk. One that is cut off comes back and subscribes again.
+const subackPatience = 30 * time.Second
+
+// asked is one filter of a SUBSCRIBE under way.
+type asked struct {
+	sub     packets.Subscription
+	existed bool
+	refused bool // there is no room for it
+	granted bool
+}
+
+// wantsRetained says whether it begins with retained messages (MQTT 5, section 3.8.3.1).
+func (a *asked) wantsRetained() bool {
+	none := a.sub.RetainHandling == 2 || (a.sub.RetainHandling == 1 && a.existed)
+	return !none && !mqtt.IsSharedFilter(a.sub.Filter)
+}
+
+// OnSubscribe notes what is asked for, and keeps mochi from sending retained messages: it drops those that do not fit its queue.
+func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	c, ok := connOf(cl)
+	if !ok {
+		return pk
+	}
+	filters := make(packets.Subscriptions, len(pk.Filters))
+	c.asked = c.asked[:0]
+	more := 0
+	for i, sub := range pk.Filters {
+		_, existed := cl.State.Subscriptions.Get(sub.Filter)
+		a := asked{sub: sub, existed: existed, refused: !existed && !h.b.admits(c.session, sub.Filter, more)}
+		a.sub.Filter = strings.Clone(sub.Filter) // the packet it lies in may be large
+		if !existed && !a.refused {
+			more += filterCost(sub.Filter)
+		}
+		c.asked = append(c.asked, a)
+		sub.Filter, sub.RetainHandling = a.sub.Filter, 2 // mochi sends none
+		if a.refused || !validFilter(sub.Filter) {
+			sub.Filter = "" // mochi refuses this one
+		}
+		filters[i] = sub
+	}
+	pk.Filters = filters
+	return pk
+}
+
+// OnSubscribed notes what was granted. SUBACK comes after it, and for what is new in a lasting session not before that is on disk. The codes are
+// those of SUBACK, and can still be mended.
+func (h *hook) OnSubscribed(cl *mqtt.Client, _ packets.Packet, codes []byte) {
+	h.b.routing.changed()
+	c, ok := connOf(cl)
+	if !ok {
+		return
+	}
+	news := uint64(0)
+	for i := range c.asked {
+		a := &c.asked[i]
+		a.granted = i < len(codes) && codes[i] < firstFailure
+		switch {
+		case a.granted:
+			news = max(news, c.session.begin(a.sub, a.wantsRetained()))
+		case a.refused:
+			h.b.counters.subscriptionsRefused.Add(1)
+			if c.version == protocol5 && i < len(codes) {
+				codes[i] = reasonQuotaExceeded
+			}
+		}
+	}
+	if !h.b.changes.wait(news, c.closed, subackPatience) {
+		c.disconnect(reasonImplementation) // so that SUBACK goes nowhere
+	}
+}
+
+// OnUnsubscribe spoils the filters that the client did not subscribe to: mochi would confirm them, and count off the subscriptions of others.
+func (h *hook) OnUnsubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	const nobodys = "\x00" // no filter can be this
+	filters := make(packets.Subscriptions, len(pk.Filters))
+	seen := map[string]bool{}
+	for i, sub := range pk.Filters {
+		if _, has := cl.State.Subscriptions.Get(sub.Filter); !has || seen[sub.Filter] {
+			sub.Filter = nobodys
+		}
+		seen[sub.Filter] = true
+		filters[i] = sub
+	}
+	pk.Filters = filters
+	return pk
+}
+
+// OnUnsubscribed comes after a client gave up subscriptions, or its session ended.
+func (h *hook) OnUnsubscribed(cl *mqtt.Client, pk packets.Packet) {
+	h.b.routing.changed()
+	c, ok := connOf(cl)
+	if !ok || pk.PacketID == 0 { // not UNSUBSCRIBE
+		return
+	}
+	for _, sub := range pk.Filters {
+		c.session.cease(sub.Filter)
+	}
+}
+
+// OnPacketProcessed sends retained messages after SUBACK.
+func (h *hook) OnPacketProcessed(cl *mqtt.Client, pk packets.Packet, err error) {
+	if pk.FixedHeader.Type != packets.Subscribe {
+		return
+	}
+	c, ok := connOf(cl)
+	if !ok {
+		return
+	}
+	for i := range c.asked {
+		if a := &c.asked[i]; err == nil && a.granted && a.wantsRetained() {
+			h.b.sendRetained(c, c.session.filter(a.sub.Filter))
+		}
+	}
+	clear(c.asked)
+	c.asked = c.asked[:0]
+}
+
+// sendRetained sends the retained messages of a subscription, as fast as the client takes them: it runs on the client's own goroutine. When not all
+// find room, or the connection ends, it is done again when the client comes back.
+func (b *Broker) sendRetained(c *conn, g *subscription) {
+	if g == nil { // the session ended meanwhile
+		return
+	}
+	all := true
+	for _, found := range b.stored(g.Filter) {
+		if !c.waitRoom(viewerBacklog) {
+			return
+		}
+		b.routing.mu.Lock()
+		if pk, still := b.server.Topics.Retained.Get(found.TopicName); still { // the newest, not the one found
+			d := c.session.deliver(retained(&pk), &g.Subscription, g)
+			b.count(d)
+			all = all && (d != dropped || g.Qos == 0)
+		}
+		b.routing.mu.Unlock()
+	}
+	if all {
+		c.session.complete(g)
+	}
+}
+
+// stored gives the retained messages that a filter matches. The lock is for mochi, which searches without one of its own.
+func (b *Broker) stored(filter string) []packets.Packet {
+	b.routing.mu.Lock()
+	defer b.routing.mu.Unlock()
+	found := b.server.Topics.Messages(filter)
+	if parent, ok := strings.CutSuffix(filter, "/#"); ok { // it matches its parent as well (MQTT 5, section 4.7.1.2), which mochi forgets
+		found = append(found, b.server.Topics.Messages(parent)...)
+	}
+	return found
+}
+
+func retained(pk *packets.Packet) *outgoing {
+	return &outgoing{
+		topic: pk.TopicName, payload: pk.Payload, origin: pk.Origin, props: forwarded(&pk.Properties), expires: pk.Expiry,
+		qos: pk.FixedHeader.Qos, retain: true, stored: true,
+	}
+}

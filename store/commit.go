@@ -90,42 +90,69 @@ func (w *writer) lastCommit() (last int64, err error) {
 	return last, nil
 }
 
-// writable says why nothing can be written.
+// writable says why nothing can be written. A writer whose state is no longer known is replaced.
 func (db *DB) writable() error {
 	switch {
 	case db.o.ReadOnly:
 		return fatal(ErrReadOnly)
+	case db.broken != nil:
+		return db.reopen()
 	case db.w == nil:
 		return fatal(ErrClosed)
 	}
-	return db.broken
+	return nil
+}
+
+// reopen puts a new connection in the place of one that could not roll back: closing it takes away what it has not committed.
+func (db *DB) reopen() error {
+	if db.w != nil {
+		_ = closeConn(db.w.c) // it failed before
+		db.w = nil
+	}
+	c, err := openConn(db.place(), sqlite3.OPEN_READWRITE)
+	if err != nil {
+		return classify(fmt.Errorf("replace writer: %w", err))
+	}
+	if err := db.setUp(c); err != nil {
+		db.w = nil
+		return errors.Join(classify(fmt.Errorf("replace writer: %w", err)), closeConn(c))
+	}
+	db.o.Log.Warn().Err(db.broken).Str("database", db.path).Msg("the writing connection was replaced")
+	db.broken = nil
+	return nil
 }
 
 // transact runs f between BEGIN IMMEDIATE and COMMIT. After an error the transaction is rolled back; when even that fails the writer is
-// broken for good, because nobody knows what the next commit would contain.
-func (db *DB) transact(f func(w *writer) error) error {
+// broken, because nobody knows what its next commit would contain: the next attempt has a new one.
+func (db *DB) transact(f func(w *writer) error) error { return db.transactAs("commit", f) }
+
+// transactAs does the same with another name for the step at its end.
+func (db *DB) transactAs(step string, f func(w *writer) error) error {
 	c := db.w.c
 	if err := c.Exec(`BEGIN IMMEDIATE`); err != nil {
-		return classify(fmt.Errorf("begin transaction: %w", err))
+		return classify(db.full(fmt.Errorf("begin transaction: %w", damaged(c, err))))
 	}
 	err := f(db.w)
 	if err == nil {
-		db.o.Step("commit")
+		db.o.Step(step)
 		if err = c.Exec(`COMMIT`); err == nil {
 			return nil
 		}
-		err = fmt.Errorf("commit transaction: %w", err)
+		err = fmt.Errorf("commit transaction: %w", damaged(c, err))
 	}
 	if !c.GetAutocommit() { // a full disk rolls back by itself
 		if back := c.Exec(`ROLLBACK`); back != nil {
-			db.broken = fatalf("roll back transaction: %w", back)
-			return errors.Join(db.broken, err)
+			db.broken = fmt.Errorf("roll back transaction: %w", back)
+			if errors.Is(err, errRepeat) {
+				return classify(db.broken)
+			}
+			return classify(db.full(errors.Join(err, db.broken)))
 		}
 	}
 	if errors.Is(err, errRepeat) {
 		return err
 	}
-	return classify(err)
+	return classify(db.full(err))
 }
 
 // repeated answers for a batch that is on disk already: it finds the ids its publications got, and lets go of what was sent since.

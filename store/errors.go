@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/ncruces/go-sqlite3"
 )
@@ -16,7 +17,7 @@ var (
 
 	ErrMissing     = errors.New("database does not exist")
 	ErrNotDatabase = errors.New("not an SQLite database")
-	ErrDamaged     = errors.New("database file is damaged; restore a copy")
+	ErrDamaged     = errors.New("database file is damaged; cidp verify says where; restore a copy")
 	ErrNotOurs     = errors.New("not a CIDP database")
 	ErrNewer       = errors.New("database was written by a newer version of cidp")
 	ErrOlder       = errors.New("database has an older schema; open it once with cidp run")
@@ -33,6 +34,29 @@ var errFound = errors.New("found")
 func fatal(err error) error { return fmt.Errorf("%w: %w", ErrFatal, err) }
 
 func fatalf(format string, args ...any) error { return fatal(fmt.Errorf(format, args...)) }
+
+// damaged says of a page that SQLite cannot make sense of which file it is in and what to do.
+func damaged(c *sqlite3.Conn, err error) error {
+	if errors.Is(err, ErrDamaged) || !errors.Is(err, sqlite3.CORRUPT) && !errors.Is(err, sqlite3.NOTADB) {
+		return err
+	}
+	return fmt.Errorf("read %s: %w (%w)", c.Filename("main"), ErrDamaged, err)
+}
+
+// fullBelow is how many free bytes a file system has that is called full.
+const fullBelow = 1 << 20
+
+// full tells a full disk from a broken one: the driver reports a write that finds no room as an I/O error like any other.
+func (db *DB) full(err error) error {
+	if !errors.Is(err, sqlite3.IOERR) {
+		return err
+	}
+	free, _, known, lookErr := FileSystem(filepath.Dir(db.path))
+	if lookErr != nil || !known || free >= fullBelow {
+		return err
+	}
+	return fmt.Errorf("%w, %d bytes are free: %w", sqlite3.FULL, free, err)
+}
 
 // classify marks what a retry cannot mend as fatal. What the machine may get over (another writer, a full disk, a failed write or a lack
 // of memory) is left as it is.

@@ -16,7 +16,7 @@ const lockName = "cidp.lock"
 
 type lockFile struct{ f *os.File }
 
-// takeLock takes the lock and writes this process's id into it. The file is never removed: removing it would let two processes lock two
+// takeLock takes the lock and writes this process's id into it, for whoever is refused. The file is never removed: removing it would let two processes lock two
 // files of the same name.
 func takeLock(path string) (*lockFile, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
@@ -31,12 +31,7 @@ func takeLock(path string) (*lockFile, error) {
 		return nil, fmt.Errorf("take lock %s: %w", path, err)
 	}
 	l := &lockFile{f}
-	if err := f.Truncate(0); err != nil {
-		return nil, errors.Join(fmt.Errorf("write lock: %w", err), l.release())
-	}
-	if _, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0); err != nil {
-		return nil, errors.Join(fmt.Errorf("write lock: %w", err), l.release())
-	}
+	_, _ = f.WriteAt(fmt.Appendf(nil, "%-10d\n", os.Getpid()), 0) // in place, so that a full disk has room for it; without it the lock holds as well
 	return l, nil
 }
 

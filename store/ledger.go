@@ -22,6 +22,10 @@ const (
 	counterAlert      = "alert"             // the transition's kind
 )
 
+// expiredOf names the counter of what retention took of another counter's rows, reason by reason: late, refused, window, quarantine, alert. What it took of the stored is
+// counterExpired.
+func expiredOf(counter string) string { return counterExpired + "_" + counter }
+
 const (
 	ofTelemetry = "telemetry"
 	ofContext   = "context"

@@ -27,7 +27,15 @@ func (db *DB) PutModel(m ModelInfo) error {
 	if m.ID == "" {
 		return errors.New("record model: it has no id")
 	}
-	err := db.transact(func(w *writer) error {
+	active, err := queryInt(db.w.c, `SELECT count(*) FROM model WHERE model_id = ? AND state = 'active'`, m.ID)
+	switch {
+	case err != nil:
+		return classify(fmt.Errorf("look up model: %w", err))
+	case active == 1: // nothing to write: a start must not need room on the disk
+		db.models[m.ID] = true
+		return nil
+	}
+	err = db.transact(func(w *writer) error {
 		if err := w.c.Exec(`UPDATE model SET state = 'retired' WHERE state = 'active'`); err != nil {
 			return fmt.Errorf("retire model: %w", err)
 		}

@@ -43,10 +43,20 @@ func checkFile(path string) (created bool, err error) {
 		return true, nil
 	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
 		return false, fmt.Errorf("read database %s: %w", path, err)
-	case string(head) != "SQLite format 3\x00":
+	case string(head) != "SQLite format 3\x00" && !hasLog(path): // a first page that was torn while it was written is whole there
 		return false, fmt.Errorf("open database %s: %w", path, ErrNotDatabase)
 	}
 	return false, nil
+}
+
+// hasLog says whether something lies beside the database that SQLite mends it from: the write-ahead log, or the journal of its making.
+func hasLog(path string) bool {
+	for _, suffix := range []string{"-wal", "-journal"} {
+		if fi, err := os.Stat(path + suffix); err == nil && fi.Size() > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // place is where a database lies: its path, and the VFS that reads it where that is not the operating system's.
@@ -109,6 +119,8 @@ func explain(path string, err error) error {
 	switch {
 	case errors.Is(err, sqlite3.NOTADB):
 		return fmt.Errorf("open database %s: %w", path, ErrNotDatabase)
+	case errors.Is(err, ErrDamaged):
+		return fmt.Errorf("open database: %w", err)
 	case errors.Is(err, sqlite3.CORRUPT):
 		return fmt.Errorf("open database %s: %w (%w)", path, ErrDamaged, err)
 	}
@@ -128,8 +140,8 @@ func setPragmas(c *sqlite3.Conn, busy time.Duration) error {
 		{"synchronous", "FULL", "2"},
 		{"temp_store", "MEMORY", "2"},
 		{"foreign_keys", "ON", "1"},
-		{"wal_autocheckpoint", "1000", "1000"},
-		{"journal_size_limit", "67108864", "67108864"},
+		{"wal_autocheckpoint", fmt.Sprint(autocheckpoint), fmt.Sprint(autocheckpoint)},
+		{"journal_size_limit", fmt.Sprint(walLimit), fmt.Sprint(walLimit)},
 		{"cache_size", "-16384", "-16384"},
 	} {
 		if err := c.Exec("PRAGMA " + p.name + " = " + p.set); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/stream"
 	"github.com/ncruces/go-sqlite3"
+	"github.com/rs/zerolog"
 )
 
 // Recovery is all that the line needs to go on where the last commit left it. It holds one read transaction: everything in it, and
@@ -27,7 +28,8 @@ type Recovery struct {
 	Ledger         []LedgerRow
 	LastCommit     int64
 
-	c *sqlite3.Conn
+	c   *sqlite3.Conn
+	log zerolog.Logger
 }
 
 // LastWindow is a sensor's newest closed window, in its newest revision.
@@ -47,7 +49,7 @@ func (db *DB) Recover(contextBack func(period time.Duration) time.Duration) (*Re
 	if err != nil {
 		return nil, err
 	}
-	r := &Recovery{c: c, Windows: map[int64]LastWindow{}, Holds: map[int64]model.Hold{}, NewestContexts: map[int64]int64{}}
+	r := &Recovery{c: c, log: db.o.Log, Windows: map[int64]LastWindow{}, Holds: map[int64]model.Hold{}, NewestContexts: map[int64]int64{}}
 	if err := c.Exec(`BEGIN`); err != nil {
 		return nil, errors.Join(fmt.Errorf("begin recovery: %w", err), r.Close())
 	}
@@ -107,52 +109,6 @@ func (r *Recovery) readWindows() error {
 	})
 }
 
-// ClosedWindow is what a window that closes later is compared with.
-type ClosedWindow struct {
-	SensorID   int64
-	Start, End int64   // ms
-	MeanC      float64 // NaN when there is none
-	Valid      bool
-	Memory     []byte
-}
-
-// readClosed finds, for the assets with open readings, the windows that end after the first of those.
-func (r *Recovery) readClosed() error {
-	asset, lowest := map[int64]int64{}, map[int64]int64{}
-	for _, s := range r.Sensors {
-		asset[s.ID] = s.AssetID
-	}
-	for _, o := range r.Open {
-		if low, ok := lowest[asset[o.SensorID]]; !ok || o.From < low {
-			lowest[asset[o.SensorID]] = o.From
-		}
-	}
-	q, err := prepare(r.c, `SELECT start_ms, end_ms, mean_c, verdict, memory FROM telemetry_window w WHERE sensor_id = ?
-		AND NOT EXISTS (SELECT 1 FROM telemetry_window m WHERE m.window_id = w.window_id AND m.revision > w.revision) ORDER BY start_ms DESC`)
-	if err != nil {
-		return err
-	}
-	defer q.s.Close()
-	for _, s := range r.Sensors {
-		low, open := lowest[s.AssetID]
-		if !open {
-			continue
-		}
-		err := q.int(s.ID).each(func(row *sqlite3.Stmt) error {
-			if row.ColumnInt64(1) <= low {
-				return errFound // windows of a sensor do not overlap: all older ones end before
-			}
-			r.Closed = append(r.Closed, ClosedWindow{SensorID: s.ID, Start: row.ColumnInt64(0), End: row.ColumnInt64(1),
-				MeanC: floatAt(row, 2), Valid: row.ColumnText(3) == valid, Memory: row.ColumnBlob(4, nil)})
-			return nil
-		})
-		if err != nil && err != errFound {
-			return err
-		}
-	}
-	return nil
-}
-
 func (r *Recovery) readHolds() error {
 	return r.perSensor(`SELECT sensor_id, hold_level, hold_above, hold_below, hold_alert, hold_worst,
 		hold_raised_at_ms, hold_free_since_ms, hold_last_end_ms FROM ai_telemetry_predictions
@@ -186,7 +142,7 @@ func (r *Recovery) perSensor(sql string, f func(s *sqlite3.Stmt) error) error {
 
 func (r *Recovery) readAlerts() error {
 	return query(r.c, `SELECT alert_id, sensor_id, state, severity, raised_at_ms, updated_at_ms, p_failure, value, rule, reason, explanation,
-		window_id, window_start_ms, window_end_ms, model_id, ack_by, ack_at_ms, ack_note FROM alert WHERE state <> ? ORDER BY alert_id`, func(s *sqlite3.Stmt) error {
+		window_id, window_start_ms, window_end_ms, model_id, ack_by, ack_at_ms, ack_note FROM alert WHERE state <> 'cleared' ORDER BY alert_id`, func(s *sqlite3.Stmt) error {
 		a := model.Alert{
 			ID: s.ColumnText(0), SensorID: s.ColumnInt64(1), State: model.AlertState(s.ColumnText(2)), RaisedAt: s.ColumnInt64(4),
 			UpdatedAt: s.ColumnInt64(5), PFailure: floatAt(s, 6), Value: floatAt(s, 7), Rule: s.ColumnText(8), Reason: s.ColumnText(9),
@@ -204,12 +160,16 @@ func (r *Recovery) readAlerts() error {
 		}
 		r.Alerts = append(r.Alerts, a)
 		return nil
-	}, string(model.Cleared))
+	})
 }
 
 func (r *Recovery) readOpen() error {
-	return query(r.c, `SELECT sensor_id, from_ms FROM open_window ORDER BY sensor_id`, func(s *sqlite3.Stmt) error {
-		r.Open = append(r.Open, stream.Open{SensorID: s.ColumnInt64(0), From: s.ColumnInt64(1)})
+	return query(r.c, `SELECT sensor_id, from_ms, to_ms, times FROM open_window ORDER BY sensor_id`, func(s *sqlite3.Stmt) error {
+		o, exact := openAt(s)
+		if !exact {
+			r.log.Warn().Int64("sensor", o.SensorID).Msg("where its open readings lie cannot be read: all from the first of them on are looked at")
+		}
+		r.Open = append(r.Open, o)
 		return nil
 	})
 }

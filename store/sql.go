@@ -19,7 +19,7 @@ type stmt struct {
 func prepare(c *sqlite3.Conn, sql string) (*stmt, error) {
 	s, tail, err := c.PrepareFlags(sql, sqlite3.PREPARE_PERSISTENT)
 	if err != nil {
-		return nil, fmt.Errorf("prepare statement: %w", err)
+		return nil, fmt.Errorf("prepare statement: %w", damaged(c, err))
 	}
 	if s == nil || tail != "" {
 		return nil, fmt.Errorf("prepare statement: not one statement: %q", sql)
@@ -72,7 +72,7 @@ func (q *stmt) run() error {
 	if err != nil {
 		return err
 	}
-	return q.s.Exec()
+	return damaged(q.s.Conn(), q.s.Exec())
 }
 
 // each calls f for every row. Columns are valid until f returns.
@@ -92,7 +92,7 @@ func (q *stmt) each(f func(s *sqlite3.Stmt) error) (err error) {
 			return err
 		}
 	}
-	return q.s.Err()
+	return damaged(q.s.Conn(), q.s.Err())
 }
 
 // query prepares, runs and closes one statement. Arguments are int64, float64, string or []byte.

@@ -38,7 +38,7 @@ type Options struct {
 	Reserved *Reservation // of the same path: Open takes it over, also when it fails; nil: Open takes the lock itself
 
 	VFS  string            // name of the SQLite VFS for every connection; default the operating system's. Tests break disks with it.
-	Step func(step string) // called at "migrate" and "commit", each within its transaction, right before it ends; tests kill the process there
+	Step func(step string) // called at "migrate", "commit" and "expire", each within its transaction, right before it ends; tests kill the process there
 
 	Clock func() time.Time // wall clock; default time.Now
 	Log   zerolog.Logger
@@ -76,10 +76,12 @@ type DB struct {
 
 	mu       sync.Mutex // guards all below
 	w        *writer    // nil when read-only or closed
-	broken   error      // set when the writer's state is no longer known
+	broken   error      // set when the writer's state is no longer known: it is replaced before it is used again
 	evidence evidence
 	models   map[string]bool
 	nextFold int64 // wall clock, ms, at which commit_log is next folded
+	backstop int   // pages of log at which a commit copies them itself; 0: what setPragmas sets
+	expiry   progress
 }
 
 // Open opens the warehouse at path, and makes it and its folder when they do not exist. At most one process has a warehouse open for
@@ -119,12 +121,15 @@ func (db *DB) openWriter() error {
 	if err != nil {
 		return err
 	}
+	if err := checkLog(db.path); err != nil {
+		return err
+	}
 	c, err := openConn(db.place(), sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE)
 	if err != nil {
 		return err
 	}
 	if err := db.setUp(c); err != nil {
-		return errors.Join(err, closeConn(c))
+		return errors.Join(db.full(err), closeConn(c))
 	}
 	db.o.Log.Info().Str("database", db.path).Bool("created", created).Int64("commit", db.last.Load()).Msg("warehouse open")
 	return nil
@@ -141,7 +146,15 @@ func (db *DB) setUp(c *sqlite3.Conn) error {
 	if err := setPragmas(c, db.o.BusyTimeout); err != nil {
 		return err
 	}
+	if db.backstop > 0 { // the writer is opened anew
+		if err := c.WALAutoCheckpoint(db.backstop); err != nil {
+			return fmt.Errorf("set autocheckpoint: %w", err)
+		}
+	}
 	if err := migrate(c, db.path, db.o); err != nil {
+		return err
+	}
+	if err := db.settle(c); err != nil {
 		return err
 	}
 	if err := syncFolder(filepath.Dir(db.path)); err != nil {
@@ -177,21 +190,29 @@ func (db *DB) Path() string { return db.path }
 func (db *DB) Close() error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	if db.w == nil {
+	if db.w == nil && db.broken == nil {
 		return nil
 	}
+	var errs []error
+	if db.w != nil {
+		errs = append(errs, db.closeWriter())
+	}
+	db.w, db.broken = nil, nil
+	errs = append(errs, db.lock.release())
+	return errors.Join(errs...)
+}
+
+func (db *DB) closeWriter() error {
 	var errs []error
 	_, _, err := db.w.c.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE)
 	if errors.Is(err, sqlite3.BUSY) || errors.Is(err, sqlite3.LOCKED) {
 		db.o.Log.Warn().Str("database", db.path).Msg("another program reads the database: keep the -wal file beside it until that has ended")
 	} else if err != nil {
-		errs = append(errs, fmt.Errorf("checkpoint database: %w", err))
+		errs = append(errs, fmt.Errorf("checkpoint database: %w", db.full(err)))
 	}
 	if err := closeConn(db.w.c); err != nil {
 		errs = append(errs, fmt.Errorf("close database: %w", err))
 	}
-	db.w = nil
-	errs = append(errs, db.lock.release())
 	return errors.Join(errs...)
 }
 

@@ -34,3 +34,23 @@ func Sum(rows []LedgerRow) Totals {
 
 // Holds says whether everything received is accounted for: the first half of the ledger law.
 func (t Totals) Holds() bool { return t.Received == t.Stored+t.Duplicate+t.Late+t.Refused }
+
+// Forgotten is what retention took, beside the stored that Totals counts as expired.
+type Forgotten struct{ Windows, Transitions, Messages, Late int64 }
+
+// Forget adds up what retention took by ledger rows.
+func Forget(rows []LedgerRow) (f Forgotten) {
+	for _, r := range rows {
+		switch r.Counter {
+		case expiredOf(counterWindow):
+			f.Windows += r.Value
+		case expiredOf(counterAlert):
+			f.Transitions += r.Value
+		case expiredOf(counterRefused):
+			f.Messages += r.Value
+		case expiredOf(counterLate):
+			f.Late += r.Value
+		}
+	}
+	return f
+}

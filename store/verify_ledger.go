@@ -90,8 +90,9 @@ func (v *verifier) compareTables(t logTotals) {
 	n := &v.report.Counts
 	v.equal("received by commit_log", t.received, "stored, duplicate, late and refused by commit_log", t.stored+t.duplicate+t.late+t.refused)
 	v.equal("stored by commit_log", t.stored, "readings and contexts in the tables or expired", n.Readings+n.Contexts+t.expired)
-	v.equal("late by commit_log", t.late, "rows in late_reading", n.Late)
-	v.equal("refused by commit_log", t.refused, "rows in quarantine_message or over the evidence cap", n.Messages+v.total(counterOver, "*"))
+	v.equal("late by commit_log", t.late, "rows in late_reading or expired", n.Late+v.total(expiredOf(counterLate), "*"))
+	v.equal("refused by commit_log", t.refused, "rows in quarantine_message, over the evidence cap or expired",
+		n.Messages+v.total(counterOver, "*")+v.total(expiredOf(counterRefused), "*"))
 	for _, l := range []struct {
 		counter string
 		want    int64
@@ -124,7 +125,8 @@ func (v *verifier) compareReasons() error {
 		}
 		for _, row := range v.report.Ledger {
 			if row.Counter == t.counter {
-				v.equal(t.counter+" "+row.Reason+" by the ledger", row.Value, t.what, rows[row.Reason]+v.total(t.over, row.Reason))
+				v.equal(t.counter+" "+row.Reason+" by the ledger", row.Value, t.what+" or expired",
+					rows[row.Reason]+v.total(t.over, row.Reason)+v.total(expiredOf(t.counter), row.Reason))
 				delete(rows, row.Reason)
 			}
 		}

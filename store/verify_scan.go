@@ -16,6 +16,7 @@ type track struct {
 	loose, looseAny int64 // first reading behind it, 0: none; looseAny: in dispute or not
 	evaluated       int64
 	known           bool // there is such a sensor
+	openness
 }
 
 // checkedWindow is the newest revision of a window.
@@ -47,16 +48,23 @@ type scanner struct {
 	tracks    map[int64]*track
 	windows   *cursor
 	conflicts *cursor
+	expired   int64 // event time before which readings may have expired, 0: none has
 }
 
 // scan proves in one ordered pass: every window counts the readings of its span, windows of a sensor do not overlap, every reading before a
 // sensor's last window is in one, and open_window tells where the others begin.
 func (v *verifier) scan() (err error) {
 	s := &scanner{verifier: v, tracks: map[int64]*track{}}
+	if s.expired, err = expiredBefore(v.c); err != nil {
+		return err
+	}
 	if err := query(v.c, `SELECT sensor_id, evaluated_ms FROM sensor`, func(q *sqlite3.Stmt) error {
 		s.tracks[q.ColumnInt64(0)] = &track{evaluated: q.ColumnInt64(1), known: true}
 		return nil
 	}); err != nil {
+		return err
+	}
+	if err := s.readOpen(); err != nil {
 		return err
 	}
 	if s.windows, err = v.cursor(`SELECT window_id, revision, sensor_id, start_ms, end_ms, n FROM telemetry_window w
@@ -115,6 +123,9 @@ func (s *scanner) reading(key int64) error {
 	case inside:
 		t.clean++
 	default:
+		if ts >= t.evaluated {
+			t.look(ts)
+		}
 		if t.looseAny == 0 {
 			t.looseAny = ts
 		}
@@ -141,7 +152,7 @@ func (s *scanner) begin(ts int64) error {
 		if t.loose != 0 {
 			s.breach("window", "reading of sensor %d at %d is in no window, and window %d after it has closed", w.sensor, t.loose, w.id)
 		}
-		*t = track{window: w, has: true, evaluated: t.evaluated, known: t.known}
+		*t = track{window: w, has: true, evaluated: t.evaluated, known: t.known, openness: t.openness}
 		if err := s.windows.step(); err != nil {
 			return err
 		}
@@ -149,9 +160,10 @@ func (s *scanner) begin(ts int64) error {
 	return nil
 }
 
-// finish compares a window's n with the readings that were counted. One in dispute may be in n or not: the dispute may have come after the closing.
+// finish compares a window's n with the readings that were counted. One in dispute may be in n or not: the dispute may have come after the closing. Of a window
+// that begins before the time up to which readings have expired some or all are gone.
 func (s *scanner) finish(t *track) {
-	if !t.has || t.window.n >= t.clean && t.window.n <= t.clean+t.disputed {
+	if !t.has || t.window.n >= t.clean && (t.window.n <= t.clean+t.disputed || t.window.start < s.expired) {
 		return
 	}
 	w := t.window
@@ -161,14 +173,6 @@ func (s *scanner) finish(t *track) {
 
 // end judges each sensor once all was read.
 func (s *scanner) end() error {
-	open := map[int64]int64{}
-	err := query(s.c, `SELECT sensor_id, from_ms FROM open_window`, func(q *sqlite3.Stmt) error {
-		open[q.ColumnInt64(0)] = q.ColumnInt64(1)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
 	ids := make([]int64, 0, len(s.tracks))
 	for id := range s.tracks {
 		ids = append(ids, id)
@@ -184,21 +188,9 @@ func (s *scanner) end() error {
 		if t.window.end != t.evaluated {
 			s.breach("window", "sensor %d: evaluated_ms is %d, its last window ends at %d", id, t.evaluated, t.window.end)
 		}
-		s.open(id, t, open)
+		s.open(id, t)
 	}
 	return nil
-}
-
-func (s *scanner) open(id int64, t *track, rows map[int64]int64) {
-	from, open := rows[id]
-	switch {
-	case t.loose != 0 && !open:
-		s.breach("open window", "sensor %d has readings from %d on that are in no closed window, and no row in open_window", id, t.loose)
-	case open && t.looseAny == 0:
-		s.breach("open window", "sensor %d is open from %d, and all its readings are in closed windows", id, from)
-	case open && (from < t.looseAny || t.loose != 0 && from > t.loose):
-		s.breach("open window", "sensor %d is open from %d, its first reading in no closed window is at %d", id, from, t.looseAny)
-	}
 }
 
 // scanContexts counts the contexts and compares each asset's newest.

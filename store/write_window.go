@@ -159,18 +159,3 @@ func (w *writer) forget(sent []int64) error {
 	}
 	return nil
 }
-
-func (w *writer) opened(p *pass) error {
-	for _, o := range p.Opened {
-		var err error
-		if o.From == 0 {
-			err = w.closed.int(o.SensorID).run()
-		} else {
-			err = w.open.int(o.SensorID).int(o.From).run()
-		}
-		if err != nil {
-			return fmt.Errorf("keep open window of sensor %d: %w", o.SensorID, err)
-		}
-	}
-	return nil
-}

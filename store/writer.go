@@ -27,6 +27,8 @@ type writer struct {
 
 	session, sessionEnded, sessionOwed, sessionMessage *stmt
 	owed, settled, unowed                              *stmt
+
+	kept map[string]*stmt // of retention, by their text, as they are needed
 }
 
 // rank is a reading's key and its place in the batch.
@@ -49,8 +51,8 @@ func newWriter(c *sqlite3.Conn) (*writer, error) {
 		{&w.reading, insertReading + strings.Repeat(row+",", chunk-1) + row},
 		{&w.readingRow, insertReading + row},
 		{&w.context, `INSERT OR IGNORE INTO context_reading (key, ambient_m, speed_m, load_m, brake) VALUES (?,?,?,?,?)`},
-		{&w.conflicted, `INSERT OR IGNORE INTO conflicted VALUES (?)`},
-		{&w.contextConflicted, `INSERT OR IGNORE INTO context_conflicted VALUES (?)`},
+		{&w.conflicted, `INSERT OR IGNORE INTO conflicted SELECT key FROM reading WHERE key = ?`}, // it may have expired since it was looked up
+		{&w.contextConflicted, `INSERT OR IGNORE INTO context_conflicted SELECT key FROM context_reading WHERE key = ?`},
 		{&w.asset, `INSERT INTO asset (asset_id, site, asset, first_seen_ms, last_seen_ms) VALUES (?1,?2,?3,?4,?4)`},
 		{&w.assetContext, `UPDATE asset SET context_ms = max(context_ms, ?2) WHERE asset_id = ?1`},
 		{&w.sensor, `INSERT INTO sensor (sensor_id, asset_id, sensor, kind, position, axle, side, first_seen_ms, last_seen_ms)
@@ -71,7 +73,8 @@ func newWriter(c *sqlite3.Conn) (*writer, error) {
 			VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`},
 		{&w.outbox, `INSERT INTO outbox (topic, payload, retain, commit_id) VALUES (?,?,?,?)`},
 		{&w.sent, `DELETE FROM outbox WHERE outbox_id = ?`},
-		{&w.open, `INSERT INTO open_window (sensor_id, from_ms) VALUES (?, ?) ON CONFLICT (sensor_id) DO UPDATE SET from_ms = excluded.from_ms`},
+		{&w.open, `INSERT INTO open_window (sensor_id, from_ms, to_ms, times) VALUES (?, ?, ?, ?)
+			ON CONFLICT (sensor_id) DO UPDATE SET from_ms = excluded.from_ms, to_ms = excluded.to_ms, times = excluded.times`},
 		{&w.closed, `DELETE FROM open_window WHERE sensor_id = ?`},
 		{&w.ledger, `INSERT INTO ledger VALUES (?, ?, ?) ON CONFLICT (counter, reason) DO UPDATE SET value = value + excluded.value`},
 		{&w.commit, `INSERT INTO commit_log (commit_id, committed_ms, messages, received, stored, duplicate, late, refused, expired) VALUES (?,?,?,?,?,?,?,?,0)`},

@@ -46,6 +46,7 @@ func (w *Windower) acceptReading(src *source, r Reading, received int64, mono ti
 	w.batch.Count.Stored++
 	w.batch.Readings = append(w.batch.Readings, Stored{SensorID: s.ID, Reading: r})
 	w.touch(s)
+	s.fresh++
 	s.mono = mono
 	s.advance(r.TS)
 	s.behind = s.asset.advance(r.TS, w.disorder) || s.behind
@@ -108,7 +109,7 @@ func floor(v, base int64) int64 {
 	return q * base
 }
 
-// touch notes that the first open reading of a sensor may have moved.
+// touch notes that the open readings of a sensor have changed.
 func (w *Windower) touch(s *sensorState) {
 	if !s.dirty {
 		s.dirty = true

@@ -62,13 +62,13 @@ type Batch struct {
 	Late               []LateReading
 	Refusals           []Refusal
 	Windows            []*Window // in closing order
-	Opened             []Open    // newest state of every sensor whose first unwindowed reading changed
+	Opened             []Open    // of every sensor whose open readings lie elsewhere than told before; none in a batch without messages and windows
 	Count              Count
 	Messages           int64
 }
 
 // Open says where a sensor's readings lie that are in no closed window yet: in [From, To), and where they are few and far between exactly at Times.
-// From = 0: all of them are in closed windows.
+// It holds until the next one of that sensor: To leaves room for what comes meanwhile. From = 0: all readings are in closed windows.
 type Open struct {
 	SensorID int64
 	From     int64   // event time of the first of them, ms

@@ -170,9 +170,9 @@ func (w *Windower) closeGroup(a *assetState, c candidate, by ClosedBy, mono time
 		}
 		if m != nil {
 			closed = append(closed, m)
-			s.unmade = 0
-		} else if s.unmade == 0 {
-			s.unmade = s.pending[0].TS
+			s.unmade = nil
+		} else {
+			s.leave(n)
 		}
 		s.last = s.pending[n-1].TS
 		s.drop(n)

@@ -376,26 +376,3 @@ func TestLive(t *testing.T) {
 		}
 	}
 }
-
-// TestOpened tells the store from where on each sensor's readings are in no window.
-func TestOpened(t *testing.T) {
-	p := newPlant(t, nil)
-	p.temps("axle1-left", 3, 30, 1, healthy)
-	p.temps("axle1-right", 5, 5, 1, healthy)
-	p.closed()
-	if p.open[1] != at(3) || p.open[2] != at(5) {
-		t.Errorf("open %v", p.open)
-	}
-	p.temps("axle1-left", 31, 40, 1, healthy)
-	if b := p.w.Take(); len(b.Opened) != 0 {
-		t.Errorf("nothing changed, and %v", b.Opened)
-	} else {
-		p.commit(b)
-	}
-	p.tick(time.Hour)
-	p.closed()
-	if len(p.open) != 0 {
-		t.Errorf("all closed, and open %v", p.open)
-	}
-	p.settled()
-}

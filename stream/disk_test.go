@@ -24,7 +24,8 @@ type disk struct {
 	disputed  map[int64]bool
 	contexts  map[int64]stream.Context
 	disputedC map[int64]bool
-	open      map[int64]int64 // sensor to first open reading
+	open      map[int64]stream.Open // by sensor
+	told      int                   // rows of it written
 	last      map[int64]*stream.Window
 	windows   []*stream.Window
 	late      []stream.LateReading
@@ -34,7 +35,7 @@ type disk struct {
 
 func newDisk(t testing.TB, cfg stream.Config, score stream.Scorer) *disk {
 	return &disk{t: t, cfg: cfg, score: score, readings: map[int64]stream.Reading{}, disputed: map[int64]bool{}, contexts: map[int64]stream.Context{},
-		disputedC: map[int64]bool{}, open: map[int64]int64{}, last: map[int64]*stream.Window{}}
+		disputedC: map[int64]bool{}, open: map[int64]stream.Open{}, last: map[int64]*stream.Window{}}
 }
 
 // Reading and Context make a disk a stream.Past: it knows what was committed, and nothing else.
@@ -100,10 +101,14 @@ func (d *disk) commit(b *stream.Batch) {
 		d.windows = append(d.windows, w)
 	}
 	for _, o := range b.Opened {
-		d.open[o.SensorID] = o.From
-		if o.From == 0 {
+		if d.told++; o.From == 0 {
 			delete(d.open, o.SensorID)
+			continue
 		}
+		d.open[o.SensorID] = o
+	}
+	if len(b.Opened) > 0 && b.Messages == 0 && len(b.Windows) == 0 {
+		d.t.Fatal("the batch has nothing but open readings: no commit would take it")
 	}
 	d.late = append(d.late, b.Late...)
 	d.refusals = append(d.refusals, b.Refusals...)
@@ -130,10 +135,28 @@ func (d *disk) tally(b *stream.Batch) {
 	d.count.Refused += c.Refused
 }
 
-// restart gives a windower what the store gives it: the newest window of each sensor, the readings of open sensors from their first open
-// one on, the contexts that these may need.
+// covers says whether a reading of a sensor at a time is where the batches told that its open readings are.
+func (d *disk) covers(sensorID, ts int64) bool {
+	o, open := d.open[sensorID]
+	if o.Times != nil {
+		return slices.Contains(o.Times, ts)
+	}
+	return open && ts >= o.From && ts < o.To
+}
+
+// beside says whether a window is of the time of open readings.
+func beside(w *stream.Window, o stream.Open) bool {
+	if o.Times != nil {
+		return slices.ContainsFunc(o.Times, func(ts int64) bool { return ts >= w.Start && ts < w.End })
+	}
+	return w.Start < o.To && w.End > o.From
+}
+
+// restart gives a windower what the store gives it: the newest window of each sensor, the readings that are where the batches told, and no other,
+// the contexts that these may need, the closed windows of their times.
 func (d *disk) restart() *stream.Windower {
 	d.t.Helper()
+	d.covered()
 	w := d.windower()
 	must := func(err error) {
 		d.t.Helper()
@@ -158,13 +181,13 @@ func (d *disk) restart() *stream.Windower {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(d.readings)) {
-		if ts, id := stream.SplitKey(key); d.open[id] != 0 && ts >= d.open[id] {
+		if ts, id := stream.SplitKey(key); d.covers(id, ts) {
 			must(w.RestoreReading(id, d.readings[key], d.disputed[key]))
 		}
 	}
 	for _, win := range d.windows {
-		for id, from := range d.open {
-			if o := d.sensors[id-1]; o.AssetID == win.Sensor.AssetID && id != win.Sensor.ID && win.End > from {
+		for id, open := range d.open {
+			if o := d.sensors[id-1]; o.AssetID == win.Sensor.AssetID && id != win.Sensor.ID && beside(win, open) {
 				must(w.RestoreClosed(win.Sensor.ID, win.Start, win.End, win.Features[stream.FMean], win.Valid(), win.Memory))
 				break
 			}
@@ -186,15 +209,15 @@ func (d *disk) contextsFrom() map[int64]int64 {
 		period := time.Duration(0)
 		if last := d.last[s.ID]; last != nil {
 			period = time.Duration(last.PeriodMs) * time.Millisecond
-			if d.open[s.ID] == 0 && low[s.AssetID] == 0 {
+			if d.open[s.ID].From == 0 && low[s.AssetID] == 0 {
 				low[s.AssetID] = -last.End
 			}
 		}
 		longest[s.AssetID] = max(longest[s.AssetID], stream.Longest(d.cfg, period))
 	}
-	for id, ts := range d.open {
-		if at := low[asset[id]]; at <= 0 || ts < at {
-			low[asset[id]] = ts
+	for id, o := range d.open {
+		if at := low[asset[id]]; at <= 0 || o.From < at {
+			low[asset[id]] = o.From
 		}
 	}
 	from := map[int64]int64{}
@@ -204,21 +227,37 @@ func (d *disk) contextsFrom() map[int64]int64 {
 	return from
 }
 
-// settled checks that every accepted reading is in a window, in dispute or open, and none in two places.
+// covered checks that every committed reading that is in no window is where the batches told.
+func (d *disk) covered() {
+	d.t.Helper()
+	for key := range d.readings {
+		ts, id := stream.SplitKey(key)
+		if last := d.last[id]; (last == nil || ts >= last.End) && !d.covers(id, ts) {
+			d.t.Errorf("reading of sensor %d at %d is in no window and not open: told %+v", id, ts, d.open[id])
+		}
+	}
+}
+
+// settled checks that every accepted reading is in a window, in dispute or open, and none in two places; that what is open is where the batches told, and
+// where they told exactly, nothing else.
 func (d *disk) settled() {
 	d.t.Helper()
-	in := map[int64]int{} // window to readings of the table
-	loose := 0
+	d.covered()
+	in := map[int64]int{}    // sensor to readings of the table in its windows
+	loose := map[int64]int{} // sensor to open readings
 	for key := range d.readings {
 		ts, id := stream.SplitKey(key)
 		if last := d.last[id]; last == nil || ts >= last.End {
-			if loose++; d.open[id] == 0 || d.open[id] > ts {
-				d.t.Errorf("reading of sensor %d at %d is in no window and not open", id, ts)
-			}
+			loose[id]++
 			continue
 		}
 		if !d.disputed[key] {
 			in[id]++
+		}
+	}
+	for id, o := range d.open {
+		if loose[id] == 0 || o.Times != nil && (len(o.Times) != loose[id] || !slices.IsSorted(o.Times) || o.Times[0] != o.From || o.Times[loose[id]-1] >= o.To) {
+			d.t.Errorf("sensor %d: %d readings are open, told %+v", id, loose[id], o)
 		}
 	}
 	for _, w := range d.windows {

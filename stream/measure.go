@@ -34,8 +34,8 @@ type closing struct {
 // other reading is not made.
 func (w *Windower) measure(s *sensorState, entries []entry, c candidate, by ClosedBy) *closing {
 	m := &closing{sensor: s, limits: w.cfg.Kinds[s.Kind], memory: s.memory, length: c.length, cut: c.cut, first: entries[0].TS, last: entries[len(entries)-1].TS}
-	if s.unmade != 0 {
-		m.first = s.unmade
+	if len(s.unmade) > 0 {
+		m.first = s.unmade[0]
 	}
 	m.usable = make([]Reading, 0, len(entries))
 	at := 0

@@ -108,7 +108,7 @@ func (w *Windower) Settle(mono time.Duration, wall int64) {
 			s.lookNext(w)
 		}
 		if len(s.pending) > 0 {
-			s.openFrom = s.pending[0].TS
+			s.told = told{from: s.pending[0].TS}
 			s.pace.stride = unknownStride
 		}
 	}

@@ -32,7 +32,7 @@ type Windower struct {
 	batch    *Batch // filling
 	taken    *Batch // last taken
 	recent   uncommitted
-	dirty    []*sensorState // whose first open reading may have moved since the last Take
+	dirty    []*sensorState // whose open readings may lie elsewhere than was told
 	elements []Element      // scratch of Feed
 	members  []int64        // scratch of judge
 	judged   []judged       // scratch of closeDue: windows of one asset already judged
@@ -98,10 +98,11 @@ type sensorState struct {
 	whole    []entry // the array that pending lies in, where it has room before it
 	room     int     // how much
 	last     int64   // event time of the last reading in a closed window, made or not, ms
-	unmade   int64   // first reading of the closed windows since the last one made, all in dispute; 0: none. A restart needs them.
+	unmade   []int64 // event times of the readings of closed windows since the last one made, all in dispute, the first maxTimes+1 of them: a restart needs them
 	memory   memory
 	dirty    bool
-	openFrom int64 // as last told in Batch.Opened; 0: none open
+	fresh    int // readings accepted since the last Take
+	told     told
 }
 
 type entry struct {
@@ -139,18 +140,7 @@ func newBatch() *Batch {
 
 // Take gives what has gathered since the last Take and starts anew. What the last Take gave must be committed by then, so that Past knows it.
 func (w *Windower) Take() *Batch {
-	for _, s := range w.dirty {
-		s.dirty = false
-		from := s.unmade
-		if from == 0 && len(s.pending) > 0 {
-			from = s.pending[0].TS
-		}
-		if from != s.openFrom {
-			s.openFrom = from
-			w.batch.Opened = append(w.batch.Opened, Open{SensorID: s.ID, From: from})
-		}
-	}
-	w.dirty = w.dirty[:0]
+	w.tellOpen()
 	w.taken, w.batch = w.batch, newBatch()
 	w.recent = uncommitted{}
 	return w.taken

@@ -14,13 +14,19 @@ import (
 	"time"
 )
 
-// TestMain lets the test binary be the program: a test that needs a real process starts itself again with this variable set.
+// TestMain lets the test binary be the program: a test that needs a real process starts itself again with this variable set. With CIDP_TEST_KILL as well
+// the process kills itself at a step.
 func TestMain(m *testing.M) {
 	if os.Getenv("CIDP_TEST_AS_PROGRAM") == "1" {
+		atStep = killAtStep(os.Getenv("CIDP_TEST_KILL"))
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if builtIn != "" {
+		_ = os.RemoveAll(builtIn) // a temporary folder
+	}
+	os.Exit(code)
 }
 
 // program is the real program as a child process.

@@ -27,7 +27,12 @@ type lineFlags struct {
 	MaxPayload     int           `name:"max-payload" help:"Largest payload, bytes." default:"262144"`
 	Model          string        `help:"Model file; default the embedded one." placeholder:"FILE"`
 	AllowAnonymous bool          `name:"allow-anonymous" help:"Serve beyond loopback without authentication."`
+
+	keepFlags `embed:""`
 }
+
+// atStep is called at each step of a pass. Tests set it before anything runs, to kill the process there.
+var atStep func(step string)
 
 // config makes the platform's configuration of flags and config file.
 func (f *lineFlags) config(t *terminal, history time.Duration) (platform.Config, error) {
@@ -46,10 +51,14 @@ func (f *lineFlags) config(t *terminal, history time.Duration) (platform.Config,
 	if f.MaxPayload < 64 || f.MaxPayload > 900<<10 {
 		return platform.Config{}, usageError{fmt.Errorf("max-payload is %d: it must be between 64 and %d", f.MaxPayload, 900<<10)}
 	}
-	return platform.Config{
+	cfg := platform.Config{
 		Data: f.Data, MQTT: f.MQTT, HTTP: f.HTTP, Stream: s, CommitEvery: f.CommitEvery, MaxPayload: f.MaxPayload,
-		ModelFile: f.Model, Users: t.settings.Users, AllowAnonymous: f.AllowAnonymous, Version: version, Log: t.log,
-	}, nil
+		ModelFile: f.Model, Users: t.settings.Users, AllowAnonymous: f.AllowAnonymous, Version: version, Log: t.log, Step: atStep,
+	}
+	if err := f.apply(&cfg); err != nil {
+		return platform.Config{}, usageError{err}
+	}
+	return cfg, nil
 }
 
 type runCmd struct {

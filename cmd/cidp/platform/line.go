@@ -28,6 +28,7 @@ type line struct {
 	broker   *broker.Broker
 	db       *store.DB
 	file     *databaseFile
+	admit    func() error // why nothing may be committed now
 	windower *stream.Windower
 	scorer   *model.Scorer
 	holds    map[int64]model.Hold // by sensor, owned by feed
@@ -54,6 +55,8 @@ type line struct {
 	// Owned by feed.
 	filling    *pass
 	waiting    []broker.Message // taken from the broker, for the next pass: the filling one is full
+	remember   bool             // sessions changed
+	swept      bool             // they were asked for the last time
 	committing bool             // a pass is with commit
 	last       time.Time        // when it went there
 }
@@ -158,6 +161,8 @@ func (l *line) feed(ctx context.Context) error {
 			l.committing = false
 		case <-cadence.C:
 		case <-l.wake:
+		case <-l.broker.SessionsChanged():
+			l.remember = true
 		case <-tick.C:
 			if err := l.file.check(); err != nil {
 				return err
@@ -190,6 +195,9 @@ func (l *line) commitWhenDue(cadence *time.Timer, draining bool) (end bool, err 
 		return false, l.take()
 	case wait > 0:
 		cadence.Reset(wait)
+	case draining && told && !l.swept: // once more, for what subscribers acknowledged since
+		l.swept, l.remember = true, true
+		return l.commitWhenDue(cadence, draining)
 	case draining && told:
 		return true, nil
 	}
@@ -213,7 +221,7 @@ func (l *line) leave() {
 func (l *line) due(draining bool) time.Duration {
 	every := l.every
 	switch {
-	case l.windower.Pending():
+	case l.windower.Pending(), l.remember:
 	case l.hasSent():
 		every = sentEvery
 	default:
@@ -272,6 +280,7 @@ func (l *line) seal() {
 	l.sentMu.Lock()
 	p.batch.Sent, l.sent = l.sent, nil
 	l.sentMu.Unlock()
+	p.batch.Sessions, l.remember = sessionChanges(l.broker.SessionChanges()), false // after Sent: what was told is owed in the same commit
 	if p.batch.Messages > 0 || len(p.batch.Windows) > 0 {
 		l.commitID++
 		p.batch.ID = l.commitID
@@ -293,8 +302,11 @@ func (l *line) commit(ctx context.Context, p *pass) error {
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		p.batch.Committed = time.Now().UnixMilli()
 		start := time.Now()
-		err := l.db.Commit(p.batch)
-		if err == nil {
+		err := l.admit()
+		if err != nil {
+			return struct{}{}, err
+		}
+		if err = l.db.Commit(p.batch); err == nil {
 			err = l.file.check()
 		}
 		switch {
@@ -307,6 +319,9 @@ func (l *line) commit(ctx context.Context, p *pass) error {
 		return struct{}{}, err
 	}, backoff.WithBackOff(retries()), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, _ time.Duration) {
 		l.metrics.commitFailures.Inc()
+		if l.admit() != nil { // the keeper has told of it
+			return
+		}
 		if l.status.degrade(reasonStore, err.Error()) {
 			l.log.Error().Err(err).Msg("commit failed: nothing is acknowledged until it succeeds")
 		}
@@ -339,9 +354,7 @@ func (l *line) publishAll(ctx context.Context) {
 				l.log.Warn().Err(err).Str("topic", p.Topic).Msg("publish failed; it is tried again at the next start")
 				continue
 			}
-			if p.ID != 0 { // retained state told again at a start has none
-				sent = append(sent, p.ID)
-			}
+			sent = append(sent, p.ID)
 		}
 		l.step(StepPublished)
 		l.metrics.published.Add(float64(len(sent)))

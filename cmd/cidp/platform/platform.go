@@ -44,6 +44,11 @@ type Config struct {
 	Version        string
 	Log            zerolog.Logger
 
+	Keep              store.Keep // for how long what is kept; the zero value: all for ever
+	DiskLow, DiskStop int64      // bytes of room below which old readings go, and below which nothing is taken any more; 0: by the size of the file system, below 0: never
+
+	fileSystem func(path string) (free, size int64, known bool, err error) // default store.FileSystem; tests fill the disk with it
+
 	VFS  string            // SQLite VFS of the warehouse; default the operating system's. Tests break disks with it.
 	Step func(step string) // called at each step of a pass, and of the start: see the constants. Tests kill the process there.
 }
@@ -63,6 +68,7 @@ type Platform struct {
 	db      *store.DB
 	past    *store.Past
 	pages   atomic.Pointer[store.Console] // nil while the platform starts
+	keeper  *keeper
 	broker  *broker.Broker
 	line    *line
 	board   *board
@@ -130,12 +136,10 @@ func (p *Platform) restore(scorer *model.Scorer) (again []store.Publication, err
 		return nil, err
 	}
 	p.line = &line{
-		db: p.db, file: file, scorer: scorer, status: p.status, metrics: p.metrics, board: p.board, log: p.cfg.Log, step: p.cfg.Step,
+		db: p.db, file: file, admit: p.keeper.admit, scorer: scorer, status: p.status, metrics: p.metrics, board: p.board, log: p.cfg.Log, step: p.cfg.Step,
 		every: p.cfg.CommitEvery, enough: make(chan struct{}), filling: newPass(), told: map[int64]bool{},
 	}
-	rec, err := p.db.Recover(func(period time.Duration) time.Duration {
-		return stream.ContextSpan(stream.Longest(p.cfg.Stream, period))
-	})
+	rec, err := p.db.Recover(p.contextSpan)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +151,12 @@ func (p *Platform) restore(scorer *model.Scorer) (again []store.Publication, err
 	if err := p.startBroker(); err != nil {
 		return nil, err
 	}
-	return append(standing, rec.Unsent...), p.recover(rec)
+	for _, s := range standing {
+		if err := p.broker.Retain(s.Topic, s.Payload); err != nil {
+			return nil, err
+		}
+	}
+	return rec.Unsent, p.recover(rec)
 }
 
 func openForest(file string) (*model.Forest, error) {
@@ -166,6 +175,10 @@ func openForest(file string) (*model.Forest, error) {
 	return forest, nil
 }
 
+// queueBytes is a third of what may wait for a pass: as much again is on its way to the line, and as much in its hands. A larger queue takes memory and
+// gives nothing: a pass holds half of it.
+const queueBytes = 16 << 20
+
 // busyTimeout is how long a commit waits for another writer. It is tried again after that, and a stop must not wait longer.
 const busyTimeout = time.Second
 
@@ -183,7 +196,15 @@ func (p *Platform) openStore() (err error) {
 		return err
 	}
 	p.pages.Store(pages)
-	return nil
+	keep := p.cfg.Keep
+	keep.ContextSpan = p.contextSpan
+	p.keeper, err = newKeeper(p.db, keeperConfig{keep: keep, low: p.cfg.DiskLow, stop: p.cfg.DiskStop, status: p.status, registry: p.metrics.registry, log: p.cfg.Log, fileSystem: p.cfg.fileSystem})
+	return err
+}
+
+// contextSpan is how far before an asset's first open reading its contexts still matter.
+func (p *Platform) contextSpan(period time.Duration) time.Duration {
+	return stream.ContextSpan(stream.Longest(p.cfg.Stream, period))
 }
 
 // recordModel notes the model that predictions will name.
@@ -219,8 +240,12 @@ func (p *Platform) listenHTTP() error {
 }
 
 // startBroker opens the MQTT address. From here on messages are taken, and queued until the line runs.
-func (p *Platform) startBroker() (err error) {
-	bc := broker.Config{Addr: p.cfg.MQTT, MaxPayload: p.cfg.MaxPayload, AllowAnonymous: p.cfg.AllowAnonymous, Log: p.cfg.Log}
+func (p *Platform) startBroker() error {
+	sessions, err := p.lastingSessions()
+	if err != nil {
+		return err
+	}
+	bc := broker.Config{Addr: p.cfg.MQTT, MaxPayload: p.cfg.MaxPayload, QueueBytes: queueBytes, AllowAnonymous: p.cfg.AllowAnonymous, Restore: sessions, Log: p.cfg.Log}
 	if len(p.cfg.Users) > 0 {
 		bc.Authenticate = p.authenticate
 	}
@@ -269,6 +294,7 @@ func (p *Platform) run(again []store.Publication) {
 		}
 		close(p.ended)
 	})
+	p.workers.Go(func() { p.keeper.run(p.ctx) })
 	p.status.heal(reasonStarting)
 }
 
@@ -349,7 +375,7 @@ func (p *Platform) drained(ctx context.Context) error {
 		return p.lineErr
 	case <-hard.Done():
 	}
-	why := p.status.detail(reasonStore)
+	why := cmp.Or(p.status.detail(reasonStore), p.status.detail(reasonRoom))
 	p.cut()
 	<-p.ended
 	if p.lineErr == nil { // it came to its end meanwhile
@@ -384,6 +410,9 @@ func (p *Platform) release(ctx context.Context) error {
 	p.workers.Wait()
 	if pages := p.pages.Load(); pages != nil {
 		errs = append(errs, pages.Close())
+	}
+	if p.keeper != nil {
+		errs = append(errs, p.keeper.close())
 	}
 	if p.past != nil {
 		errs = append(errs, p.past.Close())

@@ -55,7 +55,7 @@ func (p *Platform) recover(rec *store.Recovery) (err error) {
 	return p.board.restore(context.Background(), rec, p.Warehouse())
 }
 
-// standing lays out the retained messages of before: the broker keeps none across a restart. History stays untold.
+// standing lays out the retained messages of before, which the broker does not keep. History stays untold.
 func (p *Platform) standing(rec *store.Recovery) ([]store.Publication, error) {
 	risks, err := p.Warehouse().Risks(context.Background(), store.RiskFilter{Limit: math.MaxInt32})
 	if err != nil {

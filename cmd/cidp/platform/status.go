@@ -15,6 +15,8 @@ const (
 	reasonStore    = "store"
 	reasonLine     = "line"
 	reasonRead     = "read" // what is stored cannot be looked up
+	reasonRoom     = "room" // the disk runs short: first advice, then nothing is taken any more
+	reasonLog      = "log"  // advice: the write-ahead log grows
 )
 
 // status says whether the platform accepts and commits, and why not. It is safe for concurrent use.
@@ -24,6 +26,7 @@ type status struct {
 	mu      sync.Mutex
 	changed func([]byte)      // told the payload of cidp/v1/status at each change; it must not come back here
 	reasons map[string]string // by reason: what is wrong, in words
+	advice  map[string]string // by reason: what somebody should look at before it goes wrong
 	since   time.Time
 	offline bool
 }
@@ -51,6 +54,27 @@ func (s *status) heal(reason string) bool {
 	return s.move(func() bool {
 		_, known := s.reasons[reason]
 		delete(s.reasons, reason)
+		return known
+	})
+}
+
+// advise notes what somebody should look at; readings are accepted all the same. It says whether that is new.
+func (s *status) advise(reason, detail string) bool {
+	return s.move(func() bool {
+		if s.advice == nil {
+			s.advice = map[string]string{}
+		}
+		_, known := s.advice[reason]
+		s.advice[reason] = detail
+		return !known
+	})
+}
+
+// settle takes advice away and says whether it was there.
+func (s *status) settle(reason string) bool {
+	return s.move(func() bool {
+		_, known := s.advice[reason]
+		delete(s.advice, reason)
 		return known
 	})
 }
@@ -116,6 +140,9 @@ func (s *status) get() Status {
 		out.State = "offline"
 	case len(out.Reasons) > 0:
 		out.State = "degraded"
+	}
+	for _, r := range slices.Sorted(maps.Keys(s.advice)) {
+		out.Reasons = append(out.Reasons, r+": "+s.advice[r])
 	}
 	return out
 }

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// built gives the real program, built once in a test run. TestMain removes it.
+var built = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "cidp-built-*")
+	if err != nil {
+		return "", err
+	}
+	builtIn = dir
+	path := filepath.Join(dir, "cidp")
+	out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go build: %w: %s", err, out)
+	}
+	return path, nil
+})
+
+// builtIn is the folder of the built program, empty until there is one.
+var builtIn string
+
+// mortal is the program on one folder and one pair of addresses, as often as it is killed.
+type mortal struct {
+	path          string
+	data          string
+	mqtt, http    string
+	args, env     []string
+	starts, kills int
+	inRecovery    int // kills before the program had said that it runs
+	stopping      int // kills after it was asked to end
+	running       *exec.Cmd
+	done          chan error
+	log           *childLog
+	ended         error // of the last one
+}
+
+// newMortal lays out a program that is not started yet. An empty path is this test binary as the program.
+func newMortal(t *testing.T, path string, args ...string) *mortal {
+	t.Helper()
+	m := &mortal{path: path, data: t.TempDir(), mqtt: lowAddr(t), http: lowAddr(t)}
+	if path == "" {
+		m.path, m.env = os.Args[0], []string{"CIDP_TEST_AS_PROGRAM=1"}
+	}
+	m.args = append([]string{"run", "--data", m.data, "--mqtt", m.mqtt, "--http", m.http, "--history-after", "0",
+		"--disorder", (crashDisorder * crashTick * time.Millisecond).String(), "--idle", "10m"}, args...)
+	t.Cleanup(func() {
+		if m.running != nil {
+			m.kill()
+		}
+		if t.Failed() && m.log != nil {
+			t.Logf("the last child: %s", m.log)
+		}
+	})
+	return m
+}
+
+// lowAddr gives a free port below those that outgoing connections take: a client that knocks while the program is down must not take its port.
+func lowAddr(t *testing.T) string {
+	t.Helper()
+	for range 1000 {
+		addr := "127.0.0.1:" + strconv.Itoa(12_000+rand.IntN(18_000))
+		if l, err := net.Listen("tcp", addr); err == nil {
+			l.Close()
+			return addr
+		}
+	}
+	t.Fatal("no free port")
+	return ""
+}
+
+func (m *mortal) database() string { return filepath.Join(m.data, "industrial_dwh.sqlite") }
+
+// start starts the program and does not wait for it.
+func (m *mortal) start(t *testing.T, env ...string) {
+	t.Helper()
+	m.starts++
+	m.running = exec.Command(m.path, m.args...)
+	m.running.Env = append(append(os.Environ(), m.env...), env...)
+	m.log = &childLog{}
+	m.running.Stderr = m.log
+	if err := m.running.Start(); err != nil {
+		t.Fatal(err)
+	}
+	m.done = make(chan error, 1)
+	go func(cmd *exec.Cmd, done chan error) { done <- cmd.Wait() }(m.running, m.done)
+}
+
+// kill ends the program with SIGKILL and waits until it is gone.
+func (m *mortal) kill() {
+	_ = m.running.Process.Kill() // it may have killed itself
+	m.ended = <-m.done
+	m.running = nil
+	m.kills++
+	if !m.log.has("cidp is running") {
+		m.inRecovery++
+	}
+}
+
+// died waits until the program has killed itself.
+func (m *mortal) died(t *testing.T, within time.Duration) {
+	t.Helper()
+	select {
+	case m.ended = <-m.done:
+		m.running = nil
+		m.kills++
+		if status, ok := m.ended.(*exec.ExitError); !ok || status.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+			t.Fatalf("the child ended with %v, not by SIGKILL: %s", m.ended, m.log)
+		}
+	case <-time.After(within):
+		t.Fatalf("the child still lives after %s: %s", within, m.log)
+	}
+}
+
+// livesFor lets the program run; it must not end.
+func (m *mortal) livesFor(t *testing.T, d time.Duration) {
+	t.Helper()
+	select {
+	case m.ended = <-m.done:
+		m.running = nil
+		t.Fatalf("the child ended by itself with %v: %s", m.ended, m.log)
+	case <-time.After(d):
+	}
+}
+
+// ready waits until the program says that it accepts and commits.
+func (m *mortal) ready(t *testing.T) {
+	t.Helper()
+	wait(t, "the child to be ready", func() bool {
+		select {
+		case err := <-m.done:
+			m.running = nil
+			t.Fatalf("the child ended by itself with %v: %s", err, m.log)
+		default:
+		}
+		res, err := http.Get("http://" + m.http + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		return res.StatusCode == http.StatusOK
+	})
+}
+
+// stop asks the program to end, which it must do in order.
+func (m *mortal) stop(t *testing.T) {
+	t.Helper()
+	if err := m.running.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-m.done:
+		m.running = nil
+		if err != nil {
+			t.Fatalf("the child ended with %v: %s", err, m.log)
+		}
+	case <-time.After(15 * time.Second):
+		t.Fatal("the child did not stop")
+	}
+}
+
+// corpse copies what a killed program left on disk, as the next one would find it, and gives the copy of the database. The next corpse takes its place.
+func (m *mortal) corpse(t *testing.T) string {
+	t.Helper()
+	to := filepath.Join(m.data, "corpse", "copy.sqlite")
+	if err := os.RemoveAll(filepath.Dir(to)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Dir(to), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, suffix := range []string{"", "-wal"} {
+		from, err := os.Open(m.database() + suffix)
+		if os.IsNotExist(err) && suffix != "" {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := os.Create(to + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.Copy(out, from)
+		from.Close()
+		if closeErr := out.Close(); err != nil || closeErr != nil {
+			t.Fatal(err, closeErr)
+		}
+	}
+	return to
+}
+
+// childLog is what a child says on stderr; it may be read while the child speaks.
+type childLog struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (l *childLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.Write(p)
+}
+
+func (l *childLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.String()
+}
+
+func (l *childLog) has(text string) bool { return strings.Contains(l.String(), text) }

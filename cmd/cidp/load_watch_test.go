@@ -1,0 +1,261 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// startBuilt builds the program as a user does and runs it as a child: the memory of a test binary, or of one with the race detector, is not its own.
+func startBuilt(t *testing.T, data string, args ...string) *program {
+	t.Helper()
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("the go command is not there to build the program with")
+	}
+	binary := filepath.Join(t.TempDir(), "cidp")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build the program: %v: %s", err, out)
+	}
+	p := &program{data: data, mqtt: freeAddr(t), http: freeAddr(t), stderr: &bytes.Buffer{}, done: make(chan error, 1)}
+	p.cmd = exec.Command(binary, append([]string{"run", "--data", data, "--mqtt", p.mqtt, "--http", p.http}, args...)...)
+	p.cmd.Stderr = p.stderr
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { p.done <- p.cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill() // it may have ended
+		if t.Failed() {
+			t.Logf("child: %s", p.stderr)
+		}
+	})
+	wait(t, "the child to be ready", func() bool { return p.ask("/readyz", time.Second) == nil })
+	return p
+}
+
+// ask gets a page and wants a 200 for it in time.
+func (p *program) ask(path string, within time.Duration) error {
+	client := http.Client{Timeout: within}
+	defer client.CloseIdleConnections()
+	res, err := client.Get("http://" + p.http + path)
+	if err != nil {
+		return fmt.Errorf("get %s: %w", path, err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s: %s", path, res.Status, body)
+	}
+	return nil
+}
+
+// figures are the numbers of /metrics by name with labels.
+type figures map[string]float64
+
+// scrape reads /metrics.
+func (p *program) scrape() (figures, error) {
+	client := http.Client{Timeout: 10 * time.Second}
+	defer client.CloseIdleConnections()
+	res, err := client.Get("http://" + p.http + "/metrics")
+	if err != nil {
+		return nil, fmt.Errorf("get metrics: %w", err)
+	}
+	defer res.Body.Close()
+	out := figures{}
+	lines := bufio.NewScanner(res.Body)
+	for lines.Scan() {
+		name, value, ok := strings.Cut(lines.Text(), " ")
+		if v, err := strconv.ParseFloat(value, 64); ok && err == nil && name != "#" {
+			out[name] = v
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("read metrics: %w", err)
+	}
+	return out, nil
+}
+
+// since gives the growth of every figure.
+func (f figures) since(before figures) figures {
+	out := figures{}
+	for name, v := range f {
+		out[name] = v - before[name]
+	}
+	return out
+}
+
+// quantile gives the upper bound of the bucket of a histogram in which a share of its observations ends.
+func (f figures) quantile(histogram string, q float64) time.Duration {
+	var bounds []float64
+	prefix := histogram + `_bucket{le="`
+	for name := range f {
+		if le, ok := strings.CutPrefix(name, prefix); ok {
+			if v, err := strconv.ParseFloat(strings.TrimSuffix(le, `"}`), 64); err == nil {
+				bounds = append(bounds, v)
+			}
+		}
+	}
+	slices.Sort(bounds)
+	need := q * f[histogram+"_count"]
+	for _, b := range bounds {
+		if !math.IsInf(b, 0) && f[prefix+strconv.FormatFloat(b, 'g', -1, 64)+`"}`] >= need {
+			return time.Duration(b * float64(time.Second))
+		}
+	}
+	return time.Duration(math.MaxInt64)
+}
+
+// watched is what was seen of the child at one moment.
+type watched struct {
+	at                 time.Time
+	rss, peak, wal, db int64 // bytes
+	acked              uint64
+}
+
+// watch looks at the child every 200 ms, and asks it for /readyz and /metrics once a second.
+type watch struct {
+	p       *program
+	load    *load
+	samples []watched     // owned by its goroutine until ended is done
+	slowest time.Duration // answer of /readyz or /metrics
+	err     error
+	stop    chan struct{}
+	ended   sync.WaitGroup
+}
+
+const watchEvery = 200 * time.Millisecond
+
+func startWatch(t *testing.T, p *program, l *load) *watch {
+	t.Helper()
+	w := &watch{p: p, load: l, stop: make(chan struct{})}
+	w.ended.Go(w.look)
+	w.ended.Go(w.ask)
+	t.Cleanup(w.end)
+	return w
+}
+
+// end stops looking. The samples may be read then.
+func (w *watch) end() {
+	if !isClosed(w.stop) {
+		close(w.stop)
+	}
+	w.ended.Wait()
+}
+
+func (w *watch) look() {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for !isClosed(w.stop) {
+		s := watched{at: time.Now(), wal: fileSize(w.p.database() + "-wal"), db: fileSize(w.p.database())}
+		s.rss, s.peak = w.p.resident()
+		for _, c := range w.load.conns {
+			c.mu.Lock()
+			s.acked += c.acked
+			c.mu.Unlock()
+		}
+		w.samples = append(w.samples, s)
+		select {
+		case <-tick.C:
+		case <-w.stop:
+		}
+	}
+}
+
+func (w *watch) ask() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for !isClosed(w.stop) {
+		for _, page := range []string{"/readyz", "/metrics"} {
+			begin := time.Now()
+			if err := w.p.ask(page, 10*time.Second); err != nil && w.err == nil {
+				w.err = err
+			}
+			w.slowest = max(w.slowest, time.Since(begin))
+		}
+		select {
+		case <-tick.C:
+		case <-w.stop:
+		}
+	}
+}
+
+// peaks gives the highest of what was seen.
+func (w *watch) peaks() (top watched) {
+	for _, s := range w.samples {
+		top.rss, top.peak = max(top.rss, s.rss), max(top.peak, s.peak)
+		top.wal, top.db = max(top.wal, s.wal), max(top.db, s.db)
+	}
+	return top
+}
+
+// stillest gives the longest time without an acknowledgement, and the lowest number of them in a second.
+func (w *watch) stillest() (longest time.Duration, fewest uint64) {
+	fewest = math.MaxUint64
+	for i, j := 0, 0; i < len(w.samples); i++ {
+		s := &w.samples[i]
+		for j+1 < i && s.at.Sub(w.samples[j+1].at) >= time.Second {
+			j++
+		}
+		if span := s.at.Sub(w.samples[j].at); span >= time.Second {
+			fewest = min(fewest, uint64(float64(s.acked-w.samples[j].acked)/span.Seconds()))
+		}
+	}
+	still := 0
+	for i := 1; i < len(w.samples); i++ {
+		if w.samples[i].acked > w.samples[i-1].acked {
+			still = i
+		}
+		longest = max(longest, w.samples[i].at.Sub(w.samples[still].at))
+	}
+	return longest, fewest
+}
+
+// resident reads how much memory the child holds, and at most held.
+func (p *program) resident() (now, peak int64) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, 0 // no Linux, or it has ended
+	}
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		if len(f) < 2 {
+			continue
+		}
+		kb, _ := strconv.ParseInt(f[1], 10, 64) // the lines asked for are numbers
+		switch f[0] {
+		case "VmRSS:":
+			now = kb << 10
+		case "VmHWM:":
+			peak = kb << 10
+		}
+	}
+	return now, peak
+}
+
+func fileSize(path string) int64 {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return fi.Size()
+}
+
+const mib = 1 << 20
+
+// mb writes bytes for people.
+func mb(n int64) string { return fmt.Sprintf("%.0f MB", float64(n)/mib) }

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestSoak is TestLongSoak for a few seconds, without what only time shows.
+func TestSoak(t *testing.T) {
+	if raceDetector || testing.Short() {
+		t.Skip("a few seconds of half load; the program is built without the race detector")
+	}
+	soak(t, time.Second, 3*time.Second, time.Second)
+}
+
+// TestLongSoak runs the real program at half of what the machine takes for CIDP_SOAK (half an hour), prints a table of its state, and holds memory, write-ahead
+// log and ledger to their word. The database is bounded by --keep-bytes, so that retention works all the time.
+func TestLongSoak(t *testing.T) {
+	long(t)
+	last := 30 * time.Minute
+	if s := os.Getenv("CIDP_SOAK"); s != "" {
+		var err error
+		if last, err = time.ParseDuration(s); err != nil {
+			t.Fatalf("CIDP_SOAK: %v", err)
+		}
+	}
+	every := min(30*time.Second, last/30)
+	table := soak(t, 20*time.Second, last, every, "--keep-bytes", "2GiB", "--keep-windows", "24h")
+	if len(table) < 9 {
+		return
+	}
+	third := len(table) / 3
+	before, after := median(table[third:2*third]), median(table[2*third:])
+	t.Logf("resident: median of the second third %s, of the last %s", mb(before), mb(after))
+	if float64(after) > 1.15*float64(before) {
+		t.Error("memory grows")
+	}
+}
+
+// median gives that of resident memory.
+func median(rows []soakRow) int64 {
+	var rss []int64
+	for i := range rows {
+		rss = append(rss, rows[i].rss)
+	}
+	slices.Sort(rss)
+	return rss[len(rss)/2]
+}
+
+// soakRow is one interval of a soak.
+type soakRow struct {
+	at             time.Duration
+	readings       float64 // acknowledged a second
+	rss, heap      int64   // bytes
+	goroutines     int
+	wal, db        int64 // bytes
+	commits        float64
+	commit50       time.Duration // upper bound of the bucket
+	commit99       time.Duration
+	ack            latencies     // from when a message was due, whatever held it up
+	lag            time.Duration // the generator woke this late: the machine's doing
+	behind         uint64        // messages that were due and not sent
+	expired, lates float64
+}
+
+const soakHead = `
+| minute | readings/s | resident | heap | goroutines | WAL | database | commits/s | commit p50 ≤ | p99 ≤ | ack p50 | p99 | max | generator late | behind | late | expired |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
+`
+
+func (r *soakRow) String() string {
+	ms := func(d time.Duration) string { return fmt.Sprintf("%.1f ms", d.Seconds()*1000) }
+	return fmt.Sprintf("| %.1f | %.0f | %s | %s | %d | %s | %s | %.0f | %s | %s | %s | %s | %s | %s | %d | %.0f | %.0f |\n",
+		r.at.Minutes(), r.readings, mb(r.rss), mb(r.heap), r.goroutines, mb(r.wal), mb(r.db), r.commits, ms(r.commit50), ms(r.commit99),
+		ms(r.ack.quantile(0.5)), ms(r.ack.quantile(0.99)), ms(r.ack.max), ms(r.lag), r.behind, r.lates, r.expired)
+}
+
+// soak measures what the machine takes, then offers half of it, and looks at the program at each interval.
+func soak(t *testing.T, measure, last, every time.Duration, args ...string) (table []soakRow) {
+	p := startBuilt(t, t.TempDir(), append([]string{"--history-after", "0"}, args...)...)
+	first, capacity := measureCapacity(t, p, measure)
+	plan := overloadPlan(30)
+	plan.rate = capacity / 2
+	hangers := hangOn(t, p)
+	l := startLoad(t, p.mqtt, plan)
+	w := startWatch(t, p, l)
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	scraped, err := p.scrape()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, acked := l.start, uint64(0)
+	for time.Since(l.start) < last {
+		<-tick.C
+		f, now := l.figures(), time.Now()
+		s, err := p.scrape()
+		if err != nil {
+			t.Errorf("after %s: %v", time.Since(l.start), err)
+			break
+		}
+		span := now.Sub(at).Seconds()
+		table = append(table, soakLook(p, s, s.since(scraped), &f, span, now.Sub(l.start), acked))
+		at, acked, scraped = now, f.acked, s
+	}
+	w.end()
+	l.finish(t, time.Minute)
+	hangers.end(t)
+	var out strings.Builder
+	for i := range table {
+		out.WriteString(table[i].String())
+	}
+	t.Logf("half of %.0f readings/s%s%s", capacity, soakHead, out.String())
+	if top := w.peaks(); top.wal > walBound {
+		t.Errorf("the write-ahead log had %s, more than %s", mb(top.wal), mb(walBound))
+	}
+	settleLedger(t, p, first, l)
+	return table
+}
+
+// soakLook makes a row of what is known at the end of an interval. grown is how the figures moved in it.
+func soakLook(p *program, now, grown figures, f *loadFigures, span float64, at time.Duration, ackedBefore uint64) soakRow {
+	r := soakRow{
+		at: at, readings: float64(f.acked-ackedBefore) / span, heap: int64(now["go_memstats_heap_inuse_bytes"]), goroutines: int(now["go_goroutines"]),
+		wal: fileSize(p.database() + "-wal"), db: fileSize(p.database()), commits: grown["cidp_commits_total"] / span,
+		commit50: grown.quantile("cidp_commit_duration_seconds", 0.5), commit99: grown.quantile("cidp_commit_duration_seconds", 0.99),
+		ack: f.latency, lag: f.lag, behind: f.behind, lates: now[`cidp_readings_total{outcome="late",reason="late"}`],
+	}
+	for name, v := range now {
+		if strings.HasPrefix(name, "cidp_expired_total") {
+			r.expired += v
+		}
+	}
+	r.rss, _ = p.resident()
+	return r
+}

@@ -1,0 +1,200 @@
+package store_test
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/camrail/cidp/store"
+	"github.com/ncruces/go-sqlite3"
+)
+
+// flood commits some megabytes at a time, as fast as it can, until at least this many bytes were written. It answers the longest commit.
+func flood(t *testing.T, db *store.DB, bytes int64) (longest time.Duration) {
+	t.Helper()
+	var sent []int64
+	payload := make([]byte, 64<<10)
+	for written := int64(0); written < bytes; {
+		b := batch(db)
+		b.Sent = sent
+		for range 24 {
+			b.Outbox = append(b.Outbox, store.Publication{Topic: "t", Payload: payload})
+			written += int64(len(payload))
+		}
+		count(b, 0)
+		start := time.Now()
+		commit(t, db, b)
+		longest = max(longest, time.Since(start))
+		sent = nil
+		for _, o := range b.Outbox {
+			sent = append(sent, o.ID)
+		}
+	}
+	return longest
+}
+
+func walSize(t *testing.T, db *store.DB) int64 {
+	t.Helper()
+	fi, err := os.Stat(db.Path() + "-wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fi.Size()
+}
+
+// TestLogIsBounded: the writer at full speed with readers that come and go all the time, so that there is no moment without one.
+func TestLogIsBounded(t *testing.T) {
+	db := open(t, dbPath(t), store.Options{})
+	stop, most := checkpointing(t, db, true)
+	defer stop()
+	halt := reading(t, db, 3)
+	defer halt()
+	took := flood(t, db, 5*store.WALBound)
+	halt()
+	stop()
+	t.Logf("the log had %d MiB at most, the longest commit took %s", most()>>20, took)
+	if most() > store.WALBound+store.WALBound/4 {
+		t.Errorf("the log had %d bytes", most())
+	}
+	holds(t, db.Path())
+}
+
+// TestLogAndALongReader: a foreign reader that holds one moment cannot be overcome: that is told, and when it ends the log begins anew and its file is cut.
+func TestLogAndALongReader(t *testing.T) {
+	db := open(t, dbPath(t), store.Options{})
+	k, err := db.Checkpointer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	flood(t, db, 1)
+	foreign, err := sqlite3.OpenFlags(db.Path(), sqlite3.OPEN_READONLY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer foreign.Close()
+	if err := foreign.Exec(`BEGIN; SELECT count(*) FROM outbox`); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	step := func() store.Checkpointed {
+		t.Helper()
+		now = now.Add(time.Second)
+		r, err := k.Step(context.Background(), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	var r store.Checkpointed
+	for range 8 {
+		flood(t, db, store.WALBound/4)
+		r = step()
+		if r.Waited > time.Second {
+			t.Errorf("commits waited %s for a reader that stays", r.Waited)
+		}
+	}
+	if r.Began || r.Held < 5*time.Second || r.Log < store.WALBound*3/2 || r.Left == 0 {
+		t.Errorf("with a reader that stays: %+v", r)
+	}
+	waits := 0
+	for range 30 {
+		if r = step(); r.Waited > 0 {
+			waits++
+		}
+	}
+	if waits > 6 {
+		t.Errorf("commits were made to wait %d times in 30 s for a reader that stays", waits)
+	}
+	if err := foreign.Exec(`COMMIT`); err != nil {
+		t.Fatal(err)
+	}
+	for range 11 {
+		if r = step(); r.Began {
+			break
+		}
+	}
+	if !r.Began || r.Held != 0 || r.Left != 0 {
+		t.Errorf("once the reader has ended: %+v", r)
+	}
+	flood(t, db, 1)
+	if r = step(); r.Log > store.WALBound/4 || walSize(t, db) > store.WALBound/2 {
+		t.Errorf("the log begins anew: %+v, and its file has %d bytes", r, walSize(t, db))
+	}
+	if err := k.Close(); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, db.Path())
+}
+
+// TestCheckpointerIdles: what was copied is not copied again, and nobody is made to wait.
+func TestCheckpointerIdles(t *testing.T) {
+	db := open(t, dbPath(t), store.Options{})
+	k, err := db.Checkpointer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	flood(t, db, store.WALBound/4+store.WALBound/16)
+	if got := asked(t, db, `PRAGMA wal_autocheckpoint`); got == "1000" {
+		t.Error("commits still copy the log themselves")
+	}
+	now := time.Now()
+	if r, err := k.Step(context.Background(), now); err != nil || !r.Copied || !r.Began || r.Left != 0 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	for range 3 {
+		now = now.Add(time.Minute)
+		if r, err := k.Step(context.Background(), now); err != nil || r.Copied || r.Began || r.Waited > 0 || r.Held > 0 {
+			t.Errorf("nothing was committed, and %+v, %v", r, err)
+		}
+	}
+	room, err := k.Room()
+	if err != nil || room.Database < store.WALBound/32 || room.Reusable > room.Database || room.WAL < store.WALBound/4 {
+		t.Errorf("room %+v, %v", room, err)
+	}
+	if err := k.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := asked(t, db, `PRAGMA wal_autocheckpoint`); got != "1000" {
+		t.Errorf("without a checkpointer commits copy the log at %s pages", got)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if k, err = db.Checkpointer(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Step(ctx, now); err == nil || !strings.Contains(err.Error(), "canceled") {
+		t.Errorf("a step after its context has ended: %v", err)
+	}
+	if err := k.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// asked asks the writing connection.
+func asked(t *testing.T, db *store.DB, text string) (v string) {
+	t.Helper()
+	s, _, err := db.Writer().Prepare(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for s.Step() {
+		v = s.ColumnText(0)
+	}
+	return v
+}
+
+func TestFileSystem(t *testing.T) {
+	free, size, known, err := store.FileSystem(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if known && (size <= 0 || free < 0 || free > size) {
+		t.Errorf("%d bytes free of %d", free, size)
+	}
+	if _, _, known, err := store.FileSystem("/does/not/exist"); known && err == nil {
+		t.Error("a file system that does not exist was asked")
+	}
+}

@@ -1,0 +1,254 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// Keep says for how long what is kept. 0 means for ever. Readings, contexts and windows go by event time, alerts by the event time of their last
+// move, evidence (refused messages, late readings) by its receipt.
+type Keep struct {
+	Raw      time.Duration // readings and contexts, with their flags and disputes
+	RawMin   time.Duration // neither Bytes nor a short disk takes readings younger than this
+	Windows  time.Duration // with their predictions and quarantines
+	Alerts   time.Duration // cleared ones, with their transitions
+	Evidence time.Duration
+	Bytes    int64 // of the database, reusable pages not counted: beyond it the oldest readings and contexts go; 0: no bound
+
+	// ContextSpan says how far before an asset's first open reading contexts may still matter, as for Recover. nil: a day.
+	ContextSpan func(period time.Duration) time.Duration
+}
+
+// Validate says in a sentence what makes no sense. What is made of something is kept at least as long as that: a window as long as its
+// readings, an alert as long as its windows.
+func (k Keep) Validate() error {
+	for _, d := range []struct {
+		name string
+		d    time.Duration
+	}{{"keep-raw", k.Raw}, {"keep-raw-min", k.RawMin}, {"keep-windows", k.Windows}, {"keep-alerts", k.Alerts}, {"keep-evidence", k.Evidence}} {
+		if d.d < 0 {
+			return fmt.Errorf("%s is %s: it must be 0 (for ever) or more", d.name, d.d)
+		}
+	}
+	switch {
+	case k.Bytes < 0:
+		return fmt.Errorf("keep-bytes is %d: it must be 0 (no bound) or more", k.Bytes)
+	case k.Windows > 0 && k.Raw == 0 && k.Bytes == 0:
+		return fmt.Errorf("keep-windows is %s and readings are kept for ever: a window is kept at least as long as its readings; set keep-raw or keep-bytes", k.Windows)
+	case k.Windows > 0 && k.Windows < k.Raw:
+		return fmt.Errorf("keep-windows is %s and keep-raw %s: a window is kept at least as long as its readings", k.Windows, k.Raw)
+	case k.Windows > 0 && k.Windows < k.RawMin:
+		return fmt.Errorf("keep-windows is %s and keep-raw-min %s: a window is kept at least as long as its readings", k.Windows, k.RawMin)
+	case k.Alerts > 0 && k.Windows == 0:
+		return fmt.Errorf("keep-alerts is %s and windows are kept for ever: an alert is kept at least as long as its windows; set keep-windows", k.Alerts)
+	case k.Alerts > 0 && k.Alerts < k.Windows:
+		return fmt.Errorf("keep-alerts is %s and keep-windows %s: an alert is kept at least as long as its windows", k.Alerts, k.Windows)
+	}
+	return nil
+}
+
+// Any says whether anything would ever expire without a short disk.
+func (k Keep) Any() bool {
+	return k.Raw > 0 || k.Windows > 0 || k.Alerts > 0 || k.Evidence > 0 || k.Bytes > 0
+}
+
+// Expired is what one step took away, and whether there is more.
+type Expired struct {
+	Readings, Contexts, Windows, Alerts, Messages, Late int64
+	Before                                              int64 // event time below which readings went, ms; 0: none did
+	More                                                bool
+}
+
+// Rows is how many of them there are.
+func (e Expired) Rows() int64 {
+	return e.Readings + e.Contexts + e.Windows + e.Alerts + e.Messages + e.Late
+}
+
+// Rows of one step, so that it takes a few milliseconds (measured: DESIGN.md).
+const (
+	stepReadings = 4000
+	stepContexts = 2000
+	stepWindows  = 64
+	stepAlerts   = 8
+	stepEvidence = 500
+)
+
+// sweepEvery is how often retention begins anew from the oldest row: what had to stay then may go now, and history may have come in since.
+const sweepEvery = time.Hour
+
+// progress is how far retention has come, so that what must stay is not looked at again and again.
+type progress struct {
+	reading, context, window int64 // keys: nothing below is looked at before the next sweep
+	alertAt                  int64 // updated_at_ms and id of the last alert looked at
+	alertID                  string
+	swept                    int64 // wall clock of the last sweep, ms
+	recount                  bool  // evidence in memory may not be what is on disk
+}
+
+// expiry is one step.
+type expiry struct {
+	w       *writer
+	keep    Keep
+	now     int64 // ms
+	short   bool
+	at      progress // becomes the DB's once the step is committed
+	out     Expired
+	entries map[entry]int64 // for the ledger
+	sources map[source]int  // evidence that went
+}
+
+// Expire takes one small step of retention: some thousand rows at most, in a transaction of its own, a few milliseconds. It says what went and
+// whether there is more to do at once. short means that the disk is: then readings go that are older than their minimum, the oldest first.
+//
+// It never takes what the line still needs: readings that are in no closed window and the contexts beside them, the newest window and
+// prediction of each sensor, windows that open readings are compared with, and whatever something kept refers to. The ledger counts what went, so that Verify
+// can add up. A step takes no commit id; what it took of the stored is added to the newest row of commit_log. Errors are as Commit's.
+func (db *DB) Expire(ctx context.Context, keep Keep, now time.Time, short bool) (Expired, error) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return Expired{}, fmt.Errorf("expire: %w", err)
+	}
+	if err := db.writable(); err != nil {
+		return Expired{}, err
+	}
+	if db.expiry.recount {
+		counts, err := loadEvidence(db.w.c, db.o)
+		if err != nil {
+			return Expired{}, classify(err)
+		}
+		db.evidence, db.expiry.recount = counts, false
+	}
+	e := &expiry{w: db.w, keep: keep, now: now.UnixMilli(), short: short, at: db.expiry, entries: map[entry]int64{}, sources: map[source]int{}}
+	if since := e.now - e.at.swept; since >= sweepEvery.Milliseconds() || since < 0 {
+		e.at = progress{swept: e.now}
+	}
+	for _, kind := range []struct {
+		what string
+		plan func() (take func() error, err error)
+	}{
+		{"readings", e.readings}, {"contexts", e.contexts}, {"windows", e.windows}, {"alerts", e.alerts}, {"evidence", e.messages}, {"late readings", e.lates},
+	} {
+		take, err := kind.plan()
+		if err == nil && take != nil {
+			err = db.transactAs("expire", func(*writer) error {
+				if err := take(); err != nil {
+					return err
+				}
+				return e.account()
+			})
+		}
+		switch {
+		case err != nil:
+			db.expiry.recount = true // it may have been applied after all
+			return Expired{}, classify(fmt.Errorf("expire %s: %w", kind.what, err))
+		case take != nil:
+			db.expiry, e.out.More = e.at, true
+			db.evidence.forget(e.sources)
+			return e.out, nil
+		}
+	}
+	db.expiry = e.at
+	return e.out, nil
+}
+
+// account writes what went into the ledger, and of the stored into the newest commit's row.
+func (e *expiry) account() error {
+	for n, v := range e.entries {
+		if err := e.w.ledger.text(n.counter).text(n.reason).int(v).run(); err != nil {
+			return fmt.Errorf("count expired: %w", err)
+		}
+	}
+	if n := e.out.Readings + e.out.Contexts; n > 0 {
+		if err := e.exec(`UPDATE commit_log SET expired = expired + ? WHERE commit_id = (SELECT max(commit_id) FROM commit_log)`, n); err != nil {
+			return fmt.Errorf("count expired: %w", err)
+		}
+		if e.w.c.Changes() != 1 {
+			return fatalf("count expired: %d rows were stored and no commit is recorded", n)
+		}
+	}
+	return nil
+}
+
+// query runs a statement that is kept prepared: a step runs the same few for each of its rows. One may not be run within itself.
+func (e *expiry) query(sql string, f func(s *sqlite3.Stmt) error, args ...any) error {
+	q := e.w.kept[sql]
+	if q == nil {
+		var err error
+		if q, err = prepare(e.w.c, sql); err != nil {
+			return err
+		}
+		if e.w.kept == nil {
+			e.w.kept = map[string]*stmt{}
+		}
+		e.w.kept[sql] = q
+	}
+	for _, a := range args {
+		switch v := a.(type) {
+		case int64:
+			q.int(v)
+		case string:
+			q.text(v)
+		default:
+			return fmt.Errorf("bind argument: %T is not supported", a)
+		}
+	}
+	return q.each(f)
+}
+
+func (e *expiry) exec(sql string, args ...any) error {
+	return e.query(sql, func(*sqlite3.Stmt) error { return nil }, args...)
+}
+
+// one gives the first column of the first row, 0 when there is no row or it is NULL.
+func (e *expiry) one(sql string, args ...any) (v int64, err error) {
+	first := true
+	err = e.query(sql, func(s *sqlite3.Stmt) error {
+		if first {
+			v, first = s.ColumnInt64(0), false
+		}
+		return nil
+	}, args...)
+	return v, err
+}
+
+// cutoff gives the event or receipt time before which something kept for d goes; MinInt64: nothing does.
+func (e *expiry) cutoff(d time.Duration) int64 {
+	if d <= 0 {
+		return math.MinInt64
+	}
+	return e.now - d.Milliseconds()
+}
+
+// rawCutoff gives the event time before which readings and contexts may go now.
+func (e *expiry) rawCutoff() (int64, error) {
+	cut := e.cutoff(e.keep.Raw)
+	over := e.short
+	if !over && e.keep.Bytes > 0 {
+		pages, err := e.one(`SELECT (SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count)`)
+		if err != nil {
+			return 0, fmt.Errorf("read size: %w", err)
+		}
+		over = pages*pageSize > e.keep.Bytes
+	}
+	if over {
+		cut = max(cut, e.now-e.keep.RawMin.Milliseconds())
+	}
+	return cut, nil
+}
+
+const pageSize = 4096
+
+// forget takes evidence that has expired out of the counts, so that the caps have room again.
+func (e *evidence) forget(gone map[source]int) {
+	for from, n := range gone {
+		e.byReason[from.reason] -= n
+		if e.bySource[from] -= n; e.bySource[from] <= 0 {
+			delete(e.bySource, from)
+		}
+	}
+}

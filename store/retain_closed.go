@@ -1,0 +1,202 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// oldWindow is a window that is old enough to go, and whether something besides an alert needs it.
+type oldWindow struct {
+	id, start, end, sensor, asset int64
+	needed                        bool
+}
+
+// windowNeeds reads a window with what needs it: it is its sensor's newest, or has its newest prediction, or its readings are still there.
+const windowNeeds = `SELECT w.window_id, w.start_ms, w.end_ms, w.sensor_id, s.asset_id,
+	w.end_ms >= s.evaluated_ms
+	OR w.window_id = (SELECT p.window_id FROM ai_telemetry_predictions p WHERE p.sensor_id = w.sensor_id ORDER BY p.start_ms DESC, p.revision DESC LIMIT 1)
+	OR EXISTS (SELECT 1 FROM reading r WHERE r.key >= w.start_ms << 20 AND r.key < w.end_ms << 20 AND r.key & 1048575 = w.sensor_id)
+	FROM telemetry_window w JOIN sensor s ON s.sensor_id = w.sensor_id`
+
+func oldWindowAt(s *sqlite3.Stmt) oldWindow {
+	return oldWindow{s.ColumnInt64(0), s.ColumnInt64(1), s.ColumnInt64(2), s.ColumnInt64(3), s.ColumnInt64(4), s.ColumnBool(5)}
+}
+
+// windows plans the oldest windows, all revisions of each. Those that an alert refers to go with the alert.
+func (e *expiry) windows() (func() error, error) {
+	cut := e.cutoff(e.keep.Windows)
+	if cut <= 0 {
+		return nil, nil
+	}
+	var old []oldWindow
+	err := e.query(windowNeeds+` WHERE w.window_id >= ? AND w.window_id < ? AND w.revision = (SELECT max(m.revision) FROM telemetry_window m WHERE m.window_id = w.window_id)
+		ORDER BY w.window_id LIMIT ?`, func(s *sqlite3.Stmt) error {
+		old = append(old, oldWindowAt(s))
+		return nil
+	}, e.at.window, keyFloor(cut), int64(stepWindows))
+	if err != nil || len(old) == 0 {
+		return nil, err
+	}
+	return func() error {
+		kept := e.comparisons()
+		for _, w := range old {
+			stays, err := e.windowStays(w, cut, kept, "")
+			if err != nil {
+				return err
+			}
+			if !stays {
+				if err := e.takeWindow(w.id); err != nil {
+					return err
+				}
+			}
+		}
+		e.at.window = old[len(old)-1].id + 1
+		return nil
+	}, nil
+}
+
+// windowStays says whether a window must be kept. alert is one that goes with it.
+func (e *expiry) windowStays(w oldWindow, cut int64, kept comparisons, alert string) (bool, error) {
+	if w.needed || w.end > cut {
+		return true, nil
+	}
+	named, err := e.one(`SELECT EXISTS (SELECT 1 FROM alert_event WHERE window_id = ?1 AND alert_id <> ?2) OR EXISTS (SELECT 1 FROM alert WHERE window_id = ?1 AND alert_id <> ?2)`, w.id, alert)
+	if err != nil || named != 0 {
+		return true, err
+	}
+	lowest, err := kept.lowest(w.asset)
+	return w.end > lowest, err
+}
+
+// comparisons tells from when on an asset's windows are still compared with open readings.
+type comparisons struct {
+	*expiry
+	known map[int64]int64 // by asset
+}
+
+func (e *expiry) comparisons() comparisons { return comparisons{e, map[int64]int64{}} }
+
+// lowest is the event time of an asset's first open reading, far ahead when it has none.
+func (k comparisons) lowest(asset int64) (int64, error) {
+	if at, ok := k.known[asset]; ok {
+		return at, nil
+	}
+	at := int64(math.MaxInt64)
+	err := k.query(`SELECT o.from_ms FROM sensor s JOIN open_window o ON o.sensor_id = s.sensor_id WHERE s.asset_id = ?`, func(s *sqlite3.Stmt) error {
+		at = min(at, s.ColumnInt64(0))
+		return nil
+	}, asset)
+	k.known[asset] = at
+	return at, err
+}
+
+// takeWindow deletes all revisions of a window with what hangs on them.
+func (e *expiry) takeWindow(id int64) error {
+	err := e.query(`SELECT w.verdict, q.reasons FROM telemetry_window w LEFT JOIN quarantine_window q ON q.window_id = w.window_id AND q.revision = w.revision
+		WHERE w.window_id = ?`, func(s *sqlite3.Stmt) error {
+		e.out.Windows++
+		e.entries[entry{expiredOf(counterWindow), s.ColumnText(0)}]++
+		if isNull(s, 1) {
+			return nil
+		}
+		var reasons []string
+		if err := json.Unmarshal(s.ColumnRawText(1), &reasons); err != nil {
+			return fatalf("read reasons of window %d: %w", id, err)
+		}
+		for _, r := range reasons {
+			e.entries[entry{expiredOf(counterQuarantine), r}]++
+		}
+		return nil
+	}, id)
+	if err != nil {
+		return err
+	}
+	for _, table := range []string{"shadow_prediction", "ai_telemetry_predictions", "quarantine_window", "telemetry_window"} {
+		if err := e.exec(`DELETE FROM `+table+` WHERE window_id = ?`, id); err != nil {
+			return fmt.Errorf("window %d: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// alerts plans the alerts that were cleared longest ago, each with its transitions and with the windows that only it still names.
+func (e *expiry) alerts() (func() error, error) {
+	cut := e.cutoff(e.keep.Alerts)
+	if cut <= 0 || e.keep.Windows <= 0 {
+		return nil, nil
+	}
+	type cleared struct {
+		id string
+		at int64
+	}
+	var old []cleared
+	err := e.query(`SELECT alert_id, updated_at_ms FROM alert WHERE (updated_at_ms, alert_id) > (?, ?) AND updated_at_ms < ? AND state = 'cleared'
+		ORDER BY updated_at_ms, alert_id LIMIT ?`, func(s *sqlite3.Stmt) error {
+		old = append(old, cleared{s.ColumnText(0), s.ColumnInt64(1)})
+		return nil
+	}, e.at.alertAt, e.at.alertID, cut, int64(stepAlerts))
+	if err != nil || len(old) == 0 {
+		return nil, err
+	}
+	return func() error {
+		kept := e.comparisons()
+		for _, a := range old {
+			if err := e.takeAlert(a.id, kept); err != nil {
+				return err
+			}
+		}
+		last := old[len(old)-1]
+		e.at.alertAt, e.at.alertID = last.at, last.id
+		return nil
+	}, nil
+}
+
+// takeAlert deletes an alert, unless a window stays that it was raised by, stood in or moved in: what is kept refers to nothing that is gone.
+func (e *expiry) takeAlert(id string, kept comparisons) error {
+	const named = `(SELECT window_id FROM alert_event WHERE alert_id = ?1 AND window_id IS NOT NULL UNION SELECT window_id FROM alert WHERE alert_id = ?1)`
+	held, err := e.one(`SELECT EXISTS (SELECT 1 FROM ai_telemetry_predictions p WHERE p.hold_alert = ?1 AND p.hold_alert <> '' AND p.window_id NOT IN `+named+`)`, id)
+	if err != nil || held != 0 {
+		return err
+	}
+	var gone []int64
+	cut := e.cutoff(e.keep.Windows)
+	err = e.query(windowNeeds+` WHERE w.window_id IN `+named+` AND w.revision = (SELECT max(m.revision) FROM telemetry_window m WHERE m.window_id = w.window_id)`, func(s *sqlite3.Stmt) error {
+		w := oldWindowAt(s)
+		if stays, err := e.windowStays(w, cut, kept, id); err != nil {
+			return err
+		} else if stays {
+			return errFound
+		}
+		gone = append(gone, w.id)
+		return nil
+	}, id)
+	if errors.Is(err, errFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = e.query(`SELECT kind, count(*) FROM alert_event WHERE alert_id = ? GROUP BY kind`, func(s *sqlite3.Stmt) error {
+		e.entries[entry{expiredOf(counterAlert), s.ColumnText(0)}] += s.ColumnInt64(1)
+		return nil
+	}, id)
+	if err != nil {
+		return err
+	}
+	for _, table := range []string{"alert_event", "alert"} {
+		if err := e.exec(`DELETE FROM `+table+` WHERE alert_id = ?`, id); err != nil {
+			return fmt.Errorf("alert %s: %w", id, err)
+		}
+	}
+	e.out.Alerts++
+	for _, w := range gone {
+		if err := e.takeWindow(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+package store
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/camrail/cidp/stream"
+	"github.com/ncruces/go-sqlite3"
+)
+
+// rawExpired is the setting that says before which event time readings have gone: a window that begins before it may count more readings than are there.
+const rawExpired = "raw_expired_ms"
+
+// stretch finds the next rows of a raw table from a position on: the first key, one above the last, none when there is nothing below cut.
+func (e *expiry) stretch(table string, from, cut int64, rows int64) (first, end int64, err error) {
+	first, err = e.one(`SELECT key FROM `+table+` WHERE key >= ? AND key < ? ORDER BY key LIMIT 1`, from, cut)
+	if err != nil || first == 0 {
+		return 0, 0, err
+	}
+	end, err = e.one(`SELECT key FROM `+table+` WHERE key >= ? AND key < ? ORDER BY key LIMIT 1 OFFSET ?`, first, cut, rows)
+	if err == nil && end == 0 { // fewer than that are left
+		end, err = e.one(`SELECT max(key) + 1 FROM `+table+` WHERE key >= ? AND key < ?`, first, cut)
+	}
+	return first, end, err
+}
+
+// readings plans the oldest readings. Those at or behind the end of their sensor's last closed window stay: they are in none.
+func (e *expiry) readings() (func() error, error) {
+	cut, err := e.rawCutoff()
+	if err != nil || cut <= 0 {
+		return nil, err
+	}
+	c := e.w.c
+	first, end, err := e.stretch("reading", e.at.reading, keyFloor(cut), stepReadings)
+	if err != nil || first == 0 {
+		return nil, err
+	}
+	return func() error {
+		pinned, err := e.one(`SELECT EXISTS (SELECT 1 FROM open_window WHERE from_ms <= ?)`, end>>stream.SensorBits)
+		if err != nil {
+			return err
+		}
+		del := `DELETE FROM reading WHERE key >= ?1 AND key < ?2`
+		if pinned != 0 {
+			del += ` AND NOT EXISTS (SELECT 1 FROM sensor s WHERE s.sensor_id = key & 1048575 AND s.evaluated_ms <= key >> 20)`
+		}
+		if err := e.exec(del, first, end); err != nil {
+			return err
+		}
+		e.out.Readings = c.Changes()
+		e.at.reading = end
+		if e.out.Readings == 0 {
+			return nil
+		}
+		for _, side := range []string{"reading_flag", "conflicted"} {
+			err := e.exec(`DELETE FROM `+side+` WHERE key >= ?1 AND key < ?2 AND NOT EXISTS (SELECT 1 FROM reading r WHERE r.key = `+side+`.key)`, first, end)
+			if err != nil {
+				return err
+			}
+		}
+		e.entries[entry{counterExpired, ofTelemetry}] += e.out.Readings
+		e.out.Before = (end-1)>>stream.SensorBits + 1
+		return e.raiseMeta(rawExpired, e.out.Before)
+	}, nil
+}
+
+// raiseMeta keeps the greater of a setting and a value.
+func (e *expiry) raiseMeta(name string, value int64) error {
+	err := e.exec(`INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE value < excluded.value`, name, value)
+	if err != nil {
+		return fmt.Errorf("keep %s: %w", name, err)
+	}
+	return nil
+}
+
+// contexts plans the oldest contexts. Those that a restart would read stay, and so does the newest of each asset.
+func (e *expiry) contexts() (func() error, error) {
+	cut, err := e.rawCutoff()
+	if err != nil || cut <= 0 {
+		return nil, err
+	}
+	first, end, err := e.stretch("context_reading", e.at.context, keyFloor(cut), stepContexts)
+	if err != nil || first == 0 {
+		return nil, err
+	}
+	return func() error {
+		runs, err := e.looseContexts(first, end)
+		if err != nil {
+			return err
+		}
+		for _, r := range runs {
+			if err := e.exec(`DELETE FROM context_reading WHERE key >= ? AND key < ?`, r.from, r.to); err != nil {
+				return err
+			}
+			e.out.Contexts += e.w.c.Changes()
+			if err := e.exec(`DELETE FROM context_conflicted WHERE key >= ? AND key < ?`, r.from, r.to); err != nil {
+				return err
+			}
+		}
+		e.at.context = end
+		if e.out.Contexts > 0 {
+			e.entries[entry{counterExpired, ofContext}] += e.out.Contexts
+		}
+		return nil
+	}, nil
+}
+
+// looseContexts finds the runs of keys within a stretch that nobody needs any more.
+func (e *expiry) looseContexts(first, end int64) (runs []span, err error) {
+	needed := contextNeeds{e, map[int64]contextNeed{}}
+	from := first
+	err = e.query(`SELECT key FROM context_reading WHERE key >= ? AND key < ? ORDER BY key`, func(s *sqlite3.Stmt) error {
+		key := s.ColumnInt64(0)
+		ts, asset := stream.SplitKey(key)
+		stays, err := needed.stays(asset, ts)
+		if stays && err == nil {
+			if key > from {
+				runs = append(runs, span{from, key})
+			}
+			from = key + 1
+		}
+		return err
+	}, first, end)
+	if from < end {
+		runs = append(runs, span{from, end})
+	}
+	return runs, err
+}
+
+// contextNeeds answers which contexts of an asset are still needed.
+type contextNeeds struct {
+	*expiry
+	known map[int64]contextNeed
+}
+
+// contextNeed is from when on an asset's contexts are needed, and when its newest is.
+type contextNeed struct{ from, newest int64 }
+
+// span is how far back contexts may matter.
+func (n contextNeeds) span(period int64) int64 {
+	if n.keep.ContextSpan == nil {
+		return (24 * time.Hour).Milliseconds()
+	}
+	return n.keep.ContextSpan(time.Duration(period) * time.Millisecond).Milliseconds()
+}
+
+// stays says whether a context is needed. What an asset's first open reading may need begins a span before it; where none is open, before the end of
+// its last window; where it has none either, before its newest context.
+func (n contextNeeds) stays(asset, ts int64) (bool, error) {
+	need, ok := n.known[asset]
+	if !ok {
+		need.from = math.MinInt64 // an asset that is not known keeps its contexts: Verify tells of it
+		err := n.query(`SELECT a.context_ms, max(s.evaluated_ms), max(s.period_ms), min(o.from_ms)
+			FROM asset a LEFT JOIN sensor s ON s.asset_id = a.asset_id LEFT JOIN open_window o ON o.sensor_id = s.sensor_id WHERE a.asset_id = ?`, func(s *sqlite3.Stmt) error {
+			if isNull(s, 0) {
+				return nil
+			}
+			need.newest, need.from = s.ColumnInt64(0), s.ColumnInt64(0)
+			if evaluated := s.ColumnInt64(1); evaluated > 0 {
+				need.from = evaluated
+			}
+			if !isNull(s, 3) {
+				need.from = min(need.from, s.ColumnInt64(3))
+			}
+			need.from -= n.span(s.ColumnInt64(2))
+			return nil
+		}, asset)
+		if err != nil {
+			return false, err
+		}
+		n.known[asset] = need
+	}
+	return ts >= need.from || ts == need.newest, nil
+}

@@ -37,15 +37,14 @@ func (w *writer) openRow(o *stream.Open) error {
 	if o.From < 0 || o.From >= to || to > stream.MaxTS {
 		return fatalf("its range from %d to %d is none", o.From, o.To)
 	}
-	q := w.open.int(o.SensorID).int(o.From).int(to)
 	if o.Times == nil {
-		return q.null().run()
+		return w.open.int(o.SensorID).int(o.From).int(to).null().run()
 	}
 	times, err := appendTimes(nil, o.From, to, o.Times)
 	if err != nil {
 		return err
 	}
-	return q.blob(times).run()
+	return w.open.int(o.SensorID).int(o.From).int(to).blob(times).run()
 }
 
 // appendTimes writes times as varints of their differences. The first is from itself; all lie below to.
@@ -69,7 +68,7 @@ func readTimes(b []byte, from, to int64) (times []int64, ok bool) {
 	at := from
 	for rest := b; len(rest) > 0; {
 		d, n := binary.Uvarint(rest)
-		if n <= 0 || d > uint64(stream.MaxTS) {
+		if n <= 0 || d >= uint64(to-at) {
 			return nil, false
 		}
 		at += int64(d)

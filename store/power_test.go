@@ -275,7 +275,7 @@ func TestPowerCut(t *testing.T) {
 	for _, o := range disks {
 		t.Run(describeDisk(o), func(t *testing.T) {
 			c := newCutter(t, tale, t.Errorf)
-			c.run(o, often(30), "")
+			c.run(o, often(20), "")
 			c.end()
 			t.Logf("%d steps, %d moments, %d of them syncs, %d different disks after a power cut", len(tale.steps), tale.moments, tale.syncs, c.checked.Load())
 			if c.checked.Load() < 10 {
@@ -302,7 +302,7 @@ func cutTwice(t *testing.T, tale tale, o faulty.Options) {
 	c.run(o, most(20, 20), "")
 	c.keep = nil
 	rand.New(rand.NewPCG(9, 9)).Shuffle(len(first), func(i, j int) { first[i], first[j] = first[j], first[i] })
-	for i, k := range first[:min(len(first), most(6, 40))] {
+	for i, k := range first[:min(len(first), most(4, 10))] {
 		c.again(fmt.Sprint(t.Name(), "/", i), o, k)
 	}
 	c.end()
@@ -315,7 +315,7 @@ func TestPowerCutWhileMigrating(t *testing.T) {
 	for _, o := range disks {
 		t.Run(describeDisk(o), func(t *testing.T) {
 			c := newCutter(t, tale, t.Errorf)
-			c.run(o, often(20), "")
+			c.run(o, often(12), "")
 			c.end()
 			t.Logf("%d moments, %d different disks after a power cut", tale.moments, c.checked.Load())
 		})

@@ -61,6 +61,7 @@ type Expired struct {
 	Readings, Contexts, Windows, Alerts, Messages, Late int64
 	Before                                              int64 // event time below which readings went, ms; 0: none did
 	More                                                bool
+	Over                                                bool // the database is larger than Keep.Bytes; without More nothing that is left may go
 }
 
 // Rows is how many of them there are.
@@ -227,15 +228,14 @@ func (e *expiry) cutoff(d time.Duration) int64 {
 // rawCutoff gives the event time before which readings and contexts may go now.
 func (e *expiry) rawCutoff() (int64, error) {
 	cut := e.cutoff(e.keep.Raw)
-	over := e.short
-	if !over && e.keep.Bytes > 0 {
+	if e.keep.Bytes > 0 {
 		pages, err := e.one(`SELECT (SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count)`)
 		if err != nil {
 			return 0, fmt.Errorf("read size: %w", err)
 		}
-		over = pages*pageSize > e.keep.Bytes
+		e.out.Over = pages*pageSize > e.keep.Bytes
 	}
-	if over {
+	if e.out.Over || e.short {
 		cut = max(cut, e.now-e.keep.RawMin.Milliseconds())
 	}
 	return cut, nil

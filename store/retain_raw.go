@@ -74,10 +74,14 @@ func (e *expiry) raiseMeta(name string, value int64) error {
 	return nil
 }
 
-// contexts plans the oldest contexts. Those that a restart would read stay, and so does the newest of each asset.
+// contexts plans the oldest contexts: once the readings they describe have gone they go too. Those that a restart would read stay, and so does the newest of each asset.
 func (e *expiry) contexts() (func() error, error) {
 	cut, err := e.rawCutoff()
-	if err != nil || cut <= 0 {
+	if err != nil {
+		return nil, err
+	}
+	gone, err := e.one(`SELECT value FROM meta WHERE name = ?`, rawExpired)
+	if cut = max(cut, gone); err != nil || cut <= 0 {
 		return nil, err
 	}
 	first, end, err := e.stretch("context_reading", e.at.context, keyFloor(cut), stepContexts)

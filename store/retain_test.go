@@ -27,7 +27,7 @@ func expire(t testing.TB, db *store.DB, keep store.Keep, now int64, short bool) 
 		}
 		sum.Readings, sum.Contexts, sum.Windows = sum.Readings+e.Readings, sum.Contexts+e.Contexts, sum.Windows+e.Windows
 		sum.Alerts, sum.Messages, sum.Late, sum.Before = sum.Alerts+e.Alerts, sum.Messages+e.Messages, sum.Late+e.Late, max(sum.Before, e.Before)
-		if !e.More {
+		if sum.Over = e.Over; !e.More {
 			return sum
 		}
 	}
@@ -468,8 +468,14 @@ func TestExpireByBytes(t *testing.T) {
 	if e.Readings == 0 || e.Before > now-keep.RawMin.Milliseconds() {
 		t.Errorf("expired %+v", e)
 	}
-	if after := used(); after > keep.Bytes {
-		t.Errorf("%d bytes are used, %d are allowed", after, keep.Bytes)
+	if after := used(); after > keep.Bytes || e.Over {
+		t.Errorf("%d bytes are used, %d are allowed: %+v", after, keep.Bytes, e)
+	}
+	if left := one(t, l.path, fmt.Sprintf(`SELECT count(*) FROM context_reading WHERE key & 1048575 = 1 AND key >> 20 < %d`, min(e.Before, t0+6*minute))); left != "0" {
+		t.Errorf("%s contexts are left of the time before %d, and no reading", left, e.Before)
+	}
+	if e := expire(t, l.db, store.Keep{Bytes: 1, RawMin: 25 * time.Minute}, now, false); !e.Over {
+		t.Errorf("one byte is too few, and it says %+v", e)
 	}
 	holds(t, l.path)
 	e = expire(t, l.db, store.Keep{RawMin: 20 * time.Minute}, now, true)

@@ -47,8 +47,8 @@ func (v *verifier) owed() error {
 		{"outbox", "publication %s of commit %s comes after one of commit %s",
 			`SELECT outbox_id, commit_id, before FROM (SELECT outbox_id, commit_id, max(commit_id) OVER (ORDER BY outbox_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM outbox)
 			WHERE commit_id < before`},
-		{"outbox", "publication %s has no topic, or neither a payload nor a retained message to clear",
-			`SELECT outbox_id FROM outbox WHERE topic = '' OR length(payload) = 0 AND retain = 0`},
+		{"outbox", "publication %s has no topic",
+			`SELECT outbox_id FROM outbox WHERE topic = ''`},
 		{"session", "message %s is owed to %s, who has no session",
 			`SELECT message_id, client_id FROM session_owed o WHERE NOT EXISTS (SELECT 1 FROM session s WHERE s.client_id = o.client_id)`},
 		{"session", "%s is owed message %s, which does not exist",

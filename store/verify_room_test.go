@@ -67,7 +67,7 @@ var roomDamages = []struct{ name, sql, want string }{
 	{"publication of a commit that never was", `UPDATE outbox SET commit_id = 1 << 40 WHERE topic = 'c'`, "which is not recorded"},
 	{"publication with an id that never was", `UPDATE outbox SET outbox_id = 1000 WHERE topic = 'c'`, "publication 1000 has an id that was never given: the highest is 3"},
 	{"publications out of order", `UPDATE outbox SET commit_id = 1 WHERE topic = 'c'`, "publication 3 of commit 1 comes after one of commit"},
-	{"publication of nothing", `UPDATE outbox SET payload = x'' WHERE topic = 'a'`, "has no topic, or neither a payload"},
+	{"publication to nowhere", `UPDATE outbox SET topic = '' WHERE topic = 'a'`, "publication 1 has no topic"},
 	{"lost session", `DELETE FROM session WHERE client_id = 'c1'`, "message 7 is owed to c1, who has no session"},
 	{"lost message", `DELETE FROM session_message WHERE message_id = 8`, "c2 is owed message 8, which does not exist"},
 	{"message of nobody", `DELETE FROM session_owed WHERE message_id = 8`, "message 8 is kept and nobody is owed it"},

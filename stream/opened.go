@@ -61,7 +61,7 @@ func (s *sensorState) open(base int64) (o Open, changed bool) {
 		}
 		o.Times = s.times(n)
 	default:
-		now.to = next(last, base) + base
+		now.to = min(next(last, base)+base, MaxTS)
 	}
 	s.told, o.To = now, now.to
 	return o, true
@@ -74,7 +74,7 @@ func (s *sensorState) singly(n int, span, base int64) bool {
 	switch {
 	case n > maxTimes:
 		return false
-	case s.fresh >= burst || s.fresh == n:
+	case s.fresh >= burst || s.fresh >= n:
 		return true
 	case n == 1:
 		return s.periodNow() >= base

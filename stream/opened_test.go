@@ -2,6 +2,7 @@ package stream_test
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"testing"
@@ -113,6 +114,19 @@ func TestOpenedOverAGap(t *testing.T) {
 	p.w = p.restart()
 	p.temps("axle1-right", 66, 75, 1, healthy)
 	p.want("nothing is missing", "axle1-left 0-60 n=60/60 watermark", "axle1-right 0-60 n=60/60 watermark")
+	p.settled()
+}
+
+// TestOpenedAtTheEndOfTime: a range ends where event time does.
+func TestOpenedAtTheEndOfTime(t *testing.T) {
+	p := newPlant(t, func(cfg *stream.Config) { cfg.FutureAfter = math.MaxInt64 })
+	for _, ts := range []int64{stream.MaxTS - 3, stream.MaxTS - 2, stream.MaxTS - 1} {
+		p.send("axle1-left", fmt.Sprintf(`{"ts":%d,"temp_c":40}`, ts))
+		p.closed()
+	}
+	if o := p.open[1]; o.Times != nil || o.To != stream.MaxTS {
+		t.Errorf("open %+v", o)
+	}
 	p.settled()
 }
 

@@ -347,7 +347,7 @@ func runMosquitto(ctx context.Context, cmd *exec.Cmd, s *feedSource, done func()
 		}
 	})
 	for lines := bufio.NewScanner(log); lines.Scan(); {
-		if strings.Contains(lines.Text(), " received DISCONNECT") {
+		if strings.HasPrefix(lines.Text(), "Received DISCONNECT") {
 			done() // MQTT 5, when the program is asked to end: this client does not come back from it
 		}
 		_, rest, ok := strings.Cut(lines.Text(), " received PUB")

@@ -14,6 +14,7 @@ var crashExpireSteps = []string{"expire:1", "expire:1", "expire:3", "commit:10",
 // TestCrashWhileExpiring lets the readings of closed windows go while clients publish, kills the program within steps of retention, and proves that what went is counted, that
 // nothing went which a window still needed, and that windows, predictions and alerts are those of a run that kept everything and never crashed.
 func TestCrashWhileExpiring(t *testing.T) {
+	noRace(t)
 	run, client := smallFleet(time.Now().AddDate(-1, 0, 0).Truncate(time.Hour).UnixMilli())
 	p := newMortal(t, "")
 	p.start(t)

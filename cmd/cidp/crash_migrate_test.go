@@ -16,6 +16,7 @@ import (
 // TestCrashWhileMigrating gives the program a database of the first schema, as an earlier version left it with open windows, kills it within the migration and within the
 // recovery that follows, and goes on.
 func TestCrashWhileMigrating(t *testing.T) {
+	noRace(t)
 	run, client := smallFleet(time.Now().AddDate(-1, 0, 0).Truncate(time.Hour).UnixMilli())
 	p := newMortal(t, "")
 	p.start(t)

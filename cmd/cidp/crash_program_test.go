@@ -52,14 +52,14 @@ type mortal struct {
 }
 
 // newMortal lays out a program that is not started yet. An empty path is this test binary as the program.
-func newMortal(t *testing.T, path string, args ...string) *mortal {
+func newMortal(t *testing.T, path string) *mortal {
 	t.Helper()
 	m := &mortal{path: path, data: t.TempDir(), mqtt: lowAddr(t), http: lowAddr(t)}
 	if path == "" {
 		m.path, m.env = os.Args[0], []string{"CIDP_TEST_AS_PROGRAM=1"}
 	}
-	m.args = append([]string{"run", "--data", m.data, "--mqtt", m.mqtt, "--http", m.http, "--history-after", "0",
-		"--disorder", (crashDisorder * crashTick * time.Millisecond).String(), "--idle", "10m"}, args...)
+	m.args = []string{"run", "--data", m.data, "--mqtt", m.mqtt, "--http", m.http, "--history-after", "0",
+		"--disorder", (crashDisorder * crashTick * time.Millisecond).String(), "--idle", "10m"}
 	t.Cleanup(func() {
 		if m.running != nil {
 			m.kill()
@@ -69,6 +69,14 @@ func newMortal(t *testing.T, path string, args ...string) *mortal {
 		}
 	})
 	return m
+}
+
+// noRace skips what starts this test binary as the program and has much to do: with the race detector it takes minutes, and other tests look for races in the program.
+func noRace(t *testing.T) {
+	t.Helper()
+	if raceDetector {
+		t.Skip("the program takes minutes for this with the race detector")
+	}
 }
 
 // lowAddr gives a free port below those that outgoing connections take: a client that knocks while the program is down must not take its port.

@@ -66,6 +66,7 @@ var crashSteps = []string{
 // TestCrashAtEachStep kills the program with SIGKILL at each step of a pass, of the recovery and of the migration in turn, while clients publish, and proves after each kill
 // and at the end what TestCrash proves.
 func TestCrashAtEachStep(t *testing.T) {
+	noRace(t)
 	run, client := smallFleet(time.Now().AddDate(-1, 0, 0).Truncate(time.Hour).UnixMilli())
 	p := newMortal(t, "")
 	p.start(t, "CIDP_TEST_KILL=migrate:1") // while the database is made

@@ -175,6 +175,7 @@ func (k *keeper) expire(ctx context.Context, now time.Time) (rest time.Duration)
 	if k.short {
 		k.expired.Readings, k.expired.Contexts, k.expired.Before = k.expired.Readings+e.Readings, k.expired.Contexts+e.Contexts, max(k.expired.Before, e.Before)
 	}
+	k.tooLarge(e.Over && !e.More)
 	if k.short {
 		k.look() // no more goes than must
 	}
@@ -196,6 +197,19 @@ func (k *keeper) expire(ctx context.Context, now time.Time) (rest time.Duration)
 		share = busyShare
 	}
 	return max(time.Millisecond, (share-1)*took)
+}
+
+// tooLarge tells that the database is larger than it is to be and that nothing that is left may go.
+func (k *keeper) tooLarge(yes bool) {
+	if !yes {
+		k.status.settle(reasonSize)
+		return
+	}
+	detail := fmt.Sprintf("the database has more than keep-bytes (%s), and no reading that is left is older than keep-raw-min (%s): raise one or shorten the other, or keep-windows",
+		size(k.keep.Bytes), k.keep.RawMin)
+	if k.status.advise(reasonSize, detail) {
+		k.log.Warn().Msg(detail)
+	}
 }
 
 // look measures the room and says whether it has just become short.

@@ -315,6 +315,22 @@ func TestReusableCounts(t *testing.T) {
 	})
 }
 
+// TestKeeperTooLarge: what keeps the database too large is told, until it is no longer so.
+func TestKeeperTooLarge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWard(t, 10, keeperConfig{keep: store.Keep{Bytes: 1 << 10, RawMin: 5 * time.Hour}, low: -1, stop: -1}, 0)
+		defer w.stop()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if now := w.status.now(); now.State != "online" || len(now.Reasons) != 1 || !strings.HasPrefix(now.Reasons[0], "size: the database has more than keep-bytes (1.0 KiB)") {
+			t.Errorf("status %+v", now)
+		}
+		if n, oldest := w.rows(); n < 5*720-60 || oldest > 5*time.Hour+time.Minute {
+			t.Errorf("%d readings are left, the oldest %s old", n, oldest)
+		}
+	})
+}
+
 // TestKeeperTriesAgain: another program that holds the database for writing is waited for; that is logged once and counted.
 func TestKeeperTriesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -76,7 +76,7 @@ func TestRetentionInTheLine(t *testing.T) {
 		publish(t, c, stream.ContextTopic("douala", "loco-1"), fmt.Sprintf(`{"ts":%d,"speed_kmh":60}`, base+m*60_000))
 	}
 	stop()
-	p, stop = start(t, dir, keep)
+	_, stop = start(t, dir, keep)
 	eventually(t, "the oldest go", func() bool {
 		return ask(t, dir, `SELECT min(key) >> 20 FROM reading`) >= base+29*60_000 && ask(t, dir, `SELECT min(start_ms) FROM telemetry_window`) >= base+19*60_000
 	})

@@ -122,7 +122,11 @@ func (k *Checkpointer) Step(ctx context.Context, now time.Time) (r Checkpointed,
 		if r.Began, r.Waited, err = k.begin(log * walFrame); err != nil {
 			return r, err
 		}
-		k.rest = now.Add(min(restShare*r.Waited, restMost))
+		rest := restShare * r.Waited
+		if r.Waited < longWait { // there is hope
+			rest = min(rest, restMost)
+		}
+		k.rest = now.Add(time.Since(start) + rest) // from the end of the wait on
 		if k.held(now) >= heldLong {
 			k.rest = now.Add(heldLong)
 		}

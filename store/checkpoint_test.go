@@ -128,6 +128,61 @@ func TestLogAndALongReader(t *testing.T) {
 	holds(t, db.Path())
 }
 
+// TestCommitsGoOnBesideALongReader: what cannot be had is not waited for all the time. Without a rest after each wait commits get through a few a second.
+func TestCommitsGoOnBesideALongReader(t *testing.T) {
+	db := open(t, dbPath(t), store.Options{})
+	k, err := db.Checkpointer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	flood(t, db, 1)
+	foreign, err := sqlite3.OpenFlags(db.Path(), sqlite3.OPEN_READONLY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer foreign.Close()
+	if err := foreign.Exec(`BEGIN; SELECT count(*) FROM outbox`); err != nil {
+		t.Fatal(err)
+	}
+	flood(t, db, store.WALBound*3/4)
+	stop, waited := make(chan struct{}), make(chan time.Duration)
+	go func() { // as the keeper does
+		var sum time.Duration
+		defer func() { waited <- sum }()
+		for {
+			r, err := k.Step(context.Background(), time.Now())
+			if err != nil {
+				t.Error(err)
+			}
+			sum += r.Waited
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	const span = 3 * time.Second
+	commits := 0
+	for begin := time.Now(); time.Since(begin) < span; commits++ {
+		b := batch(db)
+		b.Outbox = []store.Publication{{Topic: "t", Payload: []byte("p")}}
+		count(b, 0)
+		commit(t, db, b)
+		time.Sleep(5 * time.Millisecond) // the line does something in between, and the checkpointer gets its turn
+	}
+	close(stop)
+	if sum := <-waited; sum == 0 || sum > span/3 {
+		t.Errorf("commits were made to wait %s of %s", sum, span)
+	}
+	if commits < 40 {
+		t.Errorf("%d commits in %s", commits, span)
+	}
+	if err := k.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestCheckpointerIdles: what was copied is not copied again, and nobody is made to wait.
 func TestCheckpointerIdles(t *testing.T) {
 	db := open(t, dbPath(t), store.Options{})

@@ -24,8 +24,11 @@ func Reserve(path string) (*Reservation, error) {
 	return &Reservation{lock}, nil
 }
 
-// take gives the lock to who opens the warehouse.
+// take gives the lock to who opens the warehouse; nil when there is none, or no longer.
 func (r *Reservation) take() *lockFile {
+	if r == nil {
+		return nil
+	}
 	lock := r.lock
 	r.lock = nil
 	return lock

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
+
+	"github.com/camrail/cidp/stream"
 )
 
 // Keep says for how long what is kept. 0 means for ever. Readings, contexts and windows go by event time, alerts by the event time of their last
@@ -94,7 +96,8 @@ type progress struct {
 type expiry struct {
 	w       *writer
 	keep    Keep
-	now     int64 // ms
+	wall    int64 // the clock, ms
+	now     int64 // in event time, ms
 	short   bool
 	at      progress // becomes the DB's once the step is committed
 	out     Expired
@@ -124,9 +127,12 @@ func (db *DB) Expire(ctx context.Context, keep Keep, now time.Time, short bool) 
 		}
 		db.evidence, db.expiry.recount = counts, false
 	}
-	e := &expiry{w: db.w, keep: keep, now: now.UnixMilli(), short: short, at: db.expiry, entries: map[entry]int64{}, sources: map[source]int{}}
-	if since := e.now - e.at.swept; since >= sweepEvery.Milliseconds() || since < 0 {
-		e.at = progress{swept: e.now}
+	e := &expiry{w: db.w, keep: keep, wall: now.UnixMilli(), short: short, at: db.expiry, entries: map[entry]int64{}, sources: map[source]int{}}
+	if err := e.present(); err != nil {
+		return Expired{}, classify(err)
+	}
+	if since := e.wall - e.at.swept; since >= sweepEvery.Milliseconds() || since < 0 {
+		e.at = progress{swept: e.wall}
 	}
 	for _, kind := range []struct {
 		what string
@@ -156,6 +162,23 @@ func (db *DB) Expire(ctx context.Context, keep Keep, now time.Time, short bool) 
 	db.expiry = e.at
 	return e.out, nil
 }
+
+// present says what time it is for what has an event time: no later than readings came, so that a clock that is a year ahead, as after a start
+// without a battery, does not take what is a day old.
+func (e *expiry) present() error {
+	newest, err := e.one(`SELECT max(key) FROM reading`)
+	if err != nil {
+		return fmt.Errorf("read newest reading: %w", err)
+	}
+	e.now = e.wall
+	if newest > 0 {
+		e.now = min(e.wall, newest>>stream.SensorBits+leeway.Milliseconds())
+	}
+	return nil
+}
+
+// leeway is by how much a reading may be behind and still say what time it is.
+const leeway = time.Hour
 
 // account writes what went into the ledger, and of the stored into the newest commit's row.
 func (e *expiry) account() error {
@@ -217,7 +240,7 @@ func (e *expiry) one(sql string, args ...any) (v int64, err error) {
 	return v, err
 }
 
-// cutoff gives the event or receipt time before which something kept for d goes; MinInt64: nothing does.
+// cutoff gives the event time before which something kept for d goes; MinInt64: nothing does.
 func (e *expiry) cutoff(d time.Duration) int64 {
 	if d <= 0 {
 		return math.MinInt64

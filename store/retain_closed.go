@@ -28,12 +28,13 @@ func oldWindowAt(s *sqlite3.Stmt) oldWindow {
 
 // windows plans the oldest windows, all revisions of each. Those that an alert refers to go with the alert.
 func (e *expiry) windows() (func() error, error) {
-	cut := e.cutoff(e.keep.Windows)
-	if cut <= 0 {
-		return nil, nil
+	gone, err := e.one(`SELECT value FROM meta WHERE name = ?`, rawExpired)
+	cut := min(e.cutoff(e.keep.Windows), gone) // behind that all readings are there still, and so their windows stay
+	if err != nil || cut <= 0 {
+		return nil, err
 	}
 	var old []oldWindow
-	err := e.query(windowNeeds+` WHERE w.window_id >= ? AND w.window_id < ? AND w.revision = (SELECT max(m.revision) FROM telemetry_window m WHERE m.window_id = w.window_id)
+	err = e.query(windowNeeds+` WHERE w.window_id >= ? AND w.window_id < ? AND w.revision = (SELECT max(m.revision) FROM telemetry_window m WHERE m.window_id = w.window_id)
 		ORDER BY w.window_id LIMIT ?`, func(s *sqlite3.Stmt) error {
 		old = append(old, oldWindowAt(s))
 		return nil

@@ -105,10 +105,10 @@ func Open(path string, o Options) (*DB, error) {
 	if err := prepareFolder(abs); err != nil {
 		return nil, err
 	}
-	if o.Reserved != nil {
-		db.lock = o.Reserved.take()
-	} else if db.lock, err = takeLock(filepath.Join(filepath.Dir(abs), lockName)); err != nil {
-		return nil, err
+	if db.lock = o.Reserved.take(); db.lock == nil {
+		if db.lock, err = takeLock(filepath.Join(filepath.Dir(abs), lockName)); err != nil {
+			return nil, err
+		}
 	}
 	if err := db.openWriter(); err != nil {
 		return nil, errors.Join(err, db.lock.release())

@@ -3,6 +3,7 @@ package platform
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync/atomic"
@@ -47,6 +48,7 @@ type keeper struct {
 	refusal atomic.Pointer[error] // why nothing is taken; nil: it is
 
 	short, full bool
+	broken      bool            // the warehouse contradicts itself
 	failing     map[string]bool // what failed the last time
 	expired     store.Expired   // since room ran short
 	busySince   time.Time       // since when there was always more to expire; zero: there was not
@@ -107,13 +109,13 @@ func (k *keeper) run(ctx context.Context) {
 		}
 		if now := time.Now(); !now.Before(copyAt) {
 			k.copy(ctx)
-			copyAt = now.Add(copyEvery)
+			copyAt = time.Now().Add(copyEvery) // what a step took is no rest
 		}
 		if now := time.Now(); !now.Before(lookAt) {
 			if k.look() { // what is short is not waited for
 				expireAt = now
 			}
-			lookAt = now.Add(lookEvery)
+			lookAt = time.Now().Add(lookEvery)
 		}
 		if now := time.Now(); !now.Before(expireAt) {
 			expireAt = time.Now().Add(k.expire(ctx, now))
@@ -154,6 +156,11 @@ func (k *keeper) failed(what string, err error) bool {
 		return false
 	}
 	k.metrics.failures.Inc()
+	if errors.Is(err, store.ErrFatal) { // the next commit ends the line with it
+		k.broken = true
+		k.refusal.Store(&err)
+		k.status.degrade(reasonStore, err.Error())
+	}
 	if !k.failing[what] {
 		k.failing[what] = true
 		k.log.Warn().Err(err).Msg("cannot " + what + "; it is tried again")
@@ -256,7 +263,7 @@ func (k *keeper) marks(total int64) (low, stop int64) {
 
 // fill opens or closes the gate.
 func (k *keeper) fill(full bool, free, reusable, stop int64) {
-	if full == k.full {
+	if full == k.full || k.broken {
 		return
 	}
 	k.full = full

@@ -303,7 +303,9 @@ func (l *line) commit(ctx context.Context, p *pass) error {
 		p.batch.Committed = time.Now().UnixMilli()
 		start := time.Now()
 		err := l.admit()
-		if err != nil {
+		if errors.Is(err, store.ErrFatal) {
+			return struct{}{}, backoff.Permanent(err)
+		} else if err != nil {
 			return struct{}{}, err
 		}
 		if err = l.db.Commit(p.batch); err == nil {

@@ -131,7 +131,7 @@ func (db *DB) openWriter() error {
 	if err := db.setUp(c); err != nil {
 		return errors.Join(db.full(err), closeConn(c))
 	}
-	db.o.Log.Info().Str("database", db.path).Bool("created", created).Int64("commit", db.last.Load()).Msg("warehouse open")
+	db.o.Log.Debug().Str("database", db.path).Bool("created", created).Int64("commit", db.last.Load()).Msg("warehouse open")
 	return nil
 }
 

@@ -182,6 +182,10 @@ func TestDamagedLog(t *testing.T) {
 			}
 			if !c.damaged {
 				holds(t, path)
+				return
+			}
+			if r := verify(t, path); r.OK || !strings.Contains(r.Breaches[0].Detail, "write-ahead log") {
+				t.Errorf("verify does not find it: %v", r.Breaches)
 			}
 		})
 	}

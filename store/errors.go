@@ -58,6 +58,9 @@ func (db *DB) full(err error) error {
 	return fmt.Errorf("%w, %d bytes are free: %w", sqlite3.FULL, free, err)
 }
 
+// unsynced gives the operating system's word on a failed sync the code that SQLite gives its own: the machine may get over it.
+func unsynced(err error) error { return fmt.Errorf("%w: %w", sqlite3.IOERR_FSYNC, err) }
+
 // classify marks what a retry cannot mend as fatal. What the machine may get over (another writer, a full disk, a failed write or a lack
 // of memory) is left as it is.
 func classify(err error) error {

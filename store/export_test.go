@@ -20,3 +20,6 @@ func CutText(s string) string { return cutText(s) }
 
 // NameBytes is nameBytes.
 const NameBytes = nameBytes
+
+// SyncFailed is how the failure of a sync that did not go through SQLite is judged.
+func SyncFailed(err error) error { return classify(unsynced(err)) }

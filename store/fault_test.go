@@ -83,7 +83,7 @@ func (m *matrix) step(i int) {
 	switch {
 	case everyOne():
 		stride = 1
-	case raced && i%3 > 0:
+	case raced && i%3 != 1: // not the first step, which has the most to fail
 		if err := m.rig.next(m.tale.steps); err != nil {
 			m.t.Fatal(err)
 		}

@@ -210,7 +210,7 @@ func syncFolder(dir string) error {
 		return fmt.Errorf("sync folder: %w", err)
 	}
 	if err := d.Sync(); err != nil {
-		return errors.Join(fmt.Errorf("sync folder: %w", err), d.Close())
+		return errors.Join(fmt.Errorf("sync folder: %w", unsynced(err)), d.Close())
 	}
 	return d.Close()
 }

@@ -27,7 +27,7 @@ type Session struct {
 	State  []byte // JSON
 }
 
-// SessionMessage is what one or more clients are owed. Its ID grows with each message, over restarts too.
+// SessionMessage is what one or more clients are owed. Its ID is above those of all messages kept before it, as far as they are kept still.
 type SessionMessage struct {
 	ID      int64
 	Topic   string

@@ -48,7 +48,9 @@ func syncLog(c *sqlite3.Conn) error {
 	}
 	f, err := c.FileControl("main", sqlite3.FCNTL_JOURNAL_POINTER)
 	if log, ok := f.(vfs.File); ok && err == nil {
-		err = log.Sync(vfs.SYNC_NORMAL)
+		if err = log.Sync(vfs.SYNC_NORMAL); err != nil {
+			err = unsynced(err)
+		}
 	}
 	return errors.Join(err, tx.Rollback())
 }

@@ -15,27 +15,39 @@ import (
 //
 // A wrong header or a wrong frame of the last commit cannot be told from a power cut.
 func checkLog(path string) error {
+	good, lost, err := scanLog(path)
+	if err != nil {
+		return err
+	}
+	if lost > 1 {
+		return fmt.Errorf("open database %s: %w: its write-ahead log is wrong from frame %d on, and %d commits that lie behind it cannot be read; "+
+			"to go on without them move the -wal file away", path, ErrDamaged, good+1, lost)
+	}
+	return nil
+}
+
+// scanLog counts the frames up to the first wrong one, and the finished commits behind it.
+func scanLog(path string) (good, lost int, err error) {
 	f, err := os.Open(path + "-wal")
 	if errors.Is(err, os.ErrNotExist) {
-		return nil
+		return 0, 0, nil
 	}
 	if err != nil {
-		return fmt.Errorf("open write-ahead log: %w", err)
+		return 0, 0, fmt.Errorf("open write-ahead log: %w", err)
 	}
 	defer f.Close()
 	r := bufio.NewReaderSize(f, 1<<20)
 	log, err := readLogHeader(r)
 	if err != nil || log == nil {
-		return err
+		return 0, 0, err
 	}
-	good, wrong, lost := 0, false, 0
-	for page := uint32(0); ; {
+	for page, wrong := uint32(0), false; ; {
 		frame, err := log.next(r)
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			break
+			return good, lost, nil
 		}
 		if err != nil {
-			return fmt.Errorf("read write-ahead log: %w", err)
+			return 0, 0, fmt.Errorf("read write-ahead log: %w", err)
 		}
 		switch {
 		case !wrong && frame.whole:
@@ -48,11 +60,6 @@ func checkLog(path string) error {
 		}
 		page = frame.page
 	}
-	if lost > 1 {
-		return fmt.Errorf("open database %s: %w: its write-ahead log is wrong from frame %d on, and %d commits that lie behind it cannot be read; "+
-			"to go on without them move the -wal file away", path, ErrDamaged, good+1, lost)
-	}
-	return nil
 }
 
 // logReader reads a write-ahead log (https://sqlite.org/fileformat2.html, section 4).

@@ -72,7 +72,7 @@ func (b *Broker) link(c *conn) {
 		b.publishWill(last)
 	}
 	<-c.gone
-	c.held.add(-int(c.lavish.Swap(0)))
+	c.end()
 	b.open.remove(c)
 }
 
@@ -136,6 +136,9 @@ func (b *Broker) breach(c *conn, cause error) {
 func (b *Broker) leave(c *conn) *will {
 	if c.session == nil {
 		return nil
+	}
+	if !c.connected.Load() { // CONNACK could not be written: mochi thinks that there is nothing to undo
+		b.forget(c)
 	}
 	c.session.detach(c, b.cfg.Clock().UnixMilli())
 	if c.connected.Load() {

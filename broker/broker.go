@@ -7,7 +7,7 @@
 //
 // It refuses to look into payloads, to know sensors or SQL, to let anyone outside publish on the output topics, to wait for a
 // slow subscriber, and to listen beyond loopback without authentication unless that is asked for. It writes to no disk: SessionChanges tells what of
-// sessions must be kept over a restart, and Config.Restore gives it back; retained messages are the caller's to publish again.
+// sessions must be kept over a restart, and Config.Restore gives it back, as Config.Standing does retained outputs.
 //
 // The mochi-mqtt server is embedded for CONNECT, SUBSCRIBE, PING, keepalive, the index of subscriptions and the retained messages.
 // Every PUBLISH and every acknowledgement, in both directions, is this package's own: DESIGN.md says why.
@@ -95,6 +95,9 @@ func Start(cfg Config) (*Broker, error) {
 	b.server = mqtt.New(b.options())
 	if err := b.serve(); err != nil {
 		return nil, errors.Join(err, listener.Close())
+	}
+	if err := b.stand(cfg.Standing); err != nil {
+		return nil, errors.Join(err, b.server.Close(), listener.Close())
 	}
 	b.restore(cfg.Restore)
 	b.workers.Go(b.relieve)

@@ -14,7 +14,7 @@ type Session struct {
 	State  []byte
 }
 
-// SessionMessage is an output that one or more clients are owed. Its ID grows with each message, over restarts too.
+// SessionMessage is an output that one or more clients are owed. Its ID is above those of all messages that any client is still owed, over restarts too.
 type SessionMessage struct {
 	ID      int64
 	Topic   string

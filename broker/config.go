@@ -34,8 +34,17 @@ type Config struct {
 	// then always empty. What it holds must not be changed afterwards.
 	Restore *Sessions
 
+	// Standing is what stood retained before a restart. It is set before the port accepts, so that nobody who comes back finds nothing.
+	Standing []Retained
+
 	Clock func() time.Time // for Message.Received and the absence of clients. Default time.Now
 	Log   zerolog.Logger
+}
+
+// Retained is a retained output.
+type Retained struct {
+	Topic   string
+	Payload []byte
 }
 
 // EvidenceBytes is how much of a payload above Config.MaxPayload is kept.

@@ -26,6 +26,9 @@ type conn struct {
 	lavish    atomic.Int64  // bytes counted for its topic aliases and its packets under way
 	served    chan struct{} // closed when nothing of the broker works for this connection any more
 
+	gaveWay bool // it was cut because too much was held; guarded by mu
+	leaving int  // bytes that go when it ends after that; guarded by mu
+
 	// Owned by the reading goroutine until it ends, then by the goroutine that serves the connection: they are one.
 	goodbye bool // the client said DISCONNECT and wants no will
 	ended   bool // its session ended with it

@@ -2,7 +2,10 @@ package broker
 
 import (
 	"context"
+	"fmt"
 	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 // Names for tests outside the package.
@@ -77,3 +80,55 @@ func (q Queue) Take(ctx context.Context, dst []Message, max int) ([]Message, err
 }
 
 func (q Queue) Drain() { q.q.drain() }
+
+// UnsubscribeLate does the last part of it for a client that expired and came back meanwhile: its earlier self had this filter.
+func (b *Broker) UnsubscribeLate(id, filter string) {
+	s := newSession(id, &b.shared)
+	s.place(packets.Subscription{Filter: filter, Qos: 1}, false)
+	defer s.finish()
+	b.unsubscribe(b.absentee(s, time.Second))
+}
+
+// CutAll cuts every connection.
+func (b *Broker) CutAll() {
+	for _, c := range b.open.list() {
+		c.cut()
+	}
+}
+
+// LossWhileTelling says whether a state lost while retained messages are told is still due after that.
+func LossWhileTelling() bool {
+	sh := &shared{}
+	sh.changes.init(true)
+	s := newSession("a", sh)
+	s.terms.lasting = true
+	s.begin(packets.Subscription{Filter: "a", Qos: 1}, true)
+	g := s.filter("a")
+	losses := s.losses(g)
+	s.mu.Lock()
+	s.missed()
+	s.mu.Unlock()
+	s.complete(g, losses)
+	return g.due()
+}
+
+// FullOfSent delivers n messages to a session that is full of messages sent on an earlier connection.
+func FullOfSent(n int) {
+	sh := &shared{}
+	sh.held.init(1 << 30)
+	s := newSession("a", sh)
+	s.terms.lasting = true
+	sub := packets.Subscription{Filter: "#", Qos: 1}
+	next := func() {
+		s.deliver(&outgoing{topic: fmt.Sprint("risk/", s.pending), payload: []byte("x"), qos: 1, retain: true}, &sub, nil)
+	}
+	for range maxPending {
+		next()
+		p := s.waiting[len(s.waiting)-1]
+		p.id = uint16(len(s.waiting))
+		s.parcels[p.id] = p
+	}
+	for range n {
+		next()
+	}
+}

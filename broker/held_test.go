@@ -105,12 +105,11 @@ func TestSessionsOfAllAreBounded(t *testing.T) {
 	if bytes := len(d.messages) * size; bytes > limit+size {
 		t.Errorf("%d bytes are on disk", bytes)
 	}
-	b = d.start(broker.Config{HeldBytes: limit})
+	var standing []broker.Retained
 	for i := range heavy {
-		if err := b.Retain(risk(i), []byte(newest)); err != nil {
-			t.Fatal(err)
-		}
+		standing = append(standing, broker.Retained{Topic: risk(i), Payload: []byte(newest)})
 	}
+	b = d.start(broker.Config{HeldBytes: limit, Standing: standing})
 	c, _ = d.attended(b, session{id: "light", keep: true})
 	c.expectMessage(eventA, "for the light one")
 	for i := range heavy {

@@ -3,6 +3,7 @@ package broker
 import (
 	"bytes"
 	"slices"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -161,9 +162,24 @@ func (h *hook) OnDisconnect(cl *mqtt.Client, _ error, expire bool) {
 // OnClientExpired comes when a session was not resumed in time. Mochi forgets the client but leaves its subscriptions in the index.
 func (h *hook) OnClientExpired(cl *mqtt.Client) {
 	if s := h.b.registry.expire(cl); s != nil {
-		h.b.server.UnsubscribeClient(cl)
+		h.b.unsubscribe(cl)
 		h.b.endSession(s)
 	}
+}
+
+// unsubscribe takes an expired client's subscriptions out of the index, but leaves those that it has made since it is back: the index knows clients by name.
+func (b *Broker) unsubscribe(cl *mqtt.Client) {
+	b.server.UnsubscribeClient(cl)
+	s := b.registry.get(cl.ID)
+	if s == nil {
+		return
+	}
+	for _, g := range s.subscriptions(false) {
+		if b.server.Topics.Subscribe(cl.ID, g.Subscription) {
+			atomic.AddInt64(&b.server.Info.Subscriptions, 1)
+		}
+	}
+	b.routing.changed()
 }
 
 // OnRetainedExpired comes when mochi has dropped a retained message that is over its MQTT 5 expiry. It leaves the topic in its index.

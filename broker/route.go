@@ -48,17 +48,7 @@ func (r *routing) forgetLocked(topic string) {
 // Publish sends an output to its subscribers at QoS 1. Retained it also replaces what new subscribers get; an empty retained payload clears that. It
 // never waits for a subscriber. The payload must not be changed afterwards. Errors: ErrClosed, and a topic that is none.
 func (b *Broker) Publish(topic string, payload []byte, retain bool) error {
-	return b.tell(&outgoing{topic: topic, payload: payload, qos: 1, retain: retain})
-}
-
-// Retain sets what new subscribers of a topic get, like a retained Publish, and tells it to clients that are there. Clients that are away are not told
-// again: it is for what stood before a restart, which restored sessions have had or are owed.
-func (b *Broker) Retain(topic string, payload []byte) error {
-	return b.tell(&outgoing{topic: topic, payload: payload, qos: 1, retain: true, standing: true})
-}
-
-func (b *Broker) tell(o *outgoing) error {
-	topic := o.topic
+	o := &outgoing{topic: topic, payload: payload, qos: 1, retain: retain}
 	if !validTopic(topic) {
 		return fmt.Errorf("publish on %q: topic name is empty, too long, not UTF-8 or has a wildcard", topic)
 	}
@@ -136,6 +126,9 @@ func (b *Broker) fanOut(o *outgoing) bool {
 	}
 	for _, members := range subs.Shared {
 		b.deliverShared(o, members)
+	}
+	if b.claims.Load() > maxClaims {
+		b.forgo()
 	}
 	return true
 }

@@ -24,6 +24,7 @@ type shared struct {
 	changes  changeLog
 	held     budget
 	filters  atomic.Int64 // cost of all subscriptions
+	claims   atomic.Int64 // of all sessions, to be found again after a restart
 	counters counters
 }
 
@@ -50,6 +51,8 @@ type session struct {
 	pending     int                // the other parcels
 	bytes       int                // of these others
 	held        int                // bytes counted for it in the budget, messages that others hold too included
+	claims      int                // how many of all parcels are noted as owed
+	tired       int                // messages to be refused before room is looked for again
 	lastID      uint16
 	lastSeq     uint64
 	lastOwed    int64       // newest message noted as owed: a client that is to get it twice is owed it once
@@ -95,7 +98,7 @@ func (s *session) deliver(o *outgoing, sub *packets.Subscription, given *subscri
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.conn
-	if s.over || (c == nil && (p.qos == 0 || o.telemetry || o.standing)) {
+	if s.over || (c == nil && (p.qos == 0 || o.telemetry)) {
 		return skipped
 	}
 	if share := o.share(); share > 0 && !s.shared.held.room(o.size()+parcelCost, share) {
@@ -151,10 +154,14 @@ func (s *session) book(p *parcel) {
 		s.lastOwed, p.owed = p.message, true
 		s.shared.changes.owe(s.id, p.outgoing, p.qos)
 	}
+	if p.owed {
+		s.claims++
+		s.shared.claims.Add(1)
+	}
 }
 
-// settle takes a parcel off the books: it is acknowledged, or lost. The lock is held.
-func (s *session) settle(p *parcel) {
+// settle takes a parcel off the books: it is acknowledged, or lost. It gives the bytes of the budget that are free by that. The lock is held.
+func (s *session) settle(p *parcel) (freed int) {
 	if p.stored {
 		s.stored--
 		if p.given != nil {
@@ -166,11 +173,24 @@ func (s *session) settle(p *parcel) {
 		s.bytes -= p.size()
 	}
 	s.held -= parcelCost + p.size()
-	s.shared.held.add(-parcelCost)
+	freed = parcelCost
 	if p.holders.Add(-1) == 0 {
-		s.shared.held.add(-p.size())
+		freed += p.size()
 	}
-	if p.owed && s.terms.lasting {
+	s.shared.held.add(-freed)
+	s.disclaim(p)
+	return freed
+}
+
+// disclaim notes that the client is owed a message no more. The lock is held.
+func (s *session) disclaim(p *parcel) {
+	if !p.owed {
+		return
+	}
+	p.owed = false
+	s.claims--
+	s.shared.claims.Add(-1)
+	if s.terms.lasting {
 		s.shared.changes.settle(s.id, p.message)
 	}
 }

@@ -36,6 +36,7 @@ type Stats struct {
 	RetainsRefused     int64 // retained inputs beyond the bound
 	FiltersRefused     int64 // subscriptions beyond the bound
 	Shed               int64 // clients that lost what was held for them, because too much was held in all
+	ClaimsDropped      int64 // messages that a restart would forget, because too many were owed in all
 	SessionsLost       int64 // sessions from before the restart that could not be given back
 	SlowClosed         int64 // connections closed because they took nothing
 	BytesSent          int64
@@ -54,6 +55,7 @@ type counters struct {
 	delivered, deliveriesDropped, retainsRefused atomic.Int64
 	slowClosed, bytesSent, panics                atomic.Int64
 	subscriptionsRefused, shed, sessionsLost     atomic.Int64
+	claimsDropped                                atomic.Int64
 }
 
 // Stats reads all figures. They are not of one instant.
@@ -85,6 +87,7 @@ func (b *Broker) Stats() Stats {
 		RetainsRefused:     c.retainsRefused.Load(),
 		FiltersRefused:     c.subscriptionsRefused.Load(),
 		Shed:               c.shed.Load(),
+		ClaimsDropped:      c.claimsDropped.Load(),
 		SessionsLost:       c.sessionsLost.Load(),
 		SlowClosed:         c.slowClosed.Load(),
 		BytesSent:          c.bytesSent.Load(),

@@ -8,7 +8,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// subackPatience bounds how long a client that subscribes waits for the disk. One that is cut off comes back and subscribes again.
+// subackPatience bounds how long a client that subscribes or unsubscribes waits for the disk. One that is cut off comes back and does it again.
 const subackPatience = 30 * time.Second
 
 // asked is one filter of a SUBSCRIBE under way.
@@ -95,15 +95,20 @@ func (h *hook) OnUnsubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet 
 	return pk
 }
 
-// OnUnsubscribed comes after a client gave up subscriptions, or its session ended.
+// OnUnsubscribed comes after a client gave up subscriptions, or its session ended. UNSUBACK comes after it, and for a lasting session not before that is
+// on disk.
 func (h *hook) OnUnsubscribed(cl *mqtt.Client, pk packets.Packet) {
 	h.b.routing.changed()
 	c, ok := connOf(cl)
 	if !ok || pk.PacketID == 0 { // not UNSUBSCRIBE
 		return
 	}
+	news := uint64(0)
 	for _, sub := range pk.Filters {
-		c.session.cease(sub.Filter)
+		news = max(news, c.session.cease(sub.Filter))
+	}
+	if !h.b.changes.wait(news, c.closed, subackPatience) {
+		c.disconnect(reasonImplementation) // so that UNSUBACK goes nowhere
 	}
 }
 
@@ -131,7 +136,7 @@ func (b *Broker) sendRetained(c *conn, g *subscription) {
 	if g == nil { // the session ended meanwhile
 		return
 	}
-	all := true
+	all, losses := true, c.session.losses(g)
 	for _, found := range b.stored(g.Filter) {
 		if !c.waitRoom(viewerBacklog) {
 			return
@@ -145,7 +150,7 @@ func (b *Broker) sendRetained(c *conn, g *subscription) {
 		b.routing.mu.Unlock()
 	}
 	if all {
-		c.session.complete(g)
+		c.session.complete(g, losses)
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 type will struct {
 	message Message
 	delay   time.Duration
-	cost    int // of the budget, from CONNECT until it is queued or void
+	cost    int           // of the budget, from CONNECT until it is queued or void
+	void    chan struct{} // closed when it must not wait for room in the queue: too much is held
 }
 
 // takeWill takes the will away from mochi, which would publish it past the queue.
@@ -31,16 +32,16 @@ func (b *Broker) takeWill(c *conn, cl *mqtt.Client, connect *packets.Packet) *wi
 	}
 	cost := m.cost()
 	b.held.add(cost)
-	return &will{message: m, cost: cost, delay: min(time.Duration(w.WillDelayInterval)*time.Second, b.cfg.SessionExpiry)}
+	return &will{message: m, cost: cost, void: make(chan struct{}), delay: min(time.Duration(w.WillDelayInterval)*time.Second, b.cfg.SessionExpiry)}
 }
 
-// publishWill queues a will, waiting for room. One on an output topic, or while draining, is dropped and counted.
+// publishWill queues a will, waiting for room. One on an output topic, while draining, or void before there is room, is dropped and counted.
 func (b *Broker) publishWill(w *will) {
 	defer b.held.add(-w.cost)
 	m := w.message
 	m.Received, m.expires = b.cfg.Clock().UnixMilli(), expiry(m.props)
 	b.clip(&m)
-	if !validTopic(m.Topic) || reserved(m.Topic) || !b.queue.put(&m, new(int), nil) {
+	if !validTopic(m.Topic) || reserved(m.Topic) || !b.queue.put(&m, new(int), w.void) {
 		b.counters.willsDropped.Add(1)
 		return
 	}
@@ -84,15 +85,15 @@ func (b *Broker) endSession(s *session) {
 	}
 }
 
-// cancelWill forgets the delayed will of a session, and says whether there was one.
-func (b *Broker) cancelWill(s *session) bool {
+// cancelWill forgets the delayed will of a session and gives it, nil when there was none.
+func (b *Broker) cancelWill(s *session) *will {
 	w := s.disarm()
 	if w == nil {
-		return false
+		return nil
 	}
 	b.held.add(-w.cost)
 	b.links.Done()
-	return true
+	return w
 }
 
 // disarm takes the delayed will of a session, nil when there is none. With the will its taker gets the count in links that was the timer's.
@@ -113,7 +114,7 @@ func (b *Broker) stopWills() {
 	b.registry.stopping = true
 	b.registry.mu.Unlock()
 	for _, s := range b.registry.list() {
-		if b.cancelWill(s) {
+		if b.cancelWill(s) != nil {
 			b.counters.willsDropped.Add(1)
 		}
 	}

@@ -53,7 +53,6 @@ type outgoing struct {
 	retain    bool // as published
 	telemetry bool // an input routed on: the first thing a slow subscriber loses, and not kept for an absent one
 	stored    bool // a retained message given to a new subscription
-	standing  bool // a retained state told again after a restart: absent clients had it, or are owed it
 
 	message int64        // id of an output when sessions are kept over restarts, else 0
 	holders atomic.Int32 // sessions that hold it

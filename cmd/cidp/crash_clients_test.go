@@ -169,7 +169,6 @@ func (c *rawSession) read(in *bufio.Reader) error {
 		switch {
 		case p[0] == 0x40 && p[1] == 2 && c.qos == 1 && m != nil, p[0] == 0x50 && p[1] == 2 && c.qos == 2 && m != nil:
 			delete(c.flight, id)
-		case p[0] == 0x50 && p[1] == 2 && c.released[id]: // it was sent before the crash too
 		case p[0] == 0x70 && p[1] == 2 && c.released[id]:
 			delete(c.released, id)
 		default:
@@ -183,11 +182,11 @@ func (c *rawSession) read(in *bufio.Reader) error {
 			}
 		}
 		c.mu.Unlock()
+		if m != nil && !errors.Is(err, errNotMQTT) {
+			c.s.acknowledged(m) // also where the connection is lost before PUBREL is out
+		}
 		if err != nil {
 			return err
-		}
-		if m != nil {
-			c.s.acknowledged(m)
 		}
 	}
 }

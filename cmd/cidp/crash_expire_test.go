@@ -79,7 +79,7 @@ func proveExpired(t *testing.T, p *mortal, run *crashRun) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	verified(t, path)
+	p.verified(t, path)
 }
 
 // windowStory gives every window with its prediction by content.

@@ -48,7 +48,7 @@ func TestCrashWhileMigrating(t *testing.T) {
 	run.finish(t, time.Minute)
 	p.ready(t)
 	story, readings, _ := proveEnd(t, p, run)
-	digest := verified(t, p.database())
+	digest := p.verified(t, p.database())
 	t.Logf("%d kills, %d readings and contexts", p.kills, readings)
 	wantDigest, wantStory := uninterrupted(t, "", run)
 	if digest != wantDigest {

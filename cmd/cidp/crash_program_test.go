@@ -183,6 +183,24 @@ func (m *mortal) stop(t *testing.T) {
 	}
 }
 
+// verified runs cidp verify as a process of its own on a database, live or not, which must hold, and gives the digest.
+func (m *mortal) verified(t *testing.T, database string) string {
+	t.Helper()
+	cmd := exec.Command(m.path, "verify", database, "--digest")
+	cmd.Env = append(os.Environ(), m.env...)
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("verify: %v\n%s%s", err, &out, &errOut)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	digest := lines[len(lines)-1]
+	if len(digest) != 64 {
+		t.Fatalf("digest %q", digest)
+	}
+	return digest
+}
+
 // corpse copies what a killed program left on disk, as the next one would find it, and gives the copy of the database. The next corpse takes its place.
 func (m *mortal) corpse(t *testing.T) string {
 	t.Helper()

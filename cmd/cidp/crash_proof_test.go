@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -72,7 +74,7 @@ func holdsAcknowledged(t *testing.T, db *sqlite3.Conn, sources []*feedSource) (m
 	for _, s := range sources {
 		taken := s.taken()
 		messages += len(taken)
-		from := int64(1) << 62
+		from := int64(math.MaxInt64)
 		for _, m := range taken {
 			for _, ts := range m.times() {
 				from = min(from, ts)
@@ -95,18 +97,32 @@ func holdsAcknowledged(t *testing.T, db *sqlite3.Conn, sources []*feedSource) (m
 	return messages
 }
 
-// storedSince reads what a source has in the warehouse from an event time on, by event time: from the view telemetry, or context.
+// storedSince reads what a source has in the warehouse from an event time on, by event time: everything from the views telemetry and context, as people read
+// it, a part from the tables under them, whose keys begin with the time.
 func storedSince(t *testing.T, db *sqlite3.Conn, s *feedSource, from int64) map[int64]stream.Reading {
 	t.Helper()
-	out := map[int64]stream.Reading{}
+	from = max(from, 0)
+	view, table, id := `SELECT ts_ms, temp_c, ambient_c, speed_kmh, load_t, brake, seq FROM telemetry WHERE ts_ms >= ?1 AND sensor_id = ?2`,
+		`SELECT key >> 20, temp_m / 1000.0, ambient_m / 1000.0, speed_m / 1000.0, load_m / 1000.0, brake, seq FROM reading WHERE key >= ?1 << 20 AND key & 1048575 = ?2`,
+		crashAsk(t, db, `SELECT sensor_id FROM sensor JOIN asset USING (asset_id) WHERE asset = ? AND sensor = ?`, s.asset.name, s.name)
 	if s.name == "" {
-		crashRows(t, db, `SELECT ts_ms, 0, ambient_c, speed_kmh, load_t, brake, NULL FROM context WHERE asset_id = (SELECT asset_id FROM asset WHERE asset = ?) AND ts_ms >= ?`,
-			func(r *sqlite3.Stmt) { note(t, out, r) }, s.asset.name, from)
-		return out
+		view, table, id = `SELECT ts_ms, 0, ambient_c, speed_kmh, load_t, brake, NULL FROM context WHERE ts_ms >= ?1 AND asset_id = ?2`,
+			`SELECT key >> 20, 0, ambient_m / 1000.0, speed_m / 1000.0, load_m / 1000.0, brake, NULL FROM context_reading WHERE key >= ?1 << 20 AND key & 1048575 = ?2`,
+			crashAsk(t, db, `SELECT asset_id FROM asset WHERE asset = ?`, s.asset.name)
 	}
-	crashRows(t, db, `SELECT ts_ms, temp_c, ambient_c, speed_kmh, load_t, brake, seq FROM telemetry
-		WHERE sensor_id = (SELECT sensor_id FROM sensor JOIN asset USING (asset_id) WHERE asset = ? AND sensor = ?) AND ts_ms >= ?`,
-		func(r *sqlite3.Stmt) { note(t, out, r) }, s.asset.name, s.name, from)
+	out := map[int64]stream.Reading{}
+	if id == "" || from == math.MaxInt64 {
+		return out // it has nothing yet, or nothing is asked for
+	}
+	n, err := strconv.ParseInt(id, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sql := view
+	if from > 0 {
+		sql = table
+	}
+	crashRows(t, db, sql, func(r *sqlite3.Stmt) { note(t, out, r) }, from, n)
 	return out
 }
 

@@ -92,7 +92,7 @@ func TestCrashAtEachStep(t *testing.T) {
 	story, readings, transitions := proveEnd(t, p, run, sub)
 	told, repeated := sub.count()
 	t.Logf("%d kills, %d readings and contexts, %d transitions; the subscriber was told %d messages, %d again", p.kills, readings, transitions, told, repeated)
-	digest := verified(t, p.database())
+	digest := p.verified(t, p.database())
 	wantDigest, wantStory := uninterrupted(t, "", run)
 	if digest != wantDigest {
 		t.Errorf("the digest with crashes is %s, without %s", digest, wantDigest)
@@ -147,5 +147,5 @@ func proveStep(t *testing.T, p *mortal, run *crashRun, sub *crashSubscriber, at 
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	verified(t, path)
+	p.verified(t, path)
 }

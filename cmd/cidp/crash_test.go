@@ -175,7 +175,7 @@ func TestCrash(t *testing.T) {
 		p.livesFor(t, alive)
 		if k == crashes/2 {
 			p.ready(t)
-			verified(t, p.database())
+			p.verified(t, p.database())
 		}
 		if draw.IntN(8) == 0 { // while it stops in order
 			_ = p.running.Process.Signal(syscall.SIGTERM)
@@ -202,7 +202,7 @@ func TestCrash(t *testing.T) {
 	for _, s := range run.sources {
 		acknowledged += len(s.taken())
 	}
-	digest := verified(t, p.database())
+	digest := p.verified(t, p.database())
 	told, repeated := sub.count()
 	told5, repeated5 := second.count()
 	t.Logf("%d kills, %d of them before the program said that it runs, %d while it stopped, %d starts in %s; %d messages acknowledged, %d readings and contexts; %d transitions; the subscribers were told %d and %d messages, %d and %d again",
@@ -261,7 +261,7 @@ func uninterrupted(t *testing.T, path string, crashed *crashRun) (digest string,
 	t.Helper()
 	p, run := again(t, path, crashed)
 	story, _, _ = proveEnd(t, p, run)
-	return verified(t, p.database()), story
+	return p.verified(t, p.database()), story
 }
 
 // again publishes what a run has published to a program of its own, from clients of one kind, and waits until everything is acknowledged.

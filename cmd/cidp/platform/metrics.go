@@ -165,6 +165,7 @@ var brokerValues = []brokerValue{
 	{"cidp_mqtt_shed_total", "Clients that lost what was held for them, because too much was held in all.", true, func(s broker.Stats) float64 { return float64(s.Shed) }},
 	{"cidp_mqtt_filters_refused_total", "Subscriptions refused because they are too many.", true, func(s broker.Stats) float64 { return float64(s.FiltersRefused) }},
 	{"cidp_mqtt_sessions_lost_total", "Sessions from before the restart that could not be given back.", true, func(s broker.Stats) float64 { return float64(s.SessionsLost) }},
+	{"cidp_mqtt_claims_dropped_total", "Messages of absent or slow clients that a restart would lose: more is owed than is kept on disk.", true, func(s broker.Stats) float64 { return float64(s.ClaimsDropped) }},
 	{"cidp_mqtt_panics_total", "Connections ended by a panic of a decoder.", true, func(s broker.Stats) float64 { return float64(s.Panics) }},
 	{"cidp_mqtt_deliveries_dropped_total", "Messages that a subscriber was too slow to take.", true, func(s broker.Stats) float64 { return float64(s.DeliveriesDropped) }},
 }

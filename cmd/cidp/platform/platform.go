@@ -148,13 +148,8 @@ func (p *Platform) restore(scorer *model.Scorer) (again []store.Publication, err
 	if err != nil {
 		return nil, err
 	}
-	if err := p.startBroker(); err != nil {
+	if err := p.startBroker(standing); err != nil {
 		return nil, err
-	}
-	for _, s := range standing {
-		if err := p.broker.Retain(s.Topic, s.Payload); err != nil {
-			return nil, err
-		}
 	}
 	return rec.Unsent, p.recover(rec)
 }
@@ -240,12 +235,15 @@ func (p *Platform) listenHTTP() error {
 }
 
 // startBroker opens the MQTT address. From here on messages are taken, and queued until the line runs.
-func (p *Platform) startBroker() error {
+func (p *Platform) startBroker(standing []store.Publication) error {
 	sessions, err := p.lastingSessions()
 	if err != nil {
 		return err
 	}
 	bc := broker.Config{Addr: p.cfg.MQTT, MaxPayload: p.cfg.MaxPayload, QueueBytes: queueBytes, AllowAnonymous: p.cfg.AllowAnonymous, Restore: sessions, Log: p.cfg.Log}
+	for _, s := range standing {
+		bc.Standing = append(bc.Standing, broker.Retained{Topic: s.Topic, Payload: s.Payload})
+	}
 	if len(p.cfg.Users) > 0 {
 		bc.Authenticate = p.authenticate
 	}

@@ -259,7 +259,7 @@ func (e *expiry) rawCutoff() (int64, error) {
 		e.out.Over = pages*pageSize > e.keep.Bytes
 	}
 	if e.out.Over || e.short {
-		cut = max(cut, e.now-e.keep.RawMin.Milliseconds())
+		cut = max(cut, e.wall-e.keep.RawMin.Milliseconds()) // only as much goes as must, the oldest first: a replayed past may go whole
 	}
 	return cut, nil
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/camrail/cidp/store"
+	"github.com/camrail/cidp/store/faulty"
+	"github.com/ncruces/go-sqlite3"
 )
 
 const pageSize = 4096
@@ -117,10 +119,17 @@ func TestDamageWhileRunning(t *testing.T) {
 // killed gives a database with a log beside it, as a kill leaves them.
 func killed(t *testing.T) string {
 	t.Helper()
-	path, copied := dbPath(t), dbPath(t)
+	path := dbPath(t)
 	db := open(t, path, store.Options{})
 	play(t, db, newPlant(inOrder()).scenario(nil), 20)
-	if err := os.MkdirAll(filepath.Dir(copied), 0o755); err != nil {
+	return copied(t, path)
+}
+
+// copied gives the path of what a kill at this moment would leave of a database.
+func copied(t *testing.T, path string) string {
+	t.Helper()
+	to := dbPath(t)
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for _, suffix := range []string{"", "-wal"} {
@@ -128,33 +137,38 @@ func killed(t *testing.T) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(copied+suffix, data, 0o644); err != nil {
+		if err := os.WriteFile(to+suffix, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return copied
+	return to
+}
+
+// frame gives where a frame of a log begins.
+func frame(n int64) int64 { return 32 + n*(24+pageSize) }
+
+// commitEnds gives the frames of a log that end a commit, also behind what is read of it.
+func commitEnds(t *testing.T, path string) (ends []int64) {
+	t.Helper()
+	log, err := os.ReadFile(path + "-wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := int64(0); frame(n+1) <= int64(len(log)); n++ {
+		if binary.BigEndian.Uint32(log[frame(n)+4:]) != 0 {
+			ends = append(ends, n)
+		}
+	}
+	return ends
 }
 
 // TestDamagedLog: commits in the log that cannot be read any more are not passed over in silence. What a power cut may have left is no damage.
 func TestDamagedLog(t *testing.T) {
-	frame := func(n int64) int64 { return 32 + n*(24+pageSize) }
-	commits := func(t *testing.T, path string) (ends []int64) {
-		log, err := os.ReadFile(path + "-wal")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for n := int64(0); frame(n+1) <= int64(len(log)); n++ {
-			if binary.BigEndian.Uint32(log[frame(n)+4:]) != 0 {
-				ends = append(ends, n)
-			}
-		}
-		if len(ends) < 5 {
-			t.Fatalf("the log holds %d commits", len(ends))
-		}
-		return ends
-	}
 	whole := killed(t)
-	ends := commits(t, whole)
+	ends := commitEnds(t, whole)
+	if len(ends) < 5 {
+		t.Fatalf("the log holds %d commits", len(ends))
+	}
 	for _, c := range []struct {
 		name    string
 		damage  func(t *testing.T, path string)
@@ -189,6 +203,45 @@ func TestDamagedLog(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFailedSyncsAreNoDamage: what commits whose sync failed leave in the log behind the next commit is nothing that went missing.
+func TestFailedSyncsAreNoDamage(t *testing.T) {
+	disk := faulty.New(t.Name(), faulty.Options{Powersafe: true})
+	t.Cleanup(func() { disk.Close() })
+	path := dbPath(t)
+	db := open(t, path, store.Options{VFS: disk.Name()})
+	plant := newPlant(inOrder())
+	play(t, db, plant.scenario(nil), 20)
+	before := len(commitEnds(t, path))
+	raw := func(minutes, most int64) *store.Batch {
+		b := batch(db)
+		for m := range minutes {
+			for _, o := range plant.raw(1000 + m) {
+				if o(b); int64(len(b.Readings)) >= most {
+					break
+				}
+			}
+		}
+		count(b, 0)
+		return b
+	}
+	mend := disk.Break(faulty.Fault{Op: faulty.Sync, Kind: faulty.WAL, How: faulty.Dropped, Err: sqlite3.IOERR_FSYNC})
+	for _, minutes := range []int64{400, 200, 100} {
+		if err := db.Commit(raw(minutes, 1<<20)); !errors.Is(err, sqlite3.IOERR_FSYNC) {
+			t.Fatalf("error %v, want a failed sync", err)
+		}
+	}
+	mend()
+	commit(t, db, raw(1, 1))
+	killed := copied(t, path)
+	if left := len(commitEnds(t, killed)) - before - 1; left < 3 {
+		t.Fatalf("%d ends of commits lie behind the last one: the test is about several", left)
+	}
+	if err := openAndRecover(killed); err != nil {
+		t.Errorf("open: %v", err)
+	}
+	holds(t, killed)
 }
 
 // TestRemovedLog: commits went to a log without a name. Closing saves them: the file alone is whole.

@@ -11,7 +11,10 @@ import (
 
 // checkLog looks for damage in a write-ahead log that a stopped process left. SQLite reads a log up to the first frame whose checksum is
 // wrong, and takes what follows for never finished. That is right for the last commit, which a power cut may have met; a commit before it
-// was on disk when it was acknowledged. So two and more finished commits behind a wrong frame are commits that went missing: ErrDamaged.
+// was on disk when it was acknowledged. So two and more finished commits in a row behind a wrong frame are commits that went missing: ErrDamaged.
+//
+// In a row: each frame's checksum carries on the one before. A commit whose sync failed is written over from its first frame on, and what was
+// longer of it stays behind the next one. Several of them leave several ends of commits there, of which none carries another on.
 //
 // A wrong header or a wrong frame of the last commit cannot be told from a power cut.
 func checkLog(path string) error {
@@ -26,7 +29,7 @@ func checkLog(path string) error {
 	return nil
 }
 
-// scanLog counts the frames up to the first wrong one, and the finished commits behind it.
+// scanLog counts the frames up to the first wrong one, and the most commits that were finished one after another behind it.
 func scanLog(path string) (good, lost int, err error) {
 	f, err := os.Open(path + "-wal")
 	if errors.Is(err, os.ErrNotExist) {
@@ -41,6 +44,7 @@ func scanLog(path string) (good, lost int, err error) {
 	if err != nil || log == nil {
 		return 0, 0, err
 	}
+	row := 0
 	for page, wrong := uint32(0), false; ; {
 		frame, err := log.next(r)
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -52,11 +56,15 @@ func scanLog(path string) (good, lost int, err error) {
 		switch {
 		case !wrong && frame.whole:
 			good++
-		case !wrong:
+		default:
 			wrong = true
 		}
+		if !frame.follows {
+			row, page = 0, 0
+		}
 		if wrong && frame.ours && frame.ends && frame.page != page { // the same page again fills a sector up
-			lost++
+			row++
+			lost = max(lost, row)
 		}
 		page = frame.page
 	}
@@ -66,16 +74,17 @@ func scanLog(path string) (good, lost int, err error) {
 type logReader struct {
 	order  binary.ByteOrder // of the words that are summed
 	salt   [8]byte
-	sum    [2]uint32 // of all so far
-	broken bool      // a frame was wrong: no sum after it can be checked
+	sum    [2]uint32 // as the last frame, or the header, has it
+	broken bool      // a frame was wrong
 	buf    []byte
 }
 
 type logFrame struct {
-	page  uint32
-	ends  bool // a commit
-	ours  bool // written since the log was last begun
-	whole bool // and so is everything before it
+	page    uint32
+	ends    bool // a commit
+	ours    bool // written since the log was last begun
+	follows bool // its checksum carries on the one before
+	whole   bool // and so do all before it
 }
 
 const (
@@ -102,21 +111,20 @@ func readLogHeader(r io.Reader) (*logReader, error) {
 		l.order = binary.BigEndian
 	}
 	copy(l.salt[:], head[16:24])
-	l.add(head[:24])
-	if l.sum != [2]uint32{word(6), word(7)} {
+	if l.sum = l.add(l.sum, head[:24]); l.sum != [2]uint32{word(6), word(7)} {
 		return nil, nil
 	}
 	return l, nil
 }
 
-// add sums words, two at a time.
-func (l *logReader) add(p []byte) {
-	a, b := l.sum[0], l.sum[1]
+// add carries a sum on over words, two at a time.
+func (l *logReader) add(sum [2]uint32, p []byte) [2]uint32 {
+	a, b := sum[0], sum[1]
 	for ; len(p) >= 8; p = p[8:] {
 		a += l.order.Uint32(p) + b
 		b += l.order.Uint32(p[4:]) + a
 	}
-	l.sum = [2]uint32{a, b}
+	return [2]uint32{a, b}
 }
 
 func (l *logReader) next(r io.Reader) (f logFrame, err error) {
@@ -125,12 +133,10 @@ func (l *logReader) next(r io.Reader) (f logFrame, err error) {
 	}
 	word := func(i int) uint32 { return binary.BigEndian.Uint32(l.buf[4*i:]) }
 	f.page, f.ends, f.ours = word(0), word(1) != 0, [8]byte(l.buf[8:16]) == l.salt
-	if l.broken = l.broken || !f.ours; l.broken {
-		return f, nil
-	}
-	l.add(l.buf[:8])
-	l.add(l.buf[frameHeader:])
-	f.whole = l.sum == [2]uint32{word(4), word(5)}
+	sum := l.add(l.add(l.sum, l.buf[:8]), l.buf[frameHeader:])
+	l.sum = [2]uint32{word(4), word(5)}
+	f.follows = f.ours && sum == l.sum
+	f.whole = f.follows && !l.broken
 	l.broken = !f.whole
 	return f, nil
 }

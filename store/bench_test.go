@@ -30,20 +30,25 @@ func registered(b *testing.B, sensors int) (*store.DB, []*stream.Sensor) {
 	return db, all
 }
 
+// steady gives a batch of the next readings of sensors that each send once a second. Arrival order is not key order: they report at their own offsets.
+func steady(db *store.DB, n *int64, rows int, sensors int64) *store.Batch {
+	b := batch(db)
+	for range rows {
+		b.Readings = append(b.Readings, stream.Stored{SensorID: *n*7%sensors + 1, Reading: stream.Reading{TS: t0 + *n/sensors*1000 + *n*7%sensors, Temp: stream.Milli(*n % 90_000),
+			Conditions: stream.Conditions{Ambient: 20_000, Speed: 80_000, Has: stream.HasAmbient | stream.HasSpeed}}})
+		*n++
+	}
+	count(b, 0)
+	return b
+}
+
 func benchmarkCommit(b *testing.B, rows int) {
 	const sensors = 1000
 	db, _ := registered(b, sensors)
 	n := int64(0)
 	for b.Loop() {
 		b.StopTimer()
-		v := batch(db)
-		for range rows {
-			// Arrival order is not key order: sensors report at their own offsets.
-			v.Readings = append(v.Readings, stream.Stored{SensorID: n*7%sensors + 1, Reading: stream.Reading{TS: t0 + n/sensors*1000 + n*7%sensors, Temp: stream.Milli(n % 90_000),
-				Conditions: stream.Conditions{Ambient: 20_000, Speed: 80_000, Has: stream.HasAmbient | stream.HasSpeed}}})
-			n++
-		}
-		count(v, 0)
+		v := steady(db, &n, rows, sensors)
 		b.StartTimer()
 		commit(b, db, v)
 	}

@@ -24,6 +24,7 @@ const (
 	autocheckpoint = 1000 // pages of log at which a commit copies them itself, where there is no checkpointer
 
 	shortWait = 5 * time.Millisecond   // what commits wait for readers when the log is full, so that it begins anew; twice that with each walPart more
+	oneWait   = 10 * time.Millisecond  // and at once
 	longWait  = 250 * time.Millisecond // and at most
 	restShare = 8                      // after a wait they go on undisturbed for this many times as long
 	restMost  = 200 * time.Millisecond // and at most, while there is hope
@@ -113,7 +114,7 @@ func (k *Checkpointer) Step(ctx context.Context, now time.Time) (r Checkpointed,
 	}
 	if (log-done)*walFrame >= walPart || log*walFrame >= walFull && log > done {
 		was := done
-		if log, done, err = k.copy(sqlite3.CHECKPOINT_PASSIVE); err != nil {
+		if log, done, err = k.copyBeside(); err != nil {
 			return r, err
 		}
 		r.Copied = done != was
@@ -152,9 +153,31 @@ func (k *Checkpointer) copy(mode sqlite3.CheckpointMode) (log, done int, err err
 	return max(log, 0), max(done, 0), nil
 }
 
+// copyBeside copies while commits go on, unless the log grows far: see yield.
+func (k *Checkpointer) copyBeside() (log, done int, err error) {
+	k.db.copying.Lock()
+	defer k.db.copying.Unlock()
+	return k.copy(sqlite3.CHECKPOINT_PASSIVE)
+}
+
+// yield lets a copy of the log that is under way end, when the log has grown so far that a commit would copy it itself: the disk writes it more slowly than
+// commits fill it, and they would let it grow without end. db.mu is held.
+func (db *DB) yield() {
+	if db.backstop <= autocheckpoint { // there is no checkpointer
+		return
+	}
+	if log, _, err := db.w.c.WALCheckpoint("main", sqlite3.CHECKPOINT_NOOP); err == nil && log > db.backstop {
+		db.copying.Lock()
+		defer db.copying.Unlock()
+	}
+}
+
 // begin copies the rest while commits wait, and then waits for the readers of the log, so that the next commit begins it anew.
+//
+// It asks again and again for a short time each. SQLite looks once at which moment the readers behind one of its few locks hold, and then waits for that lock, though readers
+// of the newest moment may have taken it over meanwhile: as long as these overlap it is never free, and one wait would go on for ever.
 func (k *Checkpointer) begin(size int) (began bool, waited time.Duration, err error) {
-	if _, _, err := k.copy(sqlite3.CHECKPOINT_PASSIVE); err != nil { // what was committed meanwhile: little is left for the time in which commits wait
+	if _, _, err := k.copyBeside(); err != nil { // what was committed meanwhile: little is left for the time in which commits wait
 		return false, 0, err
 	}
 	wait := min(shortWait<<min((size-walFull)/walPart, 8), longWait)
@@ -162,11 +185,13 @@ func (k *Checkpointer) begin(size int) (began bool, waited time.Duration, err er
 	k.db.mu.Lock()
 	defer k.db.mu.Unlock()
 	start := time.Now()
-	if err := k.c.BusyTimeout(wait); err != nil {
+	if err := k.c.BusyTimeout(oneWait); err != nil {
 		return false, 0, fmt.Errorf("set busy timeout: %w", err)
 	}
-	_, _, err = k.c.WALCheckpoint("main", sqlite3.CHECKPOINT_RESTART)
-	waited = time.Since(start)
+	for again := true; again; again = errors.Is(err, sqlite3.BUSY) && waited < wait {
+		_, _, err = k.c.WALCheckpoint("main", sqlite3.CHECKPOINT_RESTART)
+		waited = time.Since(start)
+	}
 	if back := k.c.BusyTimeout(0); back != nil {
 		return false, waited, fmt.Errorf("set busy timeout: %w", back)
 	}

@@ -55,10 +55,23 @@ func TestLogIsBounded(t *testing.T) {
 	halt()
 	stop()
 	t.Logf("the log had %d MiB at most, the longest commit took %s", most()>>20, took)
-	if most() > store.WALBound+store.WALBound/4 {
+	if most() > 2*store.WALBound { // what is committed while the log is copied comes on top; a log without end has five here
 		t.Errorf("the log had %d bytes", most())
 	}
 	holds(t, db.Path())
+}
+
+// longReader is a foreign reader that holds the moment at which it began.
+func longReader(t *testing.T, db *store.DB) *sqlite3.Conn {
+	t.Helper()
+	c, err := sqlite3.OpenFlags(db.Path(), sqlite3.OPEN_READONLY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Exec(`BEGIN; SELECT count(*) FROM outbox`); err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // TestLogAndALongReader: a foreign reader that holds one moment cannot be overcome: that is told, and when it ends the log begins anew and its file is cut.
@@ -69,14 +82,8 @@ func TestLogAndALongReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	flood(t, db, 1)
-	foreign, err := sqlite3.OpenFlags(db.Path(), sqlite3.OPEN_READONLY)
-	if err != nil {
-		t.Fatal(err)
-	}
+	foreign := longReader(t, db)
 	defer foreign.Close()
-	if err := foreign.Exec(`BEGIN; SELECT count(*) FROM outbox`); err != nil {
-		t.Fatal(err)
-	}
 	now := time.Now()
 	step := func() store.Checkpointed {
 		t.Helper()
@@ -136,14 +143,8 @@ func TestCommitsGoOnBesideALongReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	flood(t, db, 1)
-	foreign, err := sqlite3.OpenFlags(db.Path(), sqlite3.OPEN_READONLY)
-	if err != nil {
-		t.Fatal(err)
-	}
+	foreign := longReader(t, db)
 	defer foreign.Close()
-	if err := foreign.Exec(`BEGIN; SELECT count(*) FROM outbox`); err != nil {
-		t.Fatal(err)
-	}
 	flood(t, db, store.WALBound*3/4)
 	stop, waited := make(chan struct{}), make(chan time.Duration)
 	go func() { // as the keeper does

@@ -128,6 +128,7 @@ func (db *DB) transact(f func(w *writer) error) error { return db.transactAs("co
 
 // transactAs does the same with another name for the step at its end.
 func (db *DB) transactAs(step string, f func(w *writer) error) error {
+	db.yield()
 	c := db.w.c
 	if err := c.Exec(`BEGIN IMMEDIATE`); err != nil {
 		return classify(db.full(fmt.Errorf("begin transaction: %w", damaged(c, err))))

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -287,11 +286,7 @@ func TestVerifyOpenWindows(t *testing.T) {
 	}
 	for _, d := range openDamages {
 		t.Run(d.name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "damaged.sqlite")
-			if err := os.WriteFile(path, whole, 0o644); err != nil {
-				t.Fatal(err)
-			}
-			sql(t, path, strings.ReplaceAll(d.sql, "times_without", fmt.Sprintf("x'%x'", without)))
+			path := damaged(t, whole, strings.ReplaceAll(d.sql, "times_without", fmt.Sprintf("x'%x'", without)))
 			for _, b := range verify(t, path).Breaches {
 				if strings.Contains(b.Detail, d.want) {
 					return

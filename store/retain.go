@@ -88,19 +88,21 @@ type progress struct {
 	reading, context, window int64 // keys: nothing below is looked at before the next sweep
 	alertAt                  int64 // updated_at_ms and id of the last alert looked at
 	alertID                  string
+	turn                     int   // which kind is looked at first: one that always has more must not keep the others from their turn
 	swept                    int64 // wall clock of the last sweep, ms
 	recount                  bool  // evidence in memory may not be what is on disk
 }
 
-// expiry is one step.
+// expiry is a few steps in one transaction.
 type expiry struct {
 	w       *writer
 	keep    Keep
 	wall    int64 // the clock, ms
 	now     int64 // in event time, ms
 	short   bool
-	at      progress // becomes the DB's once the step is committed
-	out     Expired
+	at      progress        // becomes the DB's once the step is committed
+	out     Expired         // of the step that is taken
+	all     Expired         // of all
 	entries map[entry]int64 // for the ledger
 	sources map[source]int  // evidence that went
 }
@@ -114,6 +116,36 @@ type expiry struct {
 func (db *DB) Expire(ctx context.Context, keep Keep, now time.Time, short bool) (Expired, error) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
+	return db.expire(ctx, keep, now, short, time.Now())
+}
+
+// Bounds of the time for which ExpireShare keeps commits waiting at once: one sync is worth more than one small step, and people wait for acknowledgements.
+const (
+	leastExpiry = 8 * time.Millisecond
+	mostExpiry  = 100 * time.Millisecond
+)
+
+// ExpireShare takes steps as Expire does, in one transaction, until they make up one part in share of the time since it was called, the wait for commits included: where
+// commits take long, one step between two of them would not keep up with what they bring. took is for how long it kept commits waiting.
+func (db *DB) ExpireShare(ctx context.Context, keep Keep, now time.Time, short bool, share int) (e Expired, took time.Duration, err error) {
+	called := time.Now()
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	start := time.Now()
+	budget := min(max(start.Sub(called)/time.Duration(max(1, share-1)), leastExpiry), mostExpiry)
+	e, err = db.expire(ctx, keep, now, short, start.Add(budget))
+	return e, time.Since(start), err
+}
+
+// add counts a later step with those before.
+func (e *Expired) add(o Expired) {
+	e.Readings, e.Contexts, e.Windows = e.Readings+o.Readings, e.Contexts+o.Contexts, e.Windows+o.Windows
+	e.Alerts, e.Messages, e.Late = e.Alerts+o.Alerts, e.Messages+o.Messages, e.Late+o.Late
+	e.Before, e.Over = max(e.Before, o.Before), o.Over
+}
+
+// expire takes steps in one transaction, at least one and no more after until. db.mu is held.
+func (db *DB) expire(ctx context.Context, keep Keep, now time.Time, short bool, until time.Time) (Expired, error) {
 	if err := ctx.Err(); err != nil {
 		return Expired{}, fmt.Errorf("expire: %w", err)
 	}
@@ -134,33 +166,68 @@ func (db *DB) Expire(ctx context.Context, keep Keep, now time.Time, short bool) 
 	if since := e.wall - e.at.swept; since >= sweepEvery.Milliseconds() || since < 0 {
 		e.at = progress{swept: e.wall}
 	}
-	for _, kind := range []struct {
+	take, err := e.next()
+	if err == nil && take != nil {
+		err = db.transactAs("expire", func(*writer) error { return e.steps(take, until) })
+	}
+	if err != nil {
+		db.expiry.recount = true // it may have been applied after all
+		return Expired{}, classify(err)
+	}
+	db.expiry = e.at
+	db.evidence.forget(e.sources)
+	return e.all, nil
+}
+
+// steps takes a step, and those that follow it until a moment.
+func (e *expiry) steps(take func() error, until time.Time) (err error) {
+	for {
+		if err := take(); err != nil {
+			return err
+		}
+		e.all.add(e.out)
+		if e.all.More = true; !time.Now().Before(until) {
+			break
+		}
+		if take, err = e.next(); err != nil {
+			return err
+		}
+		if take == nil {
+			e.all.More = false
+			break
+		}
+	}
+	return e.account()
+}
+
+// next plans the next step; nil when there is none.
+func (e *expiry) next() (take func() error, err error) {
+	kinds := [...]struct {
 		what string
 		plan func() (take func() error, err error)
 	}{
 		{"readings", e.readings}, {"contexts", e.contexts}, {"windows", e.windows}, {"alerts", e.alerts}, {"evidence", e.messages}, {"late readings", e.lates},
-	} {
+	}
+	e.out = Expired{}
+	for i := range kinds {
+		turn := (e.at.turn + i) % len(kinds)
+		kind := kinds[turn]
 		take, err := kind.plan()
-		if err == nil && take != nil {
-			err = db.transactAs("expire", func(*writer) error {
-				if err := take(); err != nil {
-					return err
-				}
-				return e.account()
-			})
+		e.all.Over = e.out.Over
+		if err != nil {
+			return nil, fmt.Errorf("expire %s: %w", kind.what, err)
 		}
-		switch {
-		case err != nil:
-			db.expiry.recount = true // it may have been applied after all
-			return Expired{}, classify(fmt.Errorf("expire %s: %w", kind.what, err))
-		case take != nil:
-			db.expiry, e.out.More = e.at, true
-			db.evidence.forget(e.sources)
-			return e.out, nil
+		if take != nil {
+			e.at.turn = (turn + 1) % len(kinds)
+			return func() error {
+				if err := take(); err != nil {
+					return fmt.Errorf("expire %s: %w", kind.what, err)
+				}
+				return nil
+			}, nil
 		}
 	}
-	db.expiry = e.at
-	return e.out, nil
+	return nil, nil
 }
 
 // present says what time it is for what has an event time: no later than readings came, so that a clock that is a year ahead, as after a start
@@ -187,7 +254,7 @@ func (e *expiry) account() error {
 			return fmt.Errorf("count expired: %w", err)
 		}
 	}
-	if n := e.out.Readings + e.out.Contexts; n > 0 {
+	if n := e.all.Readings + e.all.Contexts; n > 0 {
 		if err := e.exec(`UPDATE commit_log SET expired = expired + ? WHERE commit_id = (SELECT max(commit_id) FROM commit_log)`, n); err != nil {
 			return fmt.Errorf("count expired: %w", err)
 		}

@@ -28,7 +28,7 @@ func oldWindowAt(s *sqlite3.Stmt) oldWindow {
 
 // windows plans the oldest windows, all revisions of each. Those that an alert refers to go with the alert.
 func (e *expiry) windows() (func() error, error) {
-	gone, err := e.one(`SELECT value FROM meta WHERE name = ?`, rawExpired)
+	gone, err := expiredBefore(e.w.c)
 	cut := min(e.cutoff(e.keep.Windows), gone) // behind that all readings are there still, and so their windows stay
 	if err != nil || cut <= 0 {
 		return nil, err
@@ -124,11 +124,14 @@ func (e *expiry) takeWindow(id int64) error {
 	return nil
 }
 
-// alerts plans the alerts that were cleared longest ago, each with its transitions and with the windows that only it still names.
+// alerts plans, once no more windows may go, the alerts that were cleared longest ago, each with its transitions and with the windows that only it still names.
 func (e *expiry) alerts() (func() error, error) {
 	cut := e.cutoff(e.keep.Alerts)
 	if cut <= 0 || e.keep.Windows <= 0 {
 		return nil, nil
+	}
+	if take, err := e.windows(); take != nil || err != nil { // the windows in which it stood go first
+		return take, err
 	}
 	type cleared struct {
 		id string

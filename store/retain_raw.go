@@ -80,7 +80,7 @@ func (e *expiry) contexts() (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
-	gone, err := e.one(`SELECT value FROM meta WHERE name = ?`, rawExpired)
+	gone, err := expiredBefore(e.w.c)
 	if cut = max(cut, gone); err != nil || cut <= 0 {
 		return nil, err
 	}

@@ -3,12 +3,14 @@ package store_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -445,6 +447,75 @@ func TestExpireInSmallSteps(t *testing.T) {
 	cancel()
 	if _, err := db.Expire(ctx, keep, time.UnixMilli(later), false); err == nil {
 		t.Error("a step was taken after its context had ended")
+	}
+}
+
+// longKept is a database with an hour and a half of readings of ten sensors and all their windows, of which nothing is open.
+func longKept(t *testing.T, o store.Options) (db *store.DB, now int64) {
+	t.Helper()
+	const minutes = 90
+	db = open(t, dbPath(t), o)
+	b := batch(db)
+	p := &plant{sensors: fleet(b, 10)}
+	for m := range int64(minutes) {
+		for i, s := range p.sensors {
+			for second := range int64(60) {
+				b.Readings = append(b.Readings, stream.Stored{SensorID: s.ID, Reading: stream.Reading{TS: t0 + m*minute + second*1000}})
+			}
+			w := p.windowOf(i, t0+m*minute, 60)
+			w.Memory = make([]byte, 200)
+			b.Windows = append(b.Windows, w)
+			b.Predictions = append(b.Predictions, predictionOf(w, 0.1, model.Normal))
+		}
+	}
+	count(b, 0)
+	commit(t, db, b)
+	sql(t, db.Path(), `UPDATE sensor SET evaluated_ms = 1 << 42; DELETE FROM open_window`)
+	return db, t0 + 2*minutes*minute
+}
+
+// TestEachKindExpiresInItsTurn: where there are always more readings to let go, windows still have their turn.
+func TestEachKindExpiresInItsTurn(t *testing.T) {
+	db, now := longKept(t, store.Options{})
+	var sum store.Expired
+	for range 4 {
+		e, err := db.Expire(context.Background(), store.Keep{Bytes: 1, Windows: time.Minute}, time.UnixMilli(now), false)
+		if err != nil || !e.More || !e.Over {
+			t.Fatalf("%+v, %v", e, err)
+		}
+		sum.Readings, sum.Windows = sum.Readings+e.Readings, sum.Windows+e.Windows
+	}
+	if sum.Readings == 0 || sum.Windows == 0 {
+		t.Errorf("four steps took %d readings and %d windows", sum.Readings, sum.Windows)
+	}
+}
+
+// TestExpireKeepsUpWithLongCommits: who waits long for a commit takes more than one step before the next.
+func TestExpireKeepsUpWithLongCommits(t *testing.T) {
+	entered, release := make(chan struct{}, 1), make(chan struct{})
+	var slow atomic.Bool
+	db, now := longKept(t, store.Options{Step: func(s string) {
+		if s == "commit" && slow.Load() {
+			entered <- struct{}{}
+			<-release
+		}
+	}})
+	slow.Store(true)
+	done := make(chan error, 1)
+	go func() {
+		b := batch(db)
+		b.Readings = []stream.Stored{{SensorID: 1, Reading: stream.Reading{TS: now}}}
+		count(b, 0)
+		done <- db.Commit(b)
+	}()
+	<-entered
+	time.AfterFunc(300*time.Millisecond, func() { close(release) })
+	e, took, err := db.ExpireShare(context.Background(), store.Keep{Raw: time.Second}, time.UnixMilli(now), false, 2)
+	if err := errors.Join(err, <-done); err != nil {
+		t.Fatal(err)
+	}
+	if e.Readings <= 4000 && took < 100*time.Millisecond {
+		t.Errorf("%d readings went in %s after a wait of 300 ms", e.Readings, took)
 	}
 }
 

@@ -40,13 +40,7 @@ func benchmarkLatency(b *testing.B, rows, readers int, beside bool) {
 	n := int64(0)
 	for b.Loop() {
 		b.StopTimer()
-		v := batch(db)
-		for range rows {
-			v.Readings = append(v.Readings, stream.Stored{SensorID: n*7%sensors + 1, Reading: stream.Reading{TS: t0 + n/sensors*1000 + n*7%sensors, Temp: stream.Milli(n % 90_000),
-				Conditions: stream.Conditions{Ambient: 20_000, Speed: 80_000, Has: stream.HasAmbient | stream.HasSpeed}}})
-			n++
-		}
-		count(v, 0)
+		v := steady(db, &n, rows, sensors)
 		b.StartTimer()
 		start := time.Now()
 		commit(b, db, v)

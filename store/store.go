@@ -74,6 +74,8 @@ type DB struct {
 	lock *lockFile
 	last atomic.Int64 // id of the newest commit
 
+	copying sync.Mutex // held while the log is copied beside the commits: commits may wait for it, who holds it waits for none
+
 	mu       sync.Mutex // guards all below
 	w        *writer    // nil when read-only or closed
 	broken   error      // set when the writer's state is no longer known: it is replaced before it is used again

@@ -3,7 +3,6 @@ package store_test
 import (
 	"context"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -89,11 +88,7 @@ func TestVerifyRoomDamage(t *testing.T) {
 	}
 	for _, d := range roomDamages {
 		t.Run(d.name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "damaged.sqlite")
-			if err := os.WriteFile(path, whole, 0o644); err != nil {
-				t.Fatal(err)
-			}
-			sql(t, path, d.sql)
+			path := damaged(t, whole, d.sql)
 			r := verify(t, path)
 			for _, b := range r.Breaches {
 				if strings.Contains(b.Detail, d.want) {

@@ -112,6 +112,17 @@ var damages = []struct{ name, sql, want string }{
 	{"lost migration", `DELETE FROM migration`, "the newest recorded migration is 0"},
 }
 
+// damaged gives the path of a copy of a database to which something was done.
+func damaged(t *testing.T, whole []byte, what string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "damaged.sqlite")
+	if err := os.WriteFile(path, whole, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	sql(t, path, what)
+	return path
+}
+
 func TestVerifyDamage(t *testing.T) {
 	whole, err := os.ReadFile(filled(t))
 	if err != nil {
@@ -119,11 +130,7 @@ func TestVerifyDamage(t *testing.T) {
 	}
 	for _, d := range damages {
 		t.Run(d.name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "damaged.sqlite")
-			if err := os.WriteFile(path, whole, 0o644); err != nil {
-				t.Fatal(err)
-			}
-			sql(t, path, d.sql)
+			path := damaged(t, whole, d.sql)
 			r := verify(t, path)
 			if r.OK {
 				t.Fatal("Verify found nothing")

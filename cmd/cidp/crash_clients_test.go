@@ -213,14 +213,7 @@ func pahoClient(qos byte) crashClient {
 func pahoSession(ctx context.Context, end func(), c mqtt.Client, qos byte, s *feedSource) {
 	var waiting sync.WaitGroup
 	defer waiting.Wait()
-	again := s.pending()
-	for ctx.Err() == nil {
-		var m *feedMessage
-		if len(again) > 0 {
-			m, again = again[0], again[1:]
-		} else if m = s.next(ctx, true); m == nil {
-			return
-		}
+	for m := range s.messages(ctx) {
 		token := c.Publish(s.topic(), qos, false, m.payload)
 		waiting.Go(func() {
 			select {
@@ -260,14 +253,7 @@ func paho5Session(ctx context.Context, conn net.Conn, qos byte, s *feedSource) {
 	if _, err := c.Connect(hello, &paho.Connect{ClientID: s.client(), KeepAlive: 60, CleanStart: true}); err != nil {
 		return
 	}
-	again := s.pending()
-	for ctx.Err() == nil {
-		var m *feedMessage
-		if len(again) > 0 {
-			m, again = again[0], again[1:]
-		} else if m = s.next(ctx, true); m == nil {
-			return
-		}
+	for m := range s.messages(ctx) {
 		// A response with a reason of failure is one: the message was taken, and resending it would not mend it.
 		if response, _ := c.Publish(ctx, &paho.Publish{Topic: s.topic(), QoS: qos, Payload: m.payload}); response == nil {
 			return

@@ -15,13 +15,7 @@ var crashExpireSteps = []string{"expire:1", "expire:1", "expire:3", "commit:10",
 // nothing went which a window still needed, and that windows, predictions and alerts are those of a run that kept everything and never crashed.
 func TestCrashWhileExpiring(t *testing.T) {
 	noRace(t)
-	run, client := smallFleet(time.Now().AddDate(-1, 0, 0).Truncate(time.Hour).UnixMilli())
-	p := newMortal(t, "")
-	p.start(t)
-	p.ready(t)
-	run.publish(t, p.mqtt, client, nil)
-	run.reach(t, 6000)
-	p.kill()
+	run, p := killedAfter(t, 6000)
 	p.args = append(p.args, "--keep-raw", "1h", "--keep-raw-min", "1h")
 	for _, at := range crashExpireSteps {
 		p.start(t, "CIDP_TEST_KILL="+at)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"iter"
 	"math"
 	"sync"
 
@@ -169,6 +170,24 @@ func (s *feedSource) pending() []*feedMessage {
 		}
 	}
 	return out
+}
+
+// messages gives what was not acknowledged, then what comes next, until the source is finished or ctx ends.
+func (s *feedSource) messages(ctx context.Context) iter.Seq[*feedMessage] {
+	return func(yield func(*feedMessage) bool) {
+		again := s.pending()
+		for ctx.Err() == nil {
+			var m *feedMessage
+			if len(again) > 0 {
+				m, again = again[0], again[1:]
+			} else {
+				m = s.next(ctx, true)
+			}
+			if m == nil || !yield(m) {
+				return
+			}
+		}
+	}
 }
 
 // acknowledged notes in the client's log what the program has answered for.

@@ -17,13 +17,7 @@ import (
 // recovery that follows, and goes on.
 func TestCrashWhileMigrating(t *testing.T) {
 	noRace(t)
-	run, client := smallFleet(time.Now().AddDate(-1, 0, 0).Truncate(time.Hour).UnixMilli())
-	p := newMortal(t, "")
-	p.start(t)
-	p.ready(t)
-	run.publish(t, p.mqtt, client, nil)
-	run.reach(t, 2000)
-	p.kill()
+	run, p := killedAfter(t, 2000)
 	firstSchema(t, p.database())
 	for _, at := range []string{"migrate:1", "migrate:1", "recover:300", "commit:1"} {
 		before := schemaVersion(t, p)

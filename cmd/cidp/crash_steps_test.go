@@ -52,6 +52,19 @@ func smallFleet(begin int64) (*crashRun, map[*feedSource]crashClient) {
 	return r, client
 }
 
+// killedAfter has a small fleet publish to the program and kills it once all have reached a tick. The clients go on trying.
+func killedAfter(t *testing.T, tick int) (*crashRun, *mortal) {
+	t.Helper()
+	run, client := smallFleet(time.Now().AddDate(-1, 0, 0).Truncate(time.Hour).UnixMilli())
+	p := newMortal(t, "")
+	p.start(t)
+	p.ready(t)
+	run.publish(t, p.mqtt, client, nil)
+	run.reach(t, tick)
+	p.kill()
+	return run, p
+}
+
 // crashSteps are the places of a pass at which the program is killed in turn, each with how often it is reached before. Between them it recovers
 // from the kill before.
 var crashSteps = []string{

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"math"
@@ -28,19 +27,7 @@ func startBuilt(t *testing.T, data string, args ...string) *program {
 	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build the program: %v: %s", err, out)
 	}
-	p := &program{data: data, mqtt: freeAddr(t), http: freeAddr(t), stderr: &bytes.Buffer{}, done: make(chan error, 1)}
-	p.cmd = exec.Command(binary, append([]string{"run", "--data", data, "--mqtt", p.mqtt, "--http", p.http}, args...)...)
-	p.cmd.Stderr = p.stderr
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() { p.done <- p.cmd.Wait() }()
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill() // it may have ended
-		if t.Failed() {
-			t.Logf("child: %s", p.stderr)
-		}
-	})
+	p := launched(t, binary, data, args...)
 	wait(t, "the child to be ready", func() bool { return p.ask("/readyz", time.Second) == nil })
 	return p
 }

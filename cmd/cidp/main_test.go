@@ -41,9 +41,23 @@ type program struct {
 // startProgram runs cidp as a child and waits until it is ready.
 func startProgram(t *testing.T, data string, args ...string) *program {
 	t.Helper()
+	p := launched(t, os.Args[0], data, args...)
+	wait(t, "the child to be ready", func() bool {
+		res, err := http.Get("http://" + p.http + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		return res.StatusCode == http.StatusOK
+	})
+	return p
+}
+
+// launched runs a binary, this one or another, as a child on ports of its own, and waits for nothing.
+func launched(t *testing.T, binary, data string, args ...string) *program {
+	t.Helper()
 	p := &program{data: data, mqtt: freeAddr(t), http: freeAddr(t), stderr: &bytes.Buffer{}, done: make(chan error, 1)}
-	args = append([]string{"run", "--data", data, "--mqtt", p.mqtt, "--http", p.http}, args...)
-	p.cmd = exec.Command(os.Args[0], args...)
+	p.cmd = exec.Command(binary, append([]string{"run", "--data", data, "--mqtt", p.mqtt, "--http", p.http}, args...)...)
 	p.cmd.Env = append(os.Environ(), "CIDP_TEST_AS_PROGRAM=1")
 	p.cmd.Stderr = p.stderr
 	if err := p.cmd.Start(); err != nil {
@@ -55,14 +69,6 @@ func startProgram(t *testing.T, data string, args ...string) *program {
 		if t.Failed() {
 			t.Logf("child: %s", p.stderr)
 		}
-	})
-	wait(t, "the child to be ready", func() bool {
-		res, err := http.Get("http://" + p.http + "/readyz")
-		if err != nil {
-			return false
-		}
-		defer res.Body.Close()
-		return res.StatusCode == http.StatusOK
 	})
 	return p
 }

@@ -2,13 +2,11 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -284,29 +282,15 @@ func ask(t *testing.T, path, query string) (v string) {
 
 // restarted is the program as a child that nobody waited for.
 type restarted struct {
-	program
+	*program
 	began time.Time
 	open  time.Duration // from there until a connection was accepted
 }
 
 func launch(t *testing.T, data string) *restarted {
 	t.Helper()
-	p := &restarted{program: program{data: data, mqtt: freeAddr(t), http: freeAddr(t), stderr: &bytes.Buffer{}, done: make(chan error, 1)}}
-	p.cmd = exec.Command(os.Args[0], "run", "--data", data, "--mqtt", p.mqtt, "--http", p.http)
-	p.cmd.Env = append(os.Environ(), "CIDP_TEST_AS_PROGRAM=1")
-	p.cmd.Stderr = p.stderr
-	p.began = time.Now()
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() { p.done <- p.cmd.Wait() }()
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill() // it may have ended
-		if t.Failed() {
-			t.Logf("child: %s", p.stderr)
-		}
-	})
-	return p
+	began := time.Now()
+	return &restarted{program: launched(t, os.Args[0], data), began: began}
 }
 
 func (p *restarted) kill(t *testing.T) {

@@ -185,16 +185,25 @@ func packet(b []byte) (first byte, body, rest []byte, whole bool) {
 	return b[0], b[at : at+int(n)], b[at+int(n):], true
 }
 
+// packets takes the whole packets off the front of what was read.
+func packets(b *[]byte, take func(first byte, body []byte) error) error {
+	for {
+		first, body, rest, whole := packet(*b)
+		if !whole {
+			return nil
+		}
+		*b = rest
+		if err := take(first, body); err != nil {
+			return err
+		}
+	}
+}
+
 // received takes what a client sent: its PUBLISH packets arrive with this read.
 func (tr *trace) received(call tracedCall) error {
 	c := tr.conn(call.fd)
 	c.in = append(c.in, call.data...)
-	for {
-		first, body, rest, whole := packet(c.in)
-		if !whole {
-			return nil
-		}
-		c.in = rest
+	return packets(&c.in, func(first byte, body []byte) error {
 		switch first >> 4 {
 		case 1:
 			c.version = body[6]
@@ -212,19 +221,15 @@ func (tr *trace) received(call tracedCall) error {
 			c.sent[m.id] = m
 			tr.acks = append(tr.acks, m)
 		}
-	}
+		return nil
+	})
 }
 
 // answered takes what a client is about to be sent.
 func (tr *trace) answered(call tracedCall) error {
 	c := tr.conn(call.fd)
 	c.out = append(c.out, call.data...)
-	for {
-		first, body, rest, whole := packet(c.out)
-		if !whole {
-			return nil
-		}
-		c.out = rest
+	return packets(&c.out, func(first byte, body []byte) error {
 		if kind := first >> 4; kind == 4 || kind == 5 {
 			m := c.sent[binary.BigEndian.Uint16(body)]
 			if m == nil {
@@ -232,7 +237,8 @@ func (tr *trace) answered(call tracedCall) error {
 			}
 			m.at = call.begin
 		}
-	}
+		return nil
+	})
 }
 
 // keysOf gives each message the key under which its reading or context is stored, finds where each key was written to the WAL, and says how many readings and

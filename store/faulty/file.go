@@ -68,9 +68,14 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 }
 
 func (f *file) Truncate(size int64) error {
+	return f.resize(size, f.File.Truncate)
+}
+
+// resize gives the file a size, unless do leaves it as it is.
+func (f *file) resize(size int64, do func(size int64) error) error {
 	f.disk.tell(Truncate, f.kind, f.path, false)
 	err := f.disk.do(Truncate, f.kind, func() error {
-		if err := f.File.Truncate(size); err != nil {
+		if err := do(size); err != nil {
 			return err
 		}
 		f.disk.mu.Lock()
@@ -84,22 +89,11 @@ func (f *file) Truncate(size int64) error {
 
 // SizeHint lets a file grow ahead of what is written to it.
 func (f *file) SizeHint(size int64) error {
-	f.disk.tell(Truncate, f.kind, f.path, false)
-	err := f.disk.do(Truncate, f.kind, func() error {
-		now, err := f.File.Size()
-		if err != nil || now >= size {
-			return err
-		}
-		if err := vfsutil.WrapSizeHint(f.File, size); err != nil {
-			return err
-		}
-		f.disk.mu.Lock()
-		f.node.resize(size)
-		f.disk.mu.Unlock()
-		return nil
-	})
-	f.disk.tell(Truncate, f.kind, f.path, true)
-	return err
+	now, err := f.File.Size()
+	if err != nil || now >= size {
+		return err
+	}
+	return f.resize(size, func(size int64) error { return vfsutil.WrapSizeHint(f.File, size) })
 }
 
 // Sync brings what is written to disk. Nothing is really synced: a power cut is what Crash makes of it.

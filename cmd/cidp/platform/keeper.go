@@ -173,12 +173,12 @@ func (k *keeper) expire(ctx context.Context, now time.Time) (rest time.Duration)
 	if !k.keep.Any() && !k.short {
 		return sweepEvery
 	}
-	e, err := k.db.Expire(ctx, k.keep, now, k.short)
+	share := k.share(now)
+	e, took, err := k.db.ExpireShare(ctx, k.keep, now, k.short, share)
+	k.metrics.went(e)
 	if ctx.Err() != nil || k.failed("let go of what is old", err) {
 		return retryEvery
 	}
-	took := time.Since(now)
-	k.metrics.went(e)
 	if k.short {
 		k.expired.Readings, k.expired.Contexts, k.expired.Before = k.expired.Readings+e.Readings, k.expired.Contexts+e.Contexts, max(k.expired.Before, e.Before)
 	}
@@ -196,14 +196,19 @@ func (k *keeper) expire(ctx context.Context, now time.Time) (rest time.Duration)
 	case k.busySince.IsZero():
 		k.busySince = now
 	}
-	share := time.Duration(calmShare)
+	waited := time.Since(now) - took
+	return max(time.Millisecond, time.Duration(share-1)*took-waited)
+}
+
+// share is in how many parts of the time one belongs to retention.
+func (k *keeper) share(now time.Time) int {
 	switch {
 	case k.short:
-		share = shortShare
-	case now.Sub(k.busySince) > catchUp:
-		share = busyShare
+		return shortShare
+	case !k.busySince.IsZero() && now.Sub(k.busySince) > catchUp:
+		return busyShare
 	}
-	return max(time.Millisecond, (share-1)*took)
+	return calmShare
 }
 
 // tooLarge tells that the database is larger than it is to be and that nothing that is left may go.

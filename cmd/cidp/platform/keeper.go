@@ -174,7 +174,7 @@ func (k *keeper) expire(ctx context.Context, now time.Time) (rest time.Duration)
 		return sweepEvery
 	}
 	share := k.share(now)
-	e, took, err := k.db.ExpireShare(ctx, k.keep, now, k.short, share)
+	e, took, err := k.step(ctx, now, share)
 	k.metrics.went(e)
 	if ctx.Err() != nil || k.failed("let go of what is old", err) {
 		return retryEvery
@@ -198,6 +198,15 @@ func (k *keeper) expire(ctx context.Context, now time.Time) (rest time.Duration)
 	}
 	waited := time.Since(now) - took
 	return max(time.Millisecond, time.Duration(share-1)*took-waited)
+}
+
+// step takes as many steps as are worth it; one where the disk is short, so that no more goes than must.
+func (k *keeper) step(ctx context.Context, now time.Time, share int) (store.Expired, time.Duration, error) {
+	if !k.short {
+		return k.db.ExpireShare(ctx, k.keep, now, false, share)
+	}
+	e, err := k.db.Expire(ctx, k.keep, now, true)
+	return e, time.Since(now), err
 }
 
 // share is in how many parts of the time one belongs to retention.

@@ -337,6 +337,7 @@ func TestKeeperTriesAgain(t *testing.T) {
 		w := newWard(t, 10, keeperConfig{keep: store.Keep{Raw: 9 * time.Hour, Windows: 9 * time.Hour}, low: -1, stop: -1}, 0)
 		defer w.stop()
 		time.Sleep(30 * time.Second)
+		synctest.Wait() // it may be at work this very moment
 		foreign, err := sqlite3.Open(w.db.Path())
 		if err != nil {
 			t.Fatal(err)

@@ -189,14 +189,14 @@ func (k *contextState) has(from, to int64) bool {
 	return i < len(k.kept) && k.kept[i].TS < to
 }
 
-// jointEnd is how far the asset's windows of a length have closed together.
+// jointEnd is how far the asset's windows of a length have closed together; MinInt64 when none has.
 func (a *assetState) jointEnd(length int64) int64 {
 	for _, f := range a.joint {
 		if f.length == length {
 			return f.end
 		}
 	}
-	return 0
+	return math.MinInt64
 }
 
 func (a *assetState) setJointEnd(length, end int64) {

@@ -33,17 +33,20 @@ func (w *Windower) acceptReading(src *source, r Reading, received int64, mono ti
 	if r.TS < s.frontier {
 		return w.behind(s, r, received)
 	}
-	old, fresh := s.insert(r)
+	i, fresh := s.pending.insert(r)
 	if !fresh {
-		if old.Reading == r {
+		if s.pending.at(i).Reading == r {
 			w.batch.Count.Duplicate++
 			return "", "", nil
 		}
-		old.conflicted = true
+		s.pending.dispute(i)
 		w.batch.Conflicted = append(w.batch.Conflicted, Stored{SensorID: s.ID, Reading: r})
 		return Conflict, conflictDetail, nil
 	}
 	w.batch.Count.Stored++
+	if w.batch.Readings == nil && w.taken != nil { // as many as the last batch had: growing to it would copy each twice
+		w.batch.Readings = make([]Stored, 0, max(1, len(w.taken.Readings)))
+	}
 	w.batch.Readings = append(w.batch.Readings, Stored{SensorID: s.ID, Reading: r})
 	w.touch(s)
 	s.fresh++

@@ -40,7 +40,7 @@ type candidate struct {
 const busy = 2 * minReadings
 
 func (w *Windower) candidate(s *sensorState) candidate {
-	first, length := s.pending[0].TS, w.length(s)
+	first, length := s.pending.ts(0), w.length(s)
 	c := candidate{start: floor(first, length), length: length}
 	c.end = c.start + length
 	if length > w.base && s.period == 0 {
@@ -57,8 +57,8 @@ func (w *Windower) candidate(s *sensorState) candidate {
 
 // woke is the start of the first busy stretch of the configured length before end, end when there is none.
 func (w *Windower) woke(s *sensorState, end int64) int64 {
-	for i := 0; i < len(s.pending) && s.pending[i].TS < end; {
-		start := floor(s.pending[i].TS, w.base)
+	for i := 0; i < s.pending.len() && s.pending.ts(i) < end; {
+		start := floor(s.pending.ts(i), w.base)
 		next := s.from(start + w.base)
 		if next-i >= busy {
 			return start
@@ -70,8 +70,7 @@ func (w *Windower) woke(s *sensorState, end int64) int64 {
 
 // from is the position of the first pending reading at or after ts.
 func (s *sensorState) from(ts int64) int {
-	i, _ := slices.BinarySearchFunc(s.pending, ts, func(e entry, ts int64) int { return compare(e.TS, ts) })
-	return i
+	return s.pending.from(ts)
 }
 
 // left says whether a window of the sensor comes after the asset closed windows that far. Without a reading that came behind it does not: it was only
@@ -98,7 +97,7 @@ func (w *Windower) closeNext(a *assetState, horizon int64, mono time.Duration) b
 	first := candidate{end: math.MaxInt64}
 	var by ClosedBy
 	for _, s := range a.sensors {
-		if len(s.pending) == 0 {
+		if s.pending.len() == 0 {
 			continue
 		}
 		c := w.candidate(s)
@@ -143,7 +142,7 @@ type dueSensor struct {
 func (w *Windower) group(a *assetState, c candidate) []dueSensor {
 	var out []dueSensor
 	for _, s := range a.sensors {
-		if len(s.pending) == 0 {
+		if s.pending.len() == 0 {
 			continue
 		}
 		if o := w.candidate(s); o.end == c.end && o.length == c.length && o.left == c.left {
@@ -161,7 +160,8 @@ func (w *Windower) closeGroup(a *assetState, c candidate, by ClosedBy, mono time
 	for _, g := range w.group(a, c) {
 		s := g.sensorState
 		n := s.from(c.end)
-		m := w.measure(s, s.pending[:n], g.candidate, by)
+		w.open = s.pending.entries(w.open[:0], 0, n)
+		m := w.measure(s, w.open, g.candidate, by)
 		if !w.passed(s, c.end) && !(by == ByIdle && w.silent(s, mono)) {
 			if m != nil {
 				behind = append(behind, m)
@@ -174,8 +174,8 @@ func (w *Windower) closeGroup(a *assetState, c candidate, by ClosedBy, mono time
 		} else {
 			s.leave(n)
 		}
-		s.last = s.pending[n-1].TS
-		s.drop(n)
+		s.last = s.pending.ts(n - 1)
+		w.open = s.pending.drop(n, w.open)
 		s.frontier = c.end
 		w.touch(s)
 	}
@@ -210,7 +210,7 @@ func (w *Windower) Tick(mono time.Duration, wall int64) {
 func (w *Windower) stalled(a *assetState, mono time.Duration) bool {
 	open, silent := false, a.context.known && mono-a.context.mono >= w.cfg.Idle
 	for _, s := range a.sensors {
-		open = open || len(s.pending) > 0
+		open = open || s.pending.len() > 0
 		silent = silent || mono-s.mono >= w.cfg.Idle
 	}
 	return open && silent

@@ -34,7 +34,7 @@ func (a *assetState) remember(all []mate) {
 	a.closed = slices.DeleteFunc(all, func(m mate) bool {
 		return m.sensor.frontier < m.end || !slices.ContainsFunc(a.sensors, func(s *sensorState) bool {
 			i := s.from(m.start)
-			return s != m.sensor && i < len(s.pending) && s.pending[i].TS < m.end
+			return s != m.sensor && i < s.pending.len() && s.pending.ts(i) < m.end
 		})
 	})
 }

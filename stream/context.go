@@ -94,8 +94,8 @@ func (w *Windower) prune(a *assetState) {
 	lowest, length := int64(math.MaxInt64), w.base
 	for _, s := range a.sensors {
 		length = max(length, w.length(s))
-		if len(s.pending) > 0 {
-			lowest = min(lowest, s.pending[0].TS)
+		if s.pending.len() > 0 {
+			lowest = min(lowest, s.pending.ts(0))
 		}
 	}
 	if lowest == math.MaxInt64 {

@@ -82,7 +82,7 @@ func (w *Windower) idle(mono, heard time.Duration, period, stride int64) bool {
 func (w *Windower) horizon(a *assetState, mono time.Duration) int64 {
 	h, next, top := int64(math.MinInt64), int64(math.MaxInt64), floor(a.newest-w.disorder, w.base)
 	for _, s := range a.sensors {
-		if len(s.pending) == 0 {
+		if s.pending.len() == 0 {
 			continue
 		}
 		c := w.candidate(s)
@@ -90,8 +90,8 @@ func (w *Windower) horizon(a *assetState, mono time.Duration) int64 {
 			h = c.end
 		}
 		if !c.left && c.end < min(top, next) {
-			if i := s.from(c.end); i < len(s.pending) {
-				next = min(next, s.pending[i].TS)
+			if i := s.from(c.end); i < s.pending.len() {
+				next = min(next, s.pending.ts(i))
 			}
 		}
 	}
@@ -116,7 +116,7 @@ func (a *assetState) heardBefore(ts int64) int64 {
 			}
 		}
 		if i := s.from(ts); i > 0 {
-			at = max(at, s.pending[i-1].TS)
+			at = max(at, s.pending.ts(i-1))
 		}
 	}
 	k := &a.context
@@ -133,7 +133,7 @@ func (s *sensorState) overtaken(c candidate, horizon int64) bool {
 		return false
 	}
 	i := s.from(c.end)
-	return i < len(s.pending) && s.pending[i].TS < horizon
+	return i < s.pending.len() && s.pending.ts(i) < horizon
 }
 
 // hold marks, after a restart, whose fault it was that a window did not close before: it would have otherwise.
@@ -141,7 +141,7 @@ func (w *Windower) hold(a *assetState) {
 	w.judged = w.judged[:0]
 	horizon := w.horizon(a, -1)
 	for _, s := range a.sensors {
-		if len(s.pending) == 0 {
+		if s.pending.len() == 0 {
 			continue
 		}
 		c := w.candidate(s)
@@ -165,7 +165,12 @@ func (w *Windower) hold(a *assetState) {
 
 // disputed says whether all open readings before end are in dispute.
 func (s *sensorState) disputed(end int64) bool {
-	return !slices.ContainsFunc(s.pending[:s.from(end)], func(e entry) bool { return !e.conflicted })
+	for i := range s.from(end) {
+		if !s.pending.disputed(i) {
+			return false
+		}
+	}
+	return true
 }
 
 // member says whether a sensor has an accepted reading in [from, to), and gives its watermark. Of one that has closed a window beyond to it is
@@ -181,7 +186,7 @@ func (s *sensorState) member(from, to, disorder int64) (mark int64, ok bool) {
 		return max(mark, to), true
 	}
 	i := s.from(from)
-	return mark, i < len(s.pending) && s.pending[i].TS < to
+	return mark, i < s.pending.len() && s.pending.ts(i) < to
 }
 
 func (k *contextState) has(from, to int64) bool {
@@ -189,14 +194,14 @@ func (k *contextState) has(from, to int64) bool {
 	return i < len(k.kept) && k.kept[i].TS < to
 }
 
-// jointEnd is how far the asset's windows of a length have closed together.
+// jointEnd is how far the asset's windows of a length have closed together; MinInt64 when none has.
 func (a *assetState) jointEnd(length int64) int64 {
 	for _, f := range a.joint {
 		if f.length == length {
 			return f.end
 		}
 	}
-	return 0
+	return math.MinInt64
 }
 
 func (a *assetState) setJointEnd(length, end int64) {

@@ -36,7 +36,7 @@ func (w *Windower) tellOpen() {
 // From and the number of readings tell one set from the next: as long as the first stays, readings are only added.
 func (s *sensorState) open(base int64) (o Open, changed bool) {
 	o.SensorID = s.ID
-	n := len(s.unmade) + len(s.pending)
+	n := len(s.unmade) + s.pending.len()
 	if n == 0 {
 		changed = s.told.from != 0
 		s.told = told{}
@@ -46,10 +46,10 @@ func (s *sensorState) open(base int64) (o Open, changed bool) {
 	if len(s.unmade) > 0 {
 		o.From = s.unmade[0]
 	} else {
-		o.From = s.pending[0].TS
+		o.From = s.pending.ts(0)
 	}
-	if k := len(s.pending); k > 0 {
-		last = s.pending[k-1].TS
+	if k := s.pending.len(); k > 0 {
+		last = s.pending.ts(k - 1)
 	}
 	now := told{from: o.From, to: last + 1}
 	switch before := s.told; {
@@ -85,8 +85,8 @@ func (s *sensorState) singly(n int, span, base int64) bool {
 // times gives the event times of the open readings, in order.
 func (s *sensorState) times(n int) []int64 {
 	out := append(make([]int64, 0, n), s.unmade...)
-	for i := range s.pending {
-		out = append(out, s.pending[i].TS)
+	for i := range s.pending.len() {
+		out = append(out, s.pending.ts(i))
 	}
 	return out
 }
@@ -94,6 +94,6 @@ func (s *sensorState) times(n int) []int64 {
 // leave notes the first n pending readings as those of a closed window that was not made.
 func (s *sensorState) leave(n int) {
 	for i := 0; i < n && len(s.unmade) <= maxTimes; i++ {
-		s.unmade = append(s.unmade, s.pending[i].TS)
+		s.unmade = append(s.unmade, s.pending.ts(i))
 	}
 }

@@ -50,10 +50,13 @@ func (w *Windower) RestoreReading(sensorID int64, r Reading, conflicted bool) er
 	if r.TS < s.frontier {
 		return nil
 	}
-	if _, fresh := s.insert(r); !fresh {
+	i, fresh := s.pending.insert(r)
+	if !fresh {
 		return fmt.Errorf("restore reading: sensor %d has two at %d", sensorID, r.TS)
 	}
-	s.pending[s.from(r.TS)].conflicted = conflicted
+	if conflicted {
+		s.pending.dispute(i)
+	}
 	s.advance(r.TS)
 	s.asset.advance(r.TS, 0)
 	return nil
@@ -107,8 +110,8 @@ func (w *Windower) Settle(mono time.Duration, wall int64) {
 		if s.known {
 			s.lookNext(w)
 		}
-		if len(s.pending) > 0 {
-			s.told = told{from: s.pending[0].TS}
+		if s.pending.len() > 0 {
+			s.told = told{from: s.pending.ts(0)}
 			s.pace.stride = unknownStride
 		}
 	}

@@ -35,6 +35,7 @@ type Windower struct {
 	dirty    []*sensorState // whose open readings may lie elsewhere than was told
 	elements []Element      // scratch of Feed
 	members  []int64        // scratch of judge
+	open     []entry        // scratch of closeGroup: the readings of a window
 	judged   []judged       // scratch of closeDue: windows of one asset already judged
 	received int64          // receipt time of what is being processed, ms
 	most     int            // sensors, and assets: what a Key has room for
@@ -93,21 +94,14 @@ type sensorState struct {
 	frontier int64 // end of the last closed window
 	mono     time.Duration
 	pace     pace
-	behind   bool // it has sent readings farther behind its asset's newest than disorder: it may yet, so nobody overtakes it
-	pending  []entry
-	whole    []entry // the array that pending lies in, where it has room before it
-	room     int     // how much
+	behind   bool    // it has sent readings farther behind its asset's newest than disorder: it may yet, so nobody overtakes it
+	pending  pending // open readings
 	last     int64   // event time of the last reading in a closed window, made or not, ms
 	unmade   []int64 // event times of the readings of closed windows since the last one made, all in dispute, the first maxTimes+1 of them: a restart needs them
 	memory   memory
 	dirty    bool
 	fresh    int // readings accepted since the last Take
 	told     told
-}
-
-type entry struct {
-	Reading
-	conflicted bool
 }
 
 // NewWindower gives a windower with no past. past may be nil when nothing precedes (tests, training); score may be nil.

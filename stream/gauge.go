@@ -26,6 +26,8 @@ type gauge struct {
 	GainN  int64   // windows they stand on
 	Off    float64 // K: how far the sensor is off what gain and peers say, slow
 	OffN   int64   // windows it stands on
+	Own    float64 // K: how far it is off its own baseline, slow
+	OwnN   int64   // windows it stands on
 	Grow   float64 // growth of Off at standstill, weighed
 	GrowW  float64 // its weight
 	Fit    [fitSums]float64
@@ -44,12 +46,12 @@ const spikeWindows = 2
 // sound says whether the figures are such as encode writes.
 func (g *gauge) sound() bool {
 	ok := g.Verdict >= 0 && g.Verdict <= gaugeBroken && g.GoodAt >= 0 && g.GoodAt < MaxTS && g.CodeOn >= 0 && g.CodeOn <= 1 &&
-		g.Dither >= 0 && g.Dither <= 1 && g.DitherN >= 0 && g.Still >= 0 && g.Still < MaxTS && g.SoakN >= 0 && g.GainN >= 0 && g.OffN >= 0 && g.XX >= 0 && g.GrowW >= 0 &&
+		g.Dither >= 0 && g.Dither <= 1 && g.DitherN >= 0 && g.Still >= 0 && g.Still < MaxTS && g.SoakN >= 0 && g.GainN >= 0 && g.OffN >= 0 && g.OwnN >= 0 && g.XX >= 0 && g.GrowW >= 0 &&
 		g.Astray >= 0 && g.Astray <= astraySoak
 	for i := range g.SpikeN {
 		ok = ok && g.SpikeN[i] >= 0 && g.SpikeOf[i] >= 0
 	}
-	for _, v := range append([]float64{g.Slope, g.Soak, g.XY, g.XX, g.Off, g.Grow, g.GrowW}, g.Fit[:]...) {
+	for _, v := range append([]float64{g.Slope, g.Soak, g.XY, g.XX, g.Off, g.Own, g.Grow, g.GrowW}, g.Fit[:]...) {
 		ok = ok && !math.IsNaN(v) && !math.IsInf(v, 0)
 	}
 	return ok

@@ -14,7 +14,8 @@ import (
 //	growth   above its mate, and still going up against it while the vehicle stands: heat would go down, and what a hot wheel gives it gives to both ends
 //	soak     hours after the last run everything is at ambient: what is not, is off
 //
-// A sensor that reads above its peers and does not rise at standstill is left in: it may be what the alarms are for.
+// A sensor that reads above its peers and does not rise at standstill is left in, and so is whatever is hot: it may be what the alarms are for. Where there are only
+// two of a kind they cannot tell which of them is wrong: the lower one is out when its own past says so too, the higher one never.
 
 // The limits of a comparison with peers.
 const (
@@ -25,9 +26,15 @@ const (
 	gainMemory  = 240  // windows that the gain stands on
 	gainPrior   = 300. // K²: before much is known the gain is 1
 	minGain     = 10   // windows before anything is said
-	minRelated  = 3    // peers whose median tells who is wrong
+	minRelated  = 3    // peers that together tell who is wrong
+	pairK       = 4.0  // K: with fewer, the limit is this and pairShare of their rise, and the sensor's own past must say the same
+	pairShare   = 0.12
+	pairOwn     = 0.6  // share of the deviation that must show against the sensor's own baseline
+	ownMemory   = 15   // windows that Own stands on
 	growKMin    = 0.04 // K/min: growth at standstill that is no noise of the fit
-	growSigma   = 4.0
+	growMost    = 0.6  // K/min: what goes faster is no drift
+	growSigma   = 3.0
+	hotK        = 45.0                 // K over ambient, where bearings' alarms begin: so hot a reading is never called a drift upwards
 	minScatter  = 0.0009               // K²: what a sensor scatters at least
 	standStill  = 0.5                  // km/h
 	soakGap     = int64(600_000)       // ms without a reading after which nobody knows what the vehicle did
@@ -79,6 +86,10 @@ func (m *closing) relate(with []mate) {
 	g.OffN = min(g.OffN+1, offMemory)
 	g.Off += float64((off - g.Off) / float64(g.OffN))
 	g.fit(x, off)
+	if own := w.Features[FRiseBaseline]; !math.IsNaN(own) {
+		g.OwnN = min(g.OwnN+1, ownMemory)
+		g.Own += float64((own - g.Own) / float64(g.OwnN))
+	}
 	m.growth(r, limit)
 	m.astray(r, x, limit)
 	if r.n >= minRelated && off < -stepLimits*limit && g.Astray == 0 {
@@ -159,7 +170,11 @@ func (m *closing) growth(r peersOf, limit float64) {
 	line := float64(f[FSlope]*f[FSlope]) * float64(span*span) / 12
 	scatter := max(float64(f[FStd]*f[FStd])-line, minScatter)
 	weight := float64(len(m.cleanTS)) * float64(span*span) / (2 * 12 * scatter)
-	g.Grow += float64(weight * (f[FSlope] - r.mate.slope))
+	apart := f[FSlope] - r.mate.slope
+	if math.Abs(apart) > growMost {
+		return
+	}
+	g.Grow += float64(weight * apart)
 	g.GrowW += weight
 }
 
@@ -172,14 +187,23 @@ func (g *gauge) grows() bool {
 func (m *closing) astray(r peersOf, x, limit float64) {
 	g := &m.memory.Gauge
 	switch {
-	case g.Astray == astrayHigh && g.Off < limit/2, (g.Astray == astrayLow || g.Astray == astrayGain) && g.Off > -limit/2:
+	case g.Astray == astrayHigh && (g.Off < limit/2 || !(m.window.Features[FOverAmbient] < hotK)), (g.Astray == astrayLow || g.Astray == astrayGain) && g.Off > -limit/2:
 		g.Astray, g.Grow, g.GrowW = 0, 0, 0
-	case g.Astray != 0 || r.n < minRelated || g.OffN < offMemory:
+	case (g.Astray == astrayLow || g.Astray == astrayGain) && r.n < minRelated && g.Own > 0.5*pairOwn*g.Off:
+		g.Astray = 0
+	case g.Astray != 0 || g.OffN < offMemory:
+	case r.n < minRelated:
+		if off := pairK + float64(pairShare*math.Abs(x)); g.Off < -off && g.OwnN >= ownMemory && g.Own < pairOwn*g.Off {
+			g.Astray = astrayLow
+			if g.fouled() {
+				g.Astray = astrayGain
+			}
+		}
 	case g.Off < -limit && g.fouled():
 		g.Astray = astrayGain
 	case g.Off < -limit:
 		g.Astray = astrayLow
-	case g.Off > limit && r.mate != nil && m.window.Features[FMean]-r.mate.mean > limit && g.grows():
+	case g.Off > limit && r.mate != nil && m.window.Features[FMean]-r.mate.mean > limit && m.window.Features[FOverAmbient] < hotK && g.grows():
 		g.Astray = astrayHigh
 	}
 	switch g.Astray {

@@ -167,6 +167,9 @@ func TestFeatureList(t *testing.T) {
 		if f.Name == "" || f.Unit == "" || f.Doc == "" || seen[f.Name] || strings.ToLower(f.Name) != f.Name {
 			t.Errorf("feature %d: %+v", i, f)
 		}
+		if n := stream.FeatureNotes[i]; n.Range == "" || n.Missing == "" {
+			t.Errorf("%s has no range, or nobody knows what it is without its input", f.Name)
+		}
 		seen[f.Name] = true
 	}
 }

@@ -11,7 +11,8 @@ type mate struct {
 	start, end int64
 	length     int64   // nominal, ms: windows of unlike lengths do not close together and are not compared
 	mean       float64 // degC, NaN without a sound reading
-	sound      bool    // valid by its own figures: a broken sensor is nobody's measure
+	slope      float64 // K/min, NaN where it is not known
+	sound      bool    // valid by its own figures, and not known to drift: a broken sensor is nobody's measure
 }
 
 // mates gives what the windows that close now are compared with: each other, those of sensors that are behind and stay open, and those that closed
@@ -22,7 +23,7 @@ func (a *assetState) mates(groups ...[]*closing) []mate {
 		for _, m := range group {
 			m.judge()
 			if !m.cut {
-				out = append(out, mate{m.sensor, m.window.Start, m.window.End, m.length, m.window.Features[FMean], len(m.window.Reasons) == 0})
+				out = append(out, mate{m.sensor, m.window.Start, m.window.End, m.length, m.window.Features[FMean], m.window.Features[FSlope], m.memory.Gauge.Verdict == gaugeSound})
 			}
 		}
 	}
@@ -51,6 +52,7 @@ func (m *closing) compare(with []mate) {
 	if m.cut {
 		return
 	}
+	defer m.relate(with)
 	f := &m.window.Features
 	var peers []float64
 	mateName := ""

@@ -30,11 +30,12 @@ type Pattern struct {
 
 // Limits are the quality limits of a kind. Source says where they come from.
 type Limits struct {
-	FailLow, FailHigh       float64 // degC: outside is a failed reading (IOOS QARTOD gross range)
-	SuspectLow, SuspectHigh float64 // degC: outside is a suspect reading
-	SpikeK                  float64 // K: least distance from the local median that can be a spike
-	RateKPerMin             float64 // K/min: faster than this for a sixth of a window is not physical
-	TauMin                  float64 // min: thermal time constant of the component, for heading_over_ambient_c
+	FailLow, FailHigh       float64   // degC: outside is a failed reading (IOOS QARTOD gross range)
+	SuspectLow, SuspectHigh float64   // degC: outside is a suspect reading
+	SpikeK                  float64   // K: least distance from the local median that can be a spike
+	RateKPerMin             float64   // K/min: faster than this for a sixth of a window is not physical
+	Sentinels               []float64 // degC: what devices say instead of a temperature; fails only where it stands out from its neighbours
+	TauMin                  float64   // min: thermal time constant of the component, for heading_over_ambient_c
 	Source                  string
 }
 
@@ -51,19 +52,23 @@ func DefaultConfig() Config {
 	}
 }
 
+// defaultSentinels are what devices report instead of a temperature, degC: a lost digital sensor, one just switched on, an open PT100 or
+// thermocouple at full scale, and a gateway's default.
+func defaultSentinels() []float64 { return []float64{-127, 85, 850, 1254, 0} }
+
 // DefaultLimits are plausibility limits: what a working sensor on that component can show at all, not what is healthy. An operator's own
 // limits replace them by configuration.
 func DefaultLimits() map[Kind]Limits {
 	return map[Kind]Limits{
-		Other: {FailLow: -60, FailHigh: 1000, SuspectLow: -55, SuspectHigh: 800, SpikeK: 10, RateKPerMin: 400, TauMin: 30,
+		Other: {Sentinels: defaultSentinels(), FailLow: -60, FailHigh: 1000, SuspectLow: -55, SuspectHigh: 800, SpikeK: 10, RateKPerMin: 400, TauMin: 30,
 			Source: "widest of the kinds below"},
-		Bearing: {FailLow: -50, FailHigh: 250, SuspectLow: -40, SuspectHigh: 180, SpikeK: 5, RateKPerMin: 10, TauMin: 30,
+		Bearing: {Sentinels: defaultSentinels(), FailLow: -50, FailHigh: 250, SuspectLow: -40, SuspectHigh: 180, SpikeK: 5, RateKPerMin: 10, TauMin: 30,
 			Source: "IEC 60751 class B range; runaway measured at 2.6 to 3.4 K/min from NTSB's East Palestine figures, times three"},
-		Motor: {FailLow: -50, FailHigh: 350, SuspectLow: -40, SuspectHigh: 250, SpikeK: 8, RateKPerMin: 30, TauMin: 20,
+		Motor: {Sentinels: defaultSentinels(), FailLow: -50, FailHigh: 350, SuspectLow: -40, SuspectHigh: 250, SpikeK: 8, RateKPerMin: 30, TauMin: 20,
 			Source: "class 200 insulation limit plus 50 K; rate proposed"},
-		Brake: {FailLow: -50, FailHigh: 950, SuspectLow: -40, SuspectHigh: 700, SpikeK: 40, RateKPerMin: 400, TauMin: 8,
+		Brake: {Sentinels: defaultSentinels(), FailLow: -50, FailHigh: 950, SuspectLow: -40, SuspectHigh: 700, SpikeK: 40, RateKPerMin: 400, TauMin: 8,
 			Source: "discs reach almost 600 degC in hard braking; an emergency stop heats one at up to 400 K/min (proposed)"},
-		Transformer: {FailLow: -50, FailHigh: 220, SuspectLow: -40, SuspectHigh: 150, SpikeK: 5, RateKPerMin: 10, TauMin: 60,
+		Transformer: {Sentinels: defaultSentinels(), FailLow: -50, FailHigh: 220, SuspectLow: -40, SuspectHigh: 150, SpikeK: 5, RateKPerMin: 10, TauMin: 60,
 			Source: "IEC 60076-7 top-oil 105 degC with room for a fault; rate proposed"},
 	}
 }

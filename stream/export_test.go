@@ -27,6 +27,9 @@ func SampleMemory() []byte {
 	for i := range m.Baseline {
 		m.Baseline[i] = baseline{Rise: float64(i) - 0.1, N: int64(i)}
 	}
+	m.Gauge = gauge{Verdict: gaugeSound, Slope: 0.5, Good: 13, GoodAt: 14, Code: 85_000, CodeOn: 1, SpikeN: [spikeWindows]int64{15, 16}, SpikeOf: [spikeWindows]int64{17, 18},
+		Dither: 0.25, DitherN: 19, Still: 20, Soak: -0.75, SoakN: 21, XY: 22.5, XX: 23.5, GainN: 24, Off: -25.5, OffN: 26, Own: -26.5, OwnN: 15, Grow: 27.5, GrowW: 28.5,
+		Fit: [fitSums]float64{29, 30, 31, 32, 33}, Astray: astrayGain}
 	return m.encode()
 }
 

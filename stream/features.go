@@ -8,6 +8,38 @@ type Feature struct {
 	Doc  string
 }
 
+// FeatureNote says more of a feature to who reads its column: between what it lies in a valid window, and what it is when its input is missing (NaN, which is NULL in a table).
+type FeatureNote struct {
+	Range   string
+	Missing string
+}
+
+// FeatureNotes has a note for each feature, in the order of FeatureList. Cleaned temperatures are those that did not fail, spikes replaced, gaps of up to two readings
+// filled; limits are those of the sensor's kind (Limits). A baseline is the sensor's own usual rise over ambient in one of five classes of mean speed: a clipped mean of at
+// most 240 windows, moved by at most 3 K over their number, still while an alarm stands or the window is quarantined. Load has no classes.
+var FeatureNotes = [NumFeatures]FeatureNote{
+	FKind:         {"0 to 4", "never: a name that tells nothing is 0"},
+	FMean:         {"within the fail limits", "missing without a cleaned temperature"},
+	FMax:          {"within the fail limits", "missing without a cleaned temperature"},
+	FMin:          {"within the fail limits", "missing without a cleaned temperature"},
+	FStd:          {"0 and more, at most half of max less min", "missing without a cleaned temperature; 0 with one"},
+	FLast:         {"within the fail limits", "missing without a cleaned temperature"},
+	FSlope:        {"within the kind's rate, both ways, but for noise", "missing without a cleaned temperature; 0 with one"},
+	FShortLong:    {"less than max less min, both ways", "missing without a cleaned temperature"},
+	FAmbient:      {"as reported", "missing without ambient in a reading or a context at most 5 minutes older"},
+	FOverAmbient:  {"mean less ambient", "missing without temperature or ambient"},
+	FSpeed:        {"as reported, 0 and more", "missing without speed, as ambient"},
+	FLoad:         {"as reported, 0 and more", "missing without load, as ambient"},
+	FBrakeShare:   {"0 to 1", "missing without brake, as ambient"},
+	FRiseBaseline: {"near 0 in health, both ways", "missing without ambient, and until the baseline of this class of speed stands on 5 windows"},
+	FPeerDiff:     {"near 0 in health, both ways", "missing with fewer than 2 sound peers in the same window"},
+	FPeerZ:        {"near 0 in health, both ways; the spread is never taken under 0.5 K", "missing with fewer than 3 sound peers"},
+	FMateDiff:     {"near 0 in health, both ways", "missing without a sound mate in the same window"},
+	FHeading:      {"over ambient plus tau x slope", "missing without temperature or ambient"},
+	FCompleteness: {"0 to 1; 0.8 and more in a valid window", "never"},
+	FSuspectShare: {"0 to 1", "never"},
+}
+
 // NumFeatures is how many features a window has.
 const NumFeatures = 20
 

@@ -5,16 +5,21 @@ import "math"
 // Every product that is added to something is written float64(a*b): Go may otherwise fuse the two into one rounding on some
 // architectures, and the same readings would no longer give the same bits.
 
-// figures fills the features that a window's own readings give.
-func (m *closing) figures() {
+// begin fills the features that the flags already ask for, and leaves the others missing.
+func (m *closing) begin() {
 	f := &m.window.Features
 	for i := range f {
 		f[i] = math.NaN()
 	}
 	f[FKind] = float64(m.sensor.Kind)
 	f[FCompleteness] = m.window.Completeness
-	f[FSuspectShare] = float64(m.suspects) / float64(len(m.usable))
 	m.conditions(f)
+}
+
+// figures fills the features that a window's own readings give.
+func (m *closing) figures() {
+	f := &m.window.Features
+	f[FSuspectShare] = float64(len(m.window.Flagged)) / float64(len(m.usable))
 	if len(m.clean) == 0 {
 		return
 	}

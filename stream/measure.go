@@ -7,33 +7,39 @@ import (
 
 // closing is a window while it is being closed, with what its verdict and its memory need besides its features.
 type closing struct {
-	sensor   *sensorState
-	window   *Window
-	limits   Limits
-	memory   memory // the sensor's, moved by this window as far as its own readings go
-	length   int64  // nominal length of the window, ms
-	cut      bool   // it ended early
-	nominal  int64  // period that the window is judged by, ms; 0 when unknown
-	from     int64  // event time from which readings are expected, ms
-	first    int64  // event time of the first reading, in dispute or not, ms
-	last     int64  // and of the last one
-	usable   []Reading
-	clean    []Milli // cleaned temperatures of the readings that did not fail, in event-time order
-	cleanTS  []int64
-	outside  int // readings outside the fail limits
-	spikes   int
-	suspects int
-	gap      int64   // longest time without a reading, ms
-	flatFor  int64   // how long the value has not changed at the end, ms; 0 when it changed within the window
-	rate     float64 // fastest sustained change, K/min
-	judged   bool
-	why      []string // the reasons in words
+	sensor     *sensorState
+	window     *Window
+	limits     Limits
+	memory     memory // the sensor's, moved by this window as far as its own readings go
+	length     int64  // nominal length of the window, ms
+	cut        bool   // it ended early
+	nominal    int64  // period that the window is judged by, ms; 0 when unknown
+	from       int64  // event time from which readings are expected, ms
+	first      int64  // event time of the first reading, in dispute or not, ms
+	last       int64  // and of the last one
+	usable     []Reading
+	clean      []Milli // cleaned temperatures of the readings that did not fail, in event-time order
+	cleanTS    []int64
+	flags      []Flag // of usable
+	position   []int  // of clean, before gaps are filled, in usable
+	outside    int    // readings that failed by themselves: outside the fail limits, or a fault code
+	spikes     int
+	held       Milli   // the value before the window
+	heldSince  int64   // and since when it stood, ms; 0: there is none
+	lastBefore int64   // event time of the last reading of the window before, ms; 0: none
+	related    related // how it stands to its peers
+	gap        int64   // longest time without a reading, ms
+	flatFor    int64   // how long the value has not changed at the end, ms; 0 when it changed within the window
+	rate       float64 // fastest sustained change, K/min
+	judged     bool
+	why        []string // the reasons in words
 }
 
 // measure gathers a closing window's own figures from its readings in event-time order. Readings in dispute are left out; a window with no
 // other reading is not made.
 func (w *Windower) measure(s *sensorState, entries []entry, c candidate, by ClosedBy) *closing {
 	m := &closing{sensor: s, limits: w.cfg.Kinds[s.Kind], memory: s.memory, length: c.length, cut: c.cut, first: entries[0].TS, last: entries[len(entries)-1].TS}
+	m.held, m.heldSince, m.lastBefore = m.memory.Value, m.memory.Since, m.memory.Last
 	if len(s.unmade) > 0 {
 		m.first = s.unmade[0]
 	}
@@ -56,8 +62,11 @@ func (w *Windower) measure(s *sensorState, entries []entry, c candidate, by Clos
 		Live: w.cfg.HistoryAfter == 0 || w.received-c.end <= w.cfg.HistoryAfter.Milliseconds(),
 	}
 	m.count(c)
+	m.begin()
 	m.flag()
 	m.track()
+	m.quiet()
+	m.fill()
 	m.figures()
 	return m
 }
@@ -103,46 +112,14 @@ func typicalInterval(readings []Reading) int64 {
 // minKnown is the fewest readings that tell a period, and the fewest that make a window.
 const minKnown = 3
 
-// flag gives each reading its QARTOD flag and gathers the cleaned temperatures: readings outside the fail limits are dropped, spikes replaced by their
-// neighbourhood's median. Raw values are never altered.
-func (m *closing) flag() {
-	l := m.limits
-	flags := make([]Flag, len(m.usable))
-	m.clean = make([]Milli, 0, len(m.usable))
-	m.cleanTS = make([]int64, 0, len(m.usable))
-	position := make([]int, 0, len(m.usable))
-	for i := range m.usable {
-		t := m.usable[i].Temp.Float()
-		flags[i] = FlagGood
-		switch {
-		case t < l.FailLow || t > l.FailHigh:
-			flags[i] = FlagFail
-			m.outside++
-			continue
-		case t < l.SuspectLow || t > l.SuspectHigh:
-			flags[i] = FlagSuspect
-		}
-		m.clean = append(m.clean, m.usable[i].Temp)
-		m.cleanTS = append(m.cleanTS, m.usable[i].TS)
-		position = append(position, i)
-	}
-	m.spikes = hampel(m.clean, Milli(l.SpikeK*1000), func(i int) { flags[position[i]] = FlagFail })
-	for i, f := range flags {
-		if f != FlagGood {
-			m.suspects++
-			m.window.Flagged = append(m.window.Flagged, Flagged{TS: m.usable[i].TS, Flag: f})
-		}
-	}
-}
-
 // hampelK is how many neighbours on each side make a reading's neighbourhood.
 const hampelK = 3
 
 // hampel replaces outliers by the median of their neighbourhood, in place, judging by the values as they came, and tells which. An outlier lies
-// farther from the median than 3 × 1.4826 × MAD (Pearson 2002) and than floor, which keeps quantised sensors, whose MAD is 0,
-// from being all outliers.
-func hampel(values []Milli, floor Milli, outlier func(i int)) (n int) {
-	if len(values) < minKnown || slices.Max(values)-slices.Min(values) <= floor {
+// farther from the median than 3 × 1.4826 × MAD (Pearson 2002), the MAD at least the sensor's quantum, and than floor, which keeps quantised sensors, whose MAD
+// is 0, from being all outliers.
+func hampel(values []Milli, floor, quantum Milli, outlier func(i int)) (n int) {
+	if len(values) < minKnown {
 		return 0
 	}
 	raw := slices.Clone(values)
@@ -157,7 +134,7 @@ func hampel(values []Milli, floor Milli, outlier func(i int)) (n int) {
 			d[j] = abs(x - med)
 		}
 		slices.Sort(d)
-		mad := d[(len(d)-1)/2]
+		mad := max(d[(len(d)-1)/2], quantum)
 		if off := abs(v - med); off > floor && off > mad*44478/10000 {
 			values[i] = med
 			outlier(i)
@@ -212,6 +189,7 @@ func (m *closing) learn(frozen bool) {
 	if m.cut {
 		k.Cut = 1
 	}
+	k.Gauge.learn(m, frozen)
 	if over := w.Features[FOverAmbient]; !frozen && w.Valid() && !math.IsNaN(over) {
 		k.learnRise(speedBin(w.Features[FSpeed]), over)
 	}

@@ -30,6 +30,7 @@ type memory struct {
 	Value     Milli           // the last reading
 	Since     int64           // event time from which the value has not changed, ms
 	Baseline  [speedBins]baseline
+	Gauge     gauge // since version 2
 }
 
 // baseline is the usual rise over ambient at one class of speed.
@@ -116,7 +117,8 @@ func (m *memory) learnRise(bin int, rise float64) {
 	b.Rise += float64(step / float64(b.N))
 }
 
-const memoryVersion = 1
+// memoryVersion is the form that is written. Version 1 ended before the gauge, which a sensor then begins anew.
+const memoryVersion = 2
 
 // encode writes the memory as a version byte and little-endian fields.
 func (m *memory) encode() []byte {
@@ -127,11 +129,17 @@ func (m *memory) encode() []byte {
 }
 
 func (m *memory) decode(b []byte) error {
-	if len(b) < 1 || b[0] != memoryVersion || len(b)-1 != binary.Size(m) {
+	if len(b) < 1 {
+		return errors.New("decode window memory: it is empty")
+	}
+	fields := b[1:]
+	if b[0] == 1 && len(fields) == binary.Size(m)-binary.Size(m.Gauge) {
+		fields = append(slices.Clone(fields), make([]byte, binary.Size(m.Gauge))...)
+	} else if b[0] != memoryVersion || len(fields) != binary.Size(m) {
 		return errors.New("decode window memory: not this version's form")
 	}
 	var got memory
-	if _, err := binary.Decode(b[1:], binary.LittleEndian, &got); err != nil {
+	if _, err := binary.Decode(fields, binary.LittleEndian, &got); err != nil {
 		return fmt.Errorf("decode window memory: %w", err)
 	}
 	if !got.sound() {
@@ -154,5 +162,5 @@ func (m *memory) sound() bool {
 	for _, b := range m.Baseline {
 		ok = ok && b.N >= 0 && b.N <= baselineMemory && !math.IsNaN(b.Rise) && !math.IsInf(b.Rise, 0)
 	}
-	return ok
+	return ok && m.Gauge.sound()
 }

@@ -2,6 +2,7 @@ package stream_test
 
 import (
 	"bytes"
+	"encoding/hex"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,45 @@ func TestMemoryRoundTrip(t *testing.T) {
 	} {
 		if _, err := stream.MemoryRoundTrip(damage(bytes.Clone(b))); err == nil {
 			t.Errorf("%s: accepted", about)
+		}
+	}
+}
+
+// memoryV1 is SampleMemory as version 1 wrote it: databases hold such.
+const memoryV1 = "0160ea000000000000000000000000000000806e87740100000068e5cf8b01000001000000000000000200000000000000030000000000000004000000000000" +
+	"000500000000000000060000000000000007000000000000000800000000000000070000000000000009000000000000000a000000000000000b000000000000" +
+	"00f4ffffffffffffff1864e5cf8b0100009a9999999999b9bf0000000000000000cdccccccccccec3f0100000000000000666666666666fe3f02000000000000" +
+	"00333333333333074003000000000000003333333333330f400400000000000000"
+
+// TestMemoryOfVersion1: a database written before the gauge gives back all that it knew, and the sensor's gauge begins anew.
+func TestMemoryOfVersion1(t *testing.T) {
+	old, err := hex.DecodeString(memoryV1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := stream.MemoryRoundTrip(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again[0] != 2 || !bytes.Equal(again[1:len(old)], old[1:]) || len(bytes.Trim(again[len(old):], "\x00")) != 0 {
+		t.Errorf("%x comes back %x", old, again)
+	}
+	w := newWindower(t, nil)
+	if err := w.RestoreAsset(stream.Asset{ID: 1, Site: "d", Name: "l", FirstSeen: t0}, 0); err != nil {
+		t.Fatal(err)
+	}
+	for id, name := range []string{"axle1-left", "axle1-right"} {
+		s := stream.Sensor{ID: int64(id + 1), AssetID: 1, Site: "d", Asset: "l", Name: name, FirstSeen: t0}
+		if err := w.RestoreSensor(s, t0, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.RestoreClosed(1, t0-60_000, t0, 40, true, old); err != nil {
+		t.Fatal(err)
+	}
+	for _, short := range [][]byte{old[:len(old)-1], append(old, 0), append([]byte{2}, old[1:]...)} {
+		if _, err := stream.MemoryRoundTrip(short); err == nil {
+			t.Errorf("%d bytes of version %d: accepted", len(short), short[0])
 		}
 	}
 }
@@ -126,6 +166,9 @@ func TestFeatureList(t *testing.T) {
 	for i, f := range stream.FeatureList {
 		if f.Name == "" || f.Unit == "" || f.Doc == "" || seen[f.Name] || strings.ToLower(f.Name) != f.Name {
 			t.Errorf("feature %d: %+v", i, f)
+		}
+		if n := stream.FeatureNotes[i]; n.Range == "" || n.Missing == "" {
+			t.Errorf("%s has no range, or nobody knows what it is without its input", f.Name)
 		}
 		seen[f.Name] = true
 	}

@@ -28,4 +28,8 @@ const (
 	Flatline     Reason = "flatline"
 	Spikes       Reason = "spikes"
 	RateOfChange Reason = "rate_of_change"
+
+	PeerDisagreement Reason = "peer_disagreement"
+	SensorDrift      Reason = "sensor_drift"
+	Fouling          Reason = "fouling"
 )

@@ -93,7 +93,8 @@ func (w *Windower) RestoreClosed(sensorID, start, end int64, mean float64, valid
 	}
 	s.asset.setJointEnd(m.Nominal, end)
 	if m.Cut == 0 {
-		s.asset.remember(append(s.asset.closed, mate{s, start, end, m.Nominal, mean, valid}))
+		slope, sound := m.Gauge.asMate(valid)
+		s.asset.remember(append(s.asset.closed, mate{s, start, end, m.Nominal, mean, slope, sound}))
 	}
 	return nil
 }

@@ -14,6 +14,9 @@ const (
 	maxFailShare    = 0.1 // readings outside the limits
 	maxSpikeShare   = 0.05
 	minSpikes       = 2
+	maxSpikesRecent = 0.03 // over this window and the spikeWindows before it
+	minSpikesRecent = 3
+	maxFlatChance   = 1e-3 // of a whole window of one value at standstill, by how the sensor flickered there before
 )
 
 // Steps of a sensor's resolution, thousandths of a K: the finer it is, the sooner a value that stands still is stuck.
@@ -41,17 +44,22 @@ func (m *closing) judge() {
 		m.refuse(Gap, "no reading for %s, limit %s", ms(m.gap), ms(limit))
 	}
 	if share := float64(m.outside) / float64(w.N); share > maxFailShare {
-		m.refuse(OutOfRange, "%d of %d readings outside %g to %g degC, limit %.0f %%", m.outside, w.N, m.limits.FailLow, m.limits.FailHigh, maxFailShare*100)
+		m.refuse(OutOfRange, "%d of %d readings outside %g to %g degC or a device's fault code, limit %.0f %%", m.outside, w.N, m.limits.FailLow, m.limits.FailHigh, maxFailShare*100)
 	}
 	if limit, moving := m.flatLimit(); moving && m.flatFor >= limit {
 		m.refuse(Flatline, "the value has not changed for %s, limit %s", ms(m.flatFor), ms(limit))
+	} else if chance := m.memory.Gauge.flatChance(len(m.usable)); !moving && m.flatFor > 0 && chance < maxFlatChance {
+		m.refuse(Flatline, "the value has not changed for %s although this sensor flickers at standstill too: chance %.1g, limit %g", ms(m.flatFor), chance, maxFlatChance)
 	}
 	if m.spikes >= minSpikes && float64(m.spikes)/float64(w.N) > maxSpikeShare {
 		m.refuse(Spikes, "%d of %d readings are spikes of more than %g K, limit %.0f %%", m.spikes, w.N, m.limits.SpikeK, maxSpikeShare*100)
+	} else if n, of := m.recentSpikes(); m.spikes > 0 && n >= minSpikesRecent && float64(n)/float64(of) > maxSpikesRecent {
+		m.refuse(Spikes, "%d of the newest %d readings are spikes of more than %g K, limit %.0f %% over %d windows", n, of, m.limits.SpikeK, maxSpikesRecent*100, spikeWindows+1)
 	}
 	if m.rate > m.limits.RateKPerMin {
 		m.refuse(RateOfChange, "the temperature moved at %.1f K/min, limit %g K/min", m.rate, m.limits.RateKPerMin)
 	}
+	m.memory.Gauge.note(len(w.Reasons) == 0)
 	w.Detail = strings.Join(m.why, "; ")
 }
 

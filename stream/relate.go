@@ -1,0 +1,258 @@
+package stream
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// A component that fails gets hotter than its peers, gets hot while it turns, and cools when it stands. What is none of this is the sensor:
+//
+//	low      nothing cools one bearing alone: a sensor that reads below what its peers and its own past say, for windows on end, is at fault
+//	gain     and where what is missing grows with the rise over ambient, dirt keeps the heat from it: fouling
+//	step     far below in one window: a disagreement that no heat explains
+//	growth   above its mate, and still going up against it while the vehicle stands: heat would go down, and what a hot wheel gives it gives to both ends
+//	soak     hours after the last run everything is at ambient: what is not, is off
+//
+// A sensor that reads above its peers and does not rise at standstill is left in, and so is whatever is hot: it may be what the alarms are for. Where there are only
+// two of a kind they cannot tell which of them is wrong: the lower one is out when its own past says so too, the higher one never.
+
+// The limits of a comparison with peers.
+const (
+	offK        = 2.0  // K: never astray by less
+	offShare    = 0.06 // of the peers' rise over ambient: bearings of one vehicle differ by some per cent in friction and load
+	stepLimits  = 2.0  // how many of these limits in one window are a disagreement
+	offMemory   = 4    // windows that Off stands on
+	gainMemory  = 240  // windows that the gain stands on
+	gainPrior   = 300. // K²: before much is known the gain is 1
+	minGain     = 10   // windows before anything is said
+	minRelated  = 3    // peers that together tell who is wrong
+	pairK       = 4.0  // K: with fewer, the limit is this and pairShare of their rise, and the sensor's own past must say the same
+	pairShare   = 0.12
+	pairOwn     = 0.6  // share of the deviation that must show against the sensor's own baseline
+	ownMemory   = 15   // windows that Own stands on
+	growKMin    = 0.04 // K/min: growth at standstill that is no noise of the fit
+	growMost    = 0.6  // K/min: what goes faster is no drift
+	growSigma   = 3.0
+	hotK        = 45.0                 // K over ambient, where bearings' alarms begin: so hot a reading is never called a drift upwards
+	minScatter  = 0.0009               // K²: what a sensor scatters at least
+	standStill  = 0.5                  // km/h
+	soakGap     = int64(600_000)       // ms without a reading after which nobody knows what the vehicle did
+	soakAfter   = int64(6 * 3_600_000) // ms of standing after which parts are at ambient (domain notes, section 3)
+	soakLimit   = 4.0                  // K: IEC 60751 class B, the ambient sensor's own error, and sun
+	minSoak     = 10                   // windows
+	fitSums     = 5
+	fitForget   = 0.97
+	minFitRange = 1.0 // K²: variance of the peers' rise from which gain and offset can be told apart
+)
+
+// Values of gauge.Astray.
+const (
+	astrayLow  = 1 + iota // below its peers
+	astrayHigh            // above them, and growing at standstill
+	astrayGain            // its gain has fallen
+	astraySoak            // off ambient in cold soak
+)
+
+// related is how a window stands to its peers, kept until the gauge learns from it.
+type related struct {
+	known      bool
+	peers, own float64 // rise over ambient, K
+	off, limit float64 // K
+}
+
+// relate judges the sensor by its peers and by ambient. It comes after the window's own verdict: a window that is out by its own figures tells nothing of the sensor.
+func (m *closing) relate(with []mate) {
+	w := m.window
+	if len(w.Reasons) > 0 {
+		return
+	}
+	g := &m.memory.Gauge
+	m.soak()
+	r := m.reference(with)
+	ambient := w.Features[FAmbient]
+	if r.n == 0 || math.IsNaN(ambient) || math.IsNaN(w.Features[FMean]) {
+		if g.Astray != 0 {
+			m.blame(g.Astray, "it was %.1f K off when it could last be compared", g.Off)
+		}
+		return
+	}
+	x, y := r.mean-ambient, w.Features[FOverAmbient]
+	m.related = related{known: true, peers: x, own: y, off: y - float64(g.gain()*x), limit: offK + float64(offShare*math.Abs(x))}
+	if g.GainN < minGain {
+		return
+	}
+	off, limit := m.related.off, m.related.limit
+	g.OffN = min(g.OffN+1, offMemory)
+	g.Off += float64((off - g.Off) / float64(g.OffN))
+	g.fit(x, off)
+	if own := w.Features[FRiseBaseline]; !math.IsNaN(own) {
+		g.OwnN = min(g.OwnN+1, ownMemory)
+		g.Own += float64((own - g.Own) / float64(g.OwnN))
+	}
+	m.growth(r, limit)
+	m.astray(r, x, limit)
+	if r.n >= minRelated && off < -stepLimits*limit && g.Astray == 0 {
+		m.object(PeerDisagreement, "it reads %.1f K below what %d peers say, limit %.1f K: nothing cools one component alone", -off, r.n, stepLimits*limit)
+	}
+}
+
+// peersOf is what a window's peers say together. mean is their lower quartile: hot components among them must not make the others look cold.
+type peersOf struct {
+	mean float64
+	n    int
+	mate *mate // the other end of the axle, the first by name; nil without one
+}
+
+func (m *closing) reference(with []mate) (r peersOf) {
+	means := make([]float64, 0, 16)
+	for i := range with {
+		o := &with[i]
+		if o.sensor == m.sensor || o.start != m.window.Start || o.end != m.window.End || o.length != m.length || !o.sound || math.IsNaN(o.mean) || o.sensor.Kind != m.sensor.Kind {
+			continue
+		}
+		means = append(means, o.mean)
+		if p := m.sensor.Position; p != "" && o.sensor.Position == p && o.sensor.Side != m.sensor.Side && (r.mate == nil || o.sensor.Name < r.mate.sensor.Name) {
+			r.mate = o
+		}
+	}
+	if r.n = len(means); r.n > 0 {
+		slices.Sort(means)
+		r.mean = means[(r.n-1)/4]
+	}
+	return r
+}
+
+// gain is the usual own rise over ambient for one kelvin of the peers'.
+func (g *gauge) gain() float64 { return (g.XY + gainPrior) / (g.XX + gainPrior) }
+
+func (g *gauge) learnGain(x, y float64) {
+	if g.GainN++; g.GainN >= gainMemory {
+		g.GainN = gainMemory
+		g.XY -= float64(g.XY / gainMemory)
+		g.XX -= float64(g.XX / gainMemory)
+	}
+	g.XY += float64(x * y)
+	g.XX += float64(x * x)
+}
+
+// fit gathers what tells a fallen gain from an offset: a straight line of the deviation over the peers' rise, the past forgotten slowly.
+func (g *gauge) fit(x, off float64) {
+	for i, v := range [fitSums]float64{1, x, float64(x * x), off, float64(x * off)} {
+		g.Fit[i] = float64(g.Fit[i]*fitForget) + v
+	}
+}
+
+// fouled says whether the deviation is in proportion to the rise rather than the same at every rise.
+func (g *gauge) fouled() bool {
+	n := g.Fit[0]
+	meanX, meanOff := g.Fit[1]/n, g.Fit[3]/n
+	spread := g.Fit[2]/n - float64(meanX*meanX)
+	if !(spread >= minFitRange) {
+		return false
+	}
+	slope := (g.Fit[4]/n - float64(meanX*meanOff)) / spread
+	part := float64(slope * meanX)
+	return slope < 0 && -part > math.Abs(meanOff-part)
+}
+
+// growth weighs how the sensor moves against its mate while the vehicle stands: the difference of the slopes by its variance, as the scatter about the line gives it.
+func (m *closing) growth(r peersOf, limit float64) {
+	g, f := &m.memory.Gauge, &m.window.Features
+	if math.Abs(g.Off) < 0.3*limit {
+		g.Grow, g.GrowW = float64(g.Grow*0.9), float64(g.GrowW*0.9)
+		return
+	}
+	if r.mate == nil || !(f[FSpeed] < standStill) || math.IsNaN(r.mate.slope) || len(m.cleanTS) < minReadings {
+		return
+	}
+	span := float64(m.cleanTS[len(m.cleanTS)-1]-m.cleanTS[0]) / 60_000
+	line := float64(f[FSlope]*f[FSlope]) * float64(span*span) / 12
+	scatter := max(float64(f[FStd]*f[FStd])-line, minScatter)
+	weight := float64(len(m.cleanTS)) * float64(span*span) / (2 * 12 * scatter)
+	apart := f[FSlope] - r.mate.slope
+	if math.Abs(apart) > growMost {
+		return
+	}
+	g.Grow += float64(weight * apart)
+	g.GrowW += weight
+}
+
+// grows says whether a sensor above its mate still rises against it at standstill.
+func (g *gauge) grows() bool {
+	return g.GrowW > 0 && g.Grow > growKMin*g.GrowW && float64(g.Grow*g.Grow) > growSigma*growSigma*g.GrowW
+}
+
+// astray keeps what the sensor is known for and says it. It ends once the sensor agrees with its peers to half the limit.
+func (m *closing) astray(r peersOf, x, limit float64) {
+	g := &m.memory.Gauge
+	switch {
+	case g.Astray == astrayHigh && (g.Off < limit/2 || !(m.window.Features[FOverAmbient] < hotK)), (g.Astray == astrayLow || g.Astray == astrayGain) && g.Off > -limit/2:
+		g.Astray, g.Grow, g.GrowW = 0, 0, 0
+	case (g.Astray == astrayLow || g.Astray == astrayGain) && r.n < minRelated && g.Own > 0.5*pairOwn*g.Off:
+		g.Astray = 0
+	case g.Astray != 0 || g.OffN < offMemory:
+	case r.n < minRelated:
+		if off := pairK + float64(pairShare*math.Abs(x)); g.Off < -off && g.OwnN >= ownMemory && g.Own < pairOwn*g.Off {
+			g.Astray = astrayLow
+			if g.fouled() {
+				g.Astray = astrayGain
+			}
+		}
+	case g.Off < -limit && g.fouled():
+		g.Astray = astrayGain
+	case g.Off < -limit:
+		g.Astray = astrayLow
+	case g.Off > limit && r.mate != nil && m.window.Features[FMean]-r.mate.mean > limit && m.window.Features[FOverAmbient] < hotK && g.grows():
+		g.Astray = astrayHigh
+	}
+	switch g.Astray {
+	case astrayLow:
+		m.blame(astrayLow, "it reads %.1f K below what %d peers and its past say, limit %.1f K: nothing cools one component alone", -g.Off, r.n, limit)
+	case astrayHigh:
+		m.blame(astrayHigh, "it reads %.1f K above what %d peers and its past say, limit %.1f K, and rises against its mate at standstill, where heat would go", g.Off, r.n, limit)
+	case astrayGain:
+		m.blame(astrayGain, "of %.1f K over ambient that %d peers show it misses %.1f K, limit %.1f K, the more the hotter they are", x, r.n, -g.Off, limit)
+	case astraySoak:
+		m.blame(astraySoak, "it was %.1f K off ambient in cold soak, limit %.1f K", g.Soak, soakLimit)
+	}
+}
+
+// soak holds a sensor without a source of heat against ambient once its vehicle has stood for hours.
+func (m *closing) soak() {
+	g, w := &m.memory.Gauge, m.window
+	off := w.Features[FOverAmbient]
+	if kind := m.sensor.Kind; kind != Bearing && kind != Brake || math.IsNaN(off) || g.Still == 0 || !(w.Features[FSpeed] < standStill) || w.Start-g.Still < soakAfter {
+		return
+	}
+	g.SoakN = min(g.SoakN+1, gainMemory)
+	g.Soak += float64((off - g.Soak) / float64(g.SoakN))
+	switch {
+	case g.SoakN >= minSoak && math.Abs(g.Soak) > soakLimit && g.Astray == 0:
+		g.Astray = astraySoak
+	case g.Astray == astraySoak && math.Abs(g.Soak) < soakLimit/2:
+		g.Astray = 0
+	}
+}
+
+// blame refuses the window for what its sensor is known for.
+func (m *closing) blame(what int64, format string, args ...any) {
+	reason := SensorDrift
+	if what == astrayGain {
+		reason = Fouling
+	}
+	m.object(reason, format, args...)
+}
+
+// object adds a reason after the verdict by the window's own figures.
+func (m *closing) object(reason Reason, format string, args ...any) {
+	if slices.Contains(m.window.Reasons, reason) {
+		return
+	}
+	m.refuse(reason, format, args...)
+	why := m.why[len(m.why)-1]
+	if m.window.Detail != "" {
+		why = fmt.Sprintf("%s; %s", m.window.Detail, why)
+	}
+	m.window.Detail = why
+}

@@ -1,0 +1,315 @@
+package stream_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/camrail/cidp/stream"
+)
+
+// vehicle feeds eight bearings of one asset, a reading each five seconds, that warm and cool with their runs: 15 minutes of running, 3 of standing. They differ by some per cent.
+type vehicle struct {
+	w      *stream.Windower
+	rng    *rand.Rand
+	sec    int64
+	heat   float64 // K over ambient, of a bearing with a gain of 1
+	alone  bool    // it has but oddOne
+	stands bool    // it does not run any more
+	told   map[string]*sensorStory
+}
+
+type sensorStory struct {
+	windows int
+	first   int // number of the first quarantined window, 0: none
+	last    bool
+	detail  string // of the first quarantined one
+	reasons map[stream.Reason]int
+}
+
+func newVehicle(t *testing.T) *vehicle {
+	t.Helper()
+	v := &vehicle{rng: rand.New(rand.NewPCG(5, 5)), told: map[string]*sensorStory{}}
+	cfg := stream.DefaultConfig()
+	cfg.HistoryAfter = 0
+	var err error
+	if v.w, err = stream.NewWindower(cfg, nil, func(w *stream.Window) bool { return w.Features[stream.FOverAmbient] > 45 }); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+const vehicleAmbient = 20.0
+
+// minutes runs the vehicle. odd changes what one bearing's sensor shows: name, K over ambient, minutes since the call, whether the vehicle stands.
+func (v *vehicle) minutes(t *testing.T, n int64, odd func(name string, rise, minute float64, standing bool) float64) {
+	t.Helper()
+	begin := v.sec
+	for ; v.sec < begin+60*n; v.sec += 5 {
+		standing := v.stands || v.sec/60%18 >= 15
+		speed, toward, tau := stream.Milli(70_000), 30.0, 2400.0
+		if standing {
+			speed, toward, tau = 0, 0, 5400
+		}
+		v.heat += (toward - v.heat) * 5 / tau
+		for i := range 8 {
+			name := fmt.Sprintf("axle%d-%s", i/2+1, []string{"left", "right"}[i%2])
+			rise := v.heat * (0.96 + 0.01*float64(i))
+			if v.alone && name != oddOne {
+				continue
+			}
+			if odd != nil {
+				rise = odd(name, rise, float64(v.sec-begin)/60, standing)
+			}
+			temp, _ := stream.ToMilli(vehicleAmbient + rise + 0.08*v.rng.NormFloat64())
+			r := stream.Reading{TS: t0 + v.sec*1000, Temp: temp / 10 * 10, Conditions: stream.Conditions{
+				Ambient: vehicleAmbient * 1000, Speed: speed, Has: stream.HasAmbient | stream.HasSpeed}}
+			if _, err := v.w.FeedReading(stream.TelemetryTopic("d", "l", name), r, r.TS, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, w := range v.w.Take().Windows {
+		s := v.told[w.Sensor.Name]
+		if s == nil {
+			s = &sensorStory{reasons: map[stream.Reason]int{}}
+			v.told[w.Sensor.Name] = s
+		}
+		s.windows++
+		s.last = w.Valid()
+		for _, r := range w.Reasons {
+			s.reasons[r]++
+		}
+		if !w.Valid() && s.first == 0 {
+			s.detail = w.Detail
+			s.first = s.windows
+		}
+	}
+}
+
+// others fails the test for every sensor but one that was ever quarantined.
+func (v *vehicle) others(t *testing.T, but string) {
+	t.Helper()
+	for name, s := range v.told {
+		if name != but && s.first != 0 {
+			t.Errorf("%s was sound, and out from window %d on: %v", name, s.first, s.reasons)
+		}
+	}
+}
+
+const oddOne = "axle2-left"
+
+// TestSensorFaultsAgainstComponentFaults: what one sensor of eight shows, and whether it is the sensor or the bearing.
+func TestSensorFaultsAgainstComponentFaults(t *testing.T) {
+	excess := 0.0 // K that a failing bearing is hotter than a sound one: it grows while the vehicle runs and goes while it stands
+	heats := func(kMin float64) func(rise, minute float64, standing bool) float64 {
+		return func(rise, minute float64, standing bool) float64 {
+			switch {
+			case minute == 0:
+				excess = 0
+			case standing:
+				excess -= excess * 5 / 5400
+			default:
+				excess = min(150, excess+kMin/12)
+			}
+			return rise + excess
+		}
+	}
+	either := []stream.Reason{stream.SensorDrift, stream.Fouling} // a shortfall that grows while the fleet warms up is like both
+	for _, c := range []struct {
+		about string
+		want  []stream.Reason // one of them; none: never quarantined
+		by    int             // minutes by which it is out
+		odd   func(rise, minute float64, standing bool) float64
+	}{
+		{"a sound bearing", nil, 0, func(rise, _ float64, _ bool) float64 { return rise }},
+		{"a drift down of 10 K an hour", either, 45, func(rise, m float64, _ bool) float64 { return rise - m/6 }},
+		{"a drift up of 14 K an hour", either[:1], 110, func(rise, m float64, _ bool) float64 { return rise + min(16, m*14/60) }},
+		{"dirt that takes 40 % in 40 minutes", either[1:], 40, func(rise, m float64, _ bool) float64 { return rise * (1 - 0.4*min(1, m/40)) }},
+		{"twelve kelvin too low at once", []stream.Reason{stream.PeerDisagreement}, 2, func(rise, m float64, _ bool) float64 { return rise - 12*min(1, m*3) }},
+		{"a bearing that gains 10 K an hour while it turns", nil, 0, heats(1.0 / 6)},
+		{"a bearing that gains 0.5 K a minute", nil, 0, heats(0.5)},
+		{"a bearing that gains 3 K a minute", nil, 0, heats(3)},
+	} {
+		t.Run(c.about, func(t *testing.T) {
+			v := newVehicle(t)
+			v.minutes(t, 72, nil)
+			before := v.told[oddOne].windows
+			v.minutes(t, 120, func(name string, rise, minute float64, standing bool) float64 {
+				if name == oddOne {
+					return c.odd(rise, minute, standing)
+				}
+				return rise
+			})
+			v.others(t, oddOne)
+			s := v.told[oddOne]
+			switch {
+			case c.want == nil && s.first != 0:
+				t.Errorf("out from window %d on: %v", s.first-before, s.reasons)
+			case c.want != nil && (s.first == 0 || s.first-before > c.by || !slices.ContainsFunc(c.want, func(r stream.Reason) bool { return s.reasons[r] > 0 })):
+				t.Errorf("out at window %d for %v, want %v by %d", s.first-before, s.reasons, c.want, c.by)
+			case c.want != nil && s.last:
+				t.Error("the sensor came back though it did not mend")
+			}
+		})
+	}
+}
+
+// TestAxleHeatIsNoDrift: a hot wheel warms both ends of its axle, at standstill most of all. Neither is a sensor's fault.
+func TestAxleHeatIsNoDrift(t *testing.T) {
+	v := newVehicle(t)
+	v.minutes(t, 72, nil)
+	extra := map[string]float64{}
+	v.minutes(t, 120, func(name string, rise, _ float64, standing bool) float64 {
+		if name == "axle2-left" || name == "axle2-right" {
+			if standing {
+				extra[name] += 0.02 // 0.24 K/min
+			} else {
+				extra[name] += 0.004
+			}
+		}
+		return rise + extra[name]
+	})
+	v.others(t, "")
+}
+
+// TestSensorComesBack: once a drifted sensor agrees again it is let in.
+func TestSensorComesBack(t *testing.T) {
+	v := newVehicle(t)
+	v.minutes(t, 72, nil)
+	v.minutes(t, 40, func(name string, rise, _ float64, _ bool) float64 {
+		if name == oddOne {
+			return rise - 8
+		}
+		return rise
+	})
+	if s := v.told[oddOne]; s.first == 0 || s.last {
+		t.Fatalf("it was not out: %+v", s)
+	}
+	v.minutes(t, 20, nil)
+	if s := v.told[oddOne]; !s.last {
+		t.Errorf("it agrees again and is still out: %v", s.reasons)
+	}
+	v.others(t, oddOne)
+}
+
+// TestColdSoak: hours after the last run what is not at ambient is off.
+func TestColdSoak(t *testing.T) {
+	v := newVehicle(t)
+	v.alone = true
+	v.minutes(t, 30, nil)
+	v.stands = true
+	v.minutes(t, 60*12, func(name string, rise, _ float64, _ bool) float64 {
+		if name == oddOne {
+			return rise + 6
+		}
+		return rise
+	})
+	v.others(t, oddOne)
+	s := v.told[oddOne]
+	if s.reasons[stream.SensorDrift] == 0 || s.first < 30+6*60 || s.first > 30+7*60 {
+		t.Errorf("out from window %d on: %v, first %s", s.first, s.reasons, s.detail)
+	}
+}
+
+// TestFaultCodes: 85 degC is a plausible bearing and a fault code.
+func TestFaultCodes(t *testing.T) {
+	ramp := func(s float64) float64 { return 84.8 + 0.01*math.Floor(s/2) }
+	for _, c := range []struct {
+		about string
+		temp  func(sec float64) float64
+		fails int // readings of the second window that fail
+	}{
+		{"through 85 on its way", func(s float64) float64 { return ramp(s - 60) }, 0},
+		{"a lone 85 among 40", func(s float64) float64 { return odd(s == 80, 85, s) }, 1},
+		{"a lone 0 among 40", func(s float64) float64 { return odd(s == 80, 0, s) }, 1},
+		{"a lone 0 among 2", func(s float64) float64 { return odd(s == 80, 0, s-0) - odd(s == 80, 0, 38) }, 0},
+		{"seven times -127", func(s float64) float64 { return odd(s >= 80 && s < 87, -127, s) }, 7},
+		{"85 from second 80 on", func(s float64) float64 { return odd(s >= 80, 85, s) }, 40},
+		{"85 since the window before", func(s float64) float64 { return odd(s >= 50, 85, s) }, 60},
+	} {
+		p := newPlant(t, nil)
+		p.temps("axle1-left", 0, 135, 1, c.temp)
+		w := p.w.Take().Windows[1]
+		fails := 0
+		for _, f := range w.Flagged {
+			if f.Flag == stream.FlagFail {
+				fails++
+			}
+		}
+		if fails != c.fails || slices.Contains(w.Reasons, stream.OutOfRange) != (c.fails > 6) {
+			t.Errorf("%s: %d fail, want %d; %s", c.about, fails, c.fails, w.Detail)
+		}
+	}
+}
+
+func odd(is bool, value, sec float64) float64 {
+	if is {
+		return value
+	}
+	return healthy(sec)
+}
+
+// TestGapsAreFilled: up to two readings in a row, for the features alone.
+func TestGapsAreFilled(t *testing.T) {
+	for gap, filled := range map[int]bool{1: true, 2: true, 3: false} {
+		p := newPlant(t, nil)
+		for s := range 135 {
+			if s <= 100 || s > 100+gap {
+				p.send("axle1-left", reading(float64(s), 40+0.05*float64(s)))
+			}
+		}
+		w := p.w.Take().Windows[1]
+		whole := 40 + 0.05*89.5
+		if near(w.Features[stream.FMean], whole) != filled || w.N != 60-gap || !w.Valid() {
+			t.Errorf("a gap of %d: mean %v of %d readings, the whole has %v", gap, w.Features[stream.FMean], w.N, whole)
+		}
+	}
+}
+
+// TestSpikesAddUp: three in each of two windows are too many, though neither is out alone.
+func TestSpikesAddUp(t *testing.T) {
+	p := newPlant(t, nil)
+	p.temps("axle1-left", 0, 255, 1, func(s float64) float64 { return odd(s >= 60 && math.Mod(s, 20) == 7, 60, s) })
+	var got []bool
+	for _, w := range p.w.Take().Windows {
+		got = append(got, slices.Contains(w.Reasons, stream.Spikes))
+	}
+	if want := []bool{false, false, true, true}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// TestStuckAtStandstill: a sensor that flickers at standstill is stuck when it stops; one that never did is not.
+func TestStuckAtStandstill(t *testing.T) {
+	for _, flickers := range []bool{true, false} {
+		p := newPlant(t, nil)
+		rng := rand.New(rand.NewPCG(9, 9))
+		for s := range 6*60 + 15 {
+			temp := 40 - 0.001*float64(s/2)
+			if flickers {
+				temp += 0.08 * rng.NormFloat64()
+			}
+			if s >= 240 {
+				temp = 39.5
+			}
+			p.send("axle1-left", fmt.Sprintf(`{"ts":%d,"temp_c":%.2f,"speed_kmh":0}`, at(float64(s)), temp))
+		}
+		w := p.w.Take().Windows
+		if got := slices.Contains(w[5].Reasons, stream.Flatline); got != flickers {
+			t.Errorf("flickers %v: %v %s", flickers, got, w[5].Detail)
+		}
+	}
+}
+
+// TestStepIsSuspect: a step that stays is no spike; its reading is suspect, and nothing is altered.
+func TestStepIsSuspect(t *testing.T) {
+	p := newPlant(t, nil)
+	p.temps("axle1-left", 0, 135, 1, func(s float64) float64 { return healthy(s) + 8*min(1, max(0, s-89)) })
+	w := p.w.Take().Windows[1]
+	if want := []stream.Flagged{{TS: at(90), Flag: stream.FlagSuspect}}; !slices.Equal(w.Flagged, want) {
+		t.Errorf("flags %v, want %v", w.Flagged, want)
+	}
+}

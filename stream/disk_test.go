@@ -27,6 +27,7 @@ type disk struct {
 	open      map[int64]stream.Open // by sensor
 	told      int                   // rows of it written
 	last      map[int64]*stream.Window
+	revised   int // revisions above the first
 	windows   []*stream.Window
 	late      []stream.LateReading
 	refusals  []stream.Refusal
@@ -94,11 +95,7 @@ func (d *disk) commit(b *stream.Batch) {
 		d.disputedC[stream.Key(c.TS, c.AssetID)] = true
 	}
 	for _, w := range b.Windows {
-		if before := d.last[w.Sensor.ID]; before != nil && w.Start < before.End {
-			d.t.Fatalf("window %d of sensor %s begins before the one before it ends at %d", w.Start, w.Sensor.Name, before.End)
-		}
-		d.last[w.Sensor.ID] = w
-		d.windows = append(d.windows, w)
+		d.window(w)
 	}
 	for _, o := range b.Opened {
 		if d.told++; o.From == 0 {

@@ -241,6 +241,26 @@ func TestRevisionCommitsWhole(t *testing.T) {
 	next.Flagged = []stream.Flagged{{TS: t0 + 10_000, Flag: stream.FlagSuspect}}
 	b.Windows, b.Predictions = append(b.Windows, next), append(b.Predictions, predictionOf(next, 0.2, model.Normal))
 	commit(t, db, b)
+	b = batch(db)
+	b.Messages = 1
+	last := *next
+	last.Revision = 2
+	b.Windows, b.Predictions = append(b.Windows, &last), append(b.Predictions, predictionOf(&last, 0.2, model.Watch))
+	b.Predictions[0].Hold.Above = 7
+	commit(t, db, b)
+	past, err := db.Past()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w, err := past.Window(p.sensors[0].ID, t0+minute-1); err != nil || w.Revision != 2 {
+		t.Errorf("window %+v, %v", w, err)
+	}
+	if h, _, _, err := past.Hold(p.sensors[0].ID, t0+minute-1); err != nil || h.Above != 7 {
+		t.Errorf("hold %+v, %v", h, err)
+	}
+	if err := past.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +275,7 @@ func TestRevisionCommitsWhole(t *testing.T) {
 		t.Errorf("risk now: %s", got)
 	}
 	report, err := store.Verify(context.Background(), path, nil)
-	if err != nil || report.Counts.Windows != 3 || report.Counts.Quarantined != 1 {
+	if err != nil || report.Counts.Windows != 4 || report.Counts.Quarantined != 1 {
 		t.Errorf("%+v, %v", report.Counts, err)
 	}
 }

@@ -219,6 +219,31 @@ func TestLateReadingAfterSilence(t *testing.T) {
 	p.settled()
 }
 
+// TestLatenessAfterARestart counts from the newest accepted reading, one that revised a window that silence had closed included.
+func TestLatenessAfterARestart(t *testing.T) {
+	p := newPlant(t, func(cfg *stream.Config) { cfg.Lateness = 30 * time.Second })
+	p.without("axle1-left", 0, 90, 80)
+	p.tick(time.Minute)
+	p.revisions()
+	p.temps("axle1-left", 91, 115, 1, healthy)
+	p.revisions()
+	p.w = p.restart()
+	if p.temps("axle1-left", 80, 80, 1, healthy); p.w.Take().Count.Late != 1 {
+		t.Error("35 s behind is not late")
+	}
+}
+
+// TestLateReadingIsCutWhereTheNextBegins: a slow sensor's window of four minutes would reach into the one in which it woke up.
+func TestLateReadingIsCutWhereTheNextBegins(t *testing.T) {
+	p := newPlant(t, func(cfg *stream.Config) { cfg.Lateness = time.Hour })
+	p.temps("wayside", 0, 3560, 40, healthy)
+	p.temps("wayside", 3660+120, 3660+500, 1, healthy) // at rest alignment is to 3480, 3720, 3960
+	p.revisions()
+	p.send("wayside", reading(3725, 40))
+	p.wantRevisions("before it woke up", "wayside 3720-3780 r0 n=1/2 late behind")
+	p.settled()
+}
+
 // TestLateReadingAmongDisputesOnly: where all readings of a closed window were in dispute there was none; now there is.
 func TestLateReadingAmongDisputesOnly(t *testing.T) {
 	p := newLatePlant(t)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"github.com/camrail/cidp/cmd/cidp/console"
 )
 
 // told gathers what is published on some topics, retained or not.
@@ -69,6 +71,11 @@ func TestLateReadingsReviseThroughTheLine(t *testing.T) {
 	if n := ask(t, dir, `SELECT count(*) FROM telemetry_window JOIN quarantine_window USING (window_id, revision) WHERE revision = 0 AND telemetry_window.start_ms = ?`, fmt.Sprint(ts+60_000)); n != 1 {
 		t.Error("what it said before is gone")
 	}
+	p.board.mu.Lock()
+	if got := p.board.sensors[1].WindowStart; got != console.Time(ts+180_000) {
+		t.Errorf("the console shows the window from %v, not the newest", got)
+	}
+	p.board.mu.Unlock()
 	if n := ask(t, dir, `SELECT count(*) FROM late_reading`); n != 0 {
 		t.Errorf("%d readings are late", n)
 	}
@@ -145,6 +152,41 @@ func TestRevisionRaisesAnAlertOnce(t *testing.T) {
 	publish(t, client(t, p, "again"), sensorOne, fmt.Sprintf(`{"ts":%d,"temp_c":140}`, ts+130_500)) // once more, after a restart
 	if n := ask(t, dir, `SELECT count(*) FROM alert_event`); n != 1 {
 		t.Errorf("%d transitions", n)
+	}
+	stop()
+	verify(t, dir)
+}
+
+// TestRevisionsOfAWindowCountOnce: two windows in a row at alarm raise an alert; one and its revisions do not, restart or not.
+func TestRevisionsOfAWindowCountOnce(t *testing.T) {
+	dir := t.TempDir()
+	p, stop := start(t, dir, nil)
+	c := client(t, p, "warm")
+	ts := base()
+	warm := func(i int) float64 {
+		if i < 120 {
+			return steady(i)
+		}
+		return 53 + steady(i)
+	}
+	publish(t, c, sensorOne, series(ts, 191, warm))
+	if n := ask(t, dir, `SELECT count(*) FROM ai_telemetry_predictions WHERE level = 'alarm' AND start_ms = ?`, fmt.Sprint(ts+120_000)); n != 1 {
+		t.Fatal("the window is not at alarm: the test shows nothing")
+	}
+	publish(t, c, sensorOne, fmt.Sprintf(`{"ts":%d,"temp_c":98}`, ts+130_500))
+	stop()
+	p, stop = start(t, dir, nil)
+	c = client(t, p, "again")
+	publish(t, c, sensorOne, fmt.Sprintf(`{"ts":%d,"temp_c":98}`, ts+131_500))
+	if n := ask(t, dir, `SELECT count(*) FROM ai_telemetry_predictions WHERE level = 'alarm' AND start_ms = ?`, fmt.Sprint(ts+120_000)); n != 3 {
+		t.Errorf("%d predictions, want 3", n)
+	}
+	if n := ask(t, dir, `SELECT count(*) FROM alert`); n != 0 {
+		t.Errorf("one window raised %d alerts", n)
+	}
+	publish(t, c, sensorOne, series(ts+191_000, 70, func(i int) float64 { return warm(191 + i) }))
+	if n := ask(t, dir, `SELECT count(*) FROM alert`); n != 1 {
+		t.Errorf("two windows raised %d alerts", n)
 	}
 	stop()
 	verify(t, dir)

@@ -259,7 +259,9 @@ func (d *disk) settled() {
 		}
 	}
 	for _, w := range d.windows {
-		in[w.Sensor.ID] -= w.N
+		if !d.wild || w.N > 1 || !d.standing(w) {
+			in[w.Sensor.ID] -= w.N
+		}
 	}
 	for id, n := range in {
 		if n != 0 {

@@ -38,6 +38,16 @@ func asks(spans []stream.Span, id, ts int64) bool {
 	return slices.ContainsFunc(spans, func(s stream.Span) bool { return s.ID == id && ts >= s.From && ts < s.To })
 }
 
+// standing says whether a window is one whose readings all came to be in dispute after it had closed: it stands, where none would have been made.
+func (d *disk) standing(w *stream.Window) bool {
+	for key := range d.readings {
+		if ts, id := stream.SplitKey(key); id == w.Sensor.ID && ts >= w.Start && ts < w.End && !d.disputed[key] {
+			return false
+		}
+	}
+	return true
+}
+
 // window takes a window: a later revision in the place of the one before it, another where its sensor has none at that time. windows holds the newest revisions.
 func (d *disk) window(w *stream.Window) {
 	d.t.Helper()

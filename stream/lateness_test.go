@@ -35,7 +35,8 @@ func lateMorning(rng *rand.Rand) []sent {
 		asset := fmt.Sprintf("loco%d", a)
 		for _, name := range []string{"axle1-left", "axle1-right", "axle2-left", "motor1", "x"}[:1+rng.IntN(5)] {
 			temp := stream.Milli(30_000 + rng.IntN(30_000))
-			for ts := int64(rng.IntN(60_000)); ts < span; ts += latePeriods[name] {
+			first := int64(rng.IntN(60_000)) // in time and undisputed: from it on a sensor's first window expects readings
+			for ts := first; ts < span; ts += latePeriods[name] {
 				switch rng.IntN(70) {
 				case 0:
 					ts += int64(rng.IntN(60_000))
@@ -49,7 +50,7 @@ func lateMorning(rng *rand.Rand) []sent {
 				}
 				e := sent{topic: stream.TelemetryTopic("d", asset, name), Reading: r}
 				out = append(out, e)
-				if rng.IntN(40) == 0 {
+				if ts >= first+10_000 && rng.IntN(40) == 0 {
 					e.Temp++
 					out = append(out, e)
 				}

@@ -178,9 +178,6 @@ func (r *revising) plan(late []lateAt) error {
 			if next == nil {
 				continue
 			}
-			if p != nil {
-				next.start = max(next.start, p.end)
-			}
 			r.plans = append(r.plans, *next)
 			p = &r.plans[len(r.plans)-1]
 		}
@@ -277,7 +274,7 @@ func (r *revising) make(p revisionPlan) error {
 		m = r.measure(g, entries, c, by)
 	}
 	if m == nil {
-		r.leaveBehind(p, entries)
+		r.leaveBehind(p, entries) // a window whose readings are all in dispute by now stands: it cannot be unmade
 		return nil
 	}
 	if p.old != nil && p.fresh == 0 && !p.asked && m.window.N == p.old.N {

@@ -92,6 +92,9 @@ func own(d *disk) []string {
 	d.content() // sorts
 	out := make([]string, 0, len(d.windows))
 	for _, w := range d.windows {
+		if w.N == 1 && d.standing(w) {
+			continue
+		}
 		text := fmt.Sprintf("%s/%s [%d,%d) n=%d of %d last %d %v", w.Sensor.Asset, w.Sensor.Name, w.Start-t0, w.End-t0, w.N, w.Expected, w.Last-t0, w.Flagged)
 		for i, v := range w.Features {
 			switch i {

@@ -107,6 +107,7 @@ type sensorState struct {
 	dirty    bool
 	fresh    int // readings accepted since the last Take
 	told     told
+	clock    clock
 }
 
 type entry struct {
@@ -199,12 +200,13 @@ func (w *Windower) Feed(m Message, mono time.Duration) (Reason, error) {
 	w.elements = Decode(w.elements[:0], m.Payload, src.context)
 	w.batch.Count.Received += int64(len(w.elements))
 	before, had := src.newest()
-	oldest := int64(math.MaxInt64)
+	oldest, latest := int64(math.MaxInt64), int64(math.MinInt64)
 	var first Reason
 	for i := range w.elements {
 		e := &w.elements[i]
 		reason, detail := e.Reason, e.Detail
 		if reason == "" {
+			latest = max(latest, e.TS)
 			var err error
 			if reason, detail, err = w.accept(src, e, m.Received, mono); err != nil {
 				return "", err
@@ -224,6 +226,9 @@ func (w *Windower) Feed(m Message, mono time.Duration) (Reason, error) {
 			before = oldest
 		}
 		src.pace().arrived(after - before)
+	}
+	if latest != math.MinInt64 && src.sensor != nil {
+		w.noteClock(src.sensor, latest, m.Received)
 	}
 	return first, nil
 }

@@ -37,6 +37,7 @@ type line struct {
 	status   *status
 	metrics  *metrics
 	board    *board
+	clocks   *clocks
 	log      zerolog.Logger
 	step     func(string)
 	every    time.Duration // shortest time between the starts of two commits
@@ -326,6 +327,7 @@ func (l *line) commit(ctx context.Context, p *pass) error {
 		case err == nil:
 			l.metrics.committed(p.batch, time.Since(start))
 			l.board.committed(p.batch)
+			l.clocks.committed(p.batch.Clocks)
 		case errors.Is(err, store.ErrFatal), errors.Is(err, errMoved):
 			err = backoff.Permanent(err)
 		}

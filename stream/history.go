@@ -32,42 +32,58 @@ type stored struct {
 	contexts map[int64][]contextEntry // by asset, likewise
 }
 
-// gather reads spans of sensors and of assets.
-func (w *Windower) gather(sensors, assets []Span) (*stored, error) {
+// gather gets together what windows are made of: what is held of those made before, the rest from the history.
+func (w *Windower) gather(plans []revisionPlan) (*stored, error) {
 	out := &stored{readings: map[int64][]entry{}, contexts: map[int64][]contextEntry{}}
-	for _, s := range sensors {
-		out.readings[s.ID] = nil
+	var sensors, assets []Span
+	for _, p := range plans {
+		id, asset := p.sensor.ID, p.sensor.AssetID
+		h, ok := w.revised.of(id, p.start, p.end)
+		if !ok || p.asked { // who asks may know of something that came otherwise
+			h = revisedWindow{}
+			sensors = append(sensors, Span{id, p.start, p.end})
+			assets = append(assets, Span{asset, p.start - contextAge, p.end})
+		}
+		out.readings[id] = append(out.readings[id], h.entries...)
+		out.contexts[asset] = append(out.contexts[asset], h.contexts...)
 	}
-	for _, s := range assets {
-		out.contexts[s.ID] = nil
-	}
-	kept, err := w.history.Readings(sensors)
-	if err != nil {
-		return nil, fmt.Errorf("read stored readings: %w", err)
-	}
-	for i := range kept {
-		k := &kept[i]
-		out.readings[k.ID] = append(out.readings[k.ID], entry{k.Reading, k.Conflicted})
-	}
-	if kept, err = w.history.Contexts(assets); err != nil {
-		return nil, fmt.Errorf("read stored contexts: %w", err)
-	}
-	for i := range kept {
-		k := &kept[i]
-		out.contexts[k.ID] = append(out.contexts[k.ID], contextEntry{Context{k.TS, k.Conditions}, k.Conflicted})
+	if err := w.read(out, sensors, assets); err != nil {
+		return nil, err
 	}
 	for _, b := range []*Batch{w.taken, w.batch} {
 		if b != nil {
 			out.add(b)
 		}
 	}
-	for _, s := range sensors {
-		out.readings[s.ID] = inOrder(out.readings[s.ID], func(e *entry) (int64, *bool) { return e.TS, &e.conflicted })
-	}
-	for _, s := range assets {
-		out.contexts[s.ID] = inOrder(out.contexts[s.ID], func(e *contextEntry) (int64, *bool) { return e.TS, &e.conflicted })
+	for _, p := range plans {
+		id, asset := p.sensor.ID, p.sensor.AssetID
+		out.readings[id] = inOrder(out.readings[id], func(e *entry) (int64, *bool) { return e.TS, &e.conflicted })
+		out.contexts[asset] = inOrder(out.contexts[asset], func(e *contextEntry) (int64, *bool) { return e.TS, &e.conflicted })
 	}
 	return out, nil
+}
+
+// read adds what the history has in spans of sensors and of assets.
+func (w *Windower) read(out *stored, sensors, assets []Span) error {
+	if len(sensors) == 0 {
+		return nil
+	}
+	kept, err := w.history.Readings(sensors)
+	if err != nil {
+		return fmt.Errorf("read stored readings: %w", err)
+	}
+	for i := range kept {
+		k := &kept[i]
+		out.readings[k.ID] = append(out.readings[k.ID], entry{k.Reading, k.Conflicted})
+	}
+	if kept, err = w.history.Contexts(assets); err != nil {
+		return fmt.Errorf("read stored contexts: %w", err)
+	}
+	for i := range kept {
+		k := &kept[i]
+		out.contexts[k.ID] = append(out.contexts[k.ID], contextEntry{Context{k.TS, k.Conditions}, k.Conflicted})
+	}
+	return nil
 }
 
 // add takes what a batch holds of the sensors and assets asked for. What is in dispute comes once more, marked.

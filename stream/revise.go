@@ -95,13 +95,8 @@ func (w *Windower) makeRevisions() error {
 	if len(r.plans) == 0 {
 		return nil
 	}
-	var sensors, assets []Span
-	for _, p := range r.plans {
-		sensors = append(sensors, Span{p.sensor.ID, p.start, p.end})
-		assets = append(assets, Span{p.sensor.AssetID, p.start - contextAge, p.end})
-	}
 	var err error
-	if r.stored, err = w.gather(sensors, assets); err != nil {
+	if r.stored, err = w.gather(r.plans); err != nil {
 		return err
 	}
 	for _, p := range r.plans {
@@ -243,6 +238,7 @@ func (r *revising) make(p revisionPlan) error {
 	if p.old != nil && len(entries)-p.fresh < p.old.N { // some of its readings have expired: it stands
 		return nil
 	}
+	r.revised.hold(s.ID, p.start, p.end, entries, r.stored.contexts[s.AssetID])
 	before, err := r.window(s, p.start-1)
 	if err != nil {
 		return err

@@ -374,6 +374,59 @@ func TestOthersFiguresStand(t *testing.T) {
 	}
 }
 
+// countingHistory counts how often it is asked for stretches.
+type countingHistory struct {
+	*disk
+	asked int
+}
+
+func (c *countingHistory) Readings(spans []stream.Span) ([]stream.Kept, error) {
+	c.asked++
+	return c.disk.Readings(spans)
+}
+
+// TestAlwaysLateReadsOnce: a device whose every reading is late has each of its windows read once, and held windows are bounded.
+func TestAlwaysLateReadsOnce(t *testing.T) {
+	p := newPlant(t, func(cfg *stream.Config) { cfg.Lateness = 12 * time.Hour })
+	c := &countingHistory{disk: p.disk}
+	var err error
+	if p.w, err = stream.NewWindower(p.cfg, c, nil); err != nil {
+		t.Fatal(err)
+	}
+	p.temps("axle1-left", 0, 310, 2, healthy)
+	p.revisions()
+	for s := 1.0; s < 240; s += 2 {
+		p.temps("axle1-left", s, s, 1, healthy)
+		if s == 31 {
+			p.send("axle1-left", reading(29, 50)) // in dispute from here on, and it stays so
+		}
+		p.revisions()
+	}
+	if c.asked != 4 {
+		t.Errorf("four windows were read %d times", c.asked)
+	}
+	for i, w := range p.windows[:4] {
+		if want := 60 - (4-i)/4; w.N != want || w.Revision != 30 {
+			t.Errorf("window %d: n %d, revision %d", i, w.N, w.Revision)
+		}
+	}
+	p.settled()
+	p.temps("axle1-left", 312, 20_000, 10, healthy)
+	p.revisions()
+	for from := 305.0; from < 18_000; from += 60 {
+		p.temps("axle1-left", from, from, 1, healthy)
+		p.revisions()
+	}
+	before := c.asked
+	p.temps("axle1-left", 11, 11, 1, healthy)
+	p.temps("axle1-left", 17_946, 17_946, 1, healthy)
+	p.revisions()
+	p.settled()
+	if p.count.Late != 0 || c.asked > before+1 {
+		t.Errorf("%d late, asked %d times more", p.count.Late, c.asked-before)
+	}
+}
+
 // brokenHistory answers for keys and fails for stretches.
 type brokenHistory struct{ *disk }
 

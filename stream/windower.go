@@ -41,6 +41,7 @@ type Windower struct {
 	most     int            // sensors, and assets: what a Key has room for
 	late     []lateAt       // what revisions are to be made for
 	failed   error          // of a revision that Take had to make
+	revised  revisedWindows
 }
 
 // source is what a topic means: a sensor's readings or an asset's context, or why it means nothing.

@@ -91,6 +91,8 @@ func (w *Windower) behind(s *sensorState, r Reading, received int64, mono time.D
 		w.batch.Conflicted = append(w.batch.Conflicted, Stored{SensorID: s.ID, Reading: r})
 		if w.inTime(s, r.TS) {
 			w.late = append(w.late, lateAt{s, r.TS, stands})
+		} else {
+			w.revised.forget(s.ID, r.TS)
 		}
 		return Conflict, conflictDetail, nil
 	case w.inTime(s, r.TS):

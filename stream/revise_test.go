@@ -427,6 +427,25 @@ func TestAlwaysLateReadsOnce(t *testing.T) {
 	}
 }
 
+// TestDisputeTooLateForARevision shows in a later one of the same window, held or read.
+func TestDisputeTooLateForARevision(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		p := newLatePlant(t)
+		p.without("axle1-left", 0, 370, 110, 115)
+		p.temps("axle1-left", 110, 110, 1, healthy)
+		p.revisions()
+		p.send("axle1-left", reading(65, 50)) // 305 s behind
+		p.wantRevisions("too late", "")
+		p.temps("axle1-left", 371, 371, 1, healthy)
+		p.wantRevisions("one batch more", "")
+		if restart {
+			p.w = p.restart()
+		}
+		p.temps("axle1-left", 115, 115, 1, healthy)
+		p.wantRevisions("in time", "axle1-left 60-120 r2 n=59/60 watermark behind")
+	}
+}
+
 // brokenHistory answers for keys and fails for stretches.
 type brokenHistory struct{ *disk }
 

@@ -48,3 +48,15 @@ func (h *revisedWindows) hold(sensor, start, end int64, entries []entry, context
 	contexts = slices.DeleteFunc(slices.Clone(contexts), func(c contextEntry) bool { return c.TS < start-contextAge || c.TS >= end })
 	h.held[key] = revisedWindow{end, slices.Clone(entries), contexts}
 }
+
+// forget lets go of the windows of a sensor at a time: a dispute that revises nothing is in the tables only.
+func (h *revisedWindows) forget(sensor, ts int64) {
+	h.order = slices.DeleteFunc(h.order, func(key int64) bool {
+		start, id := SplitKey(key)
+		gone := id == sensor && start <= ts && ts < h.held[key].end
+		if gone {
+			delete(h.held, key)
+		}
+		return gone
+	})
+}

@@ -51,15 +51,7 @@ func (r *Recovery) Feed() iter.Seq2[Fed, error] {
 
 // readings asks for the open sensors' readings: all in a range, or the times that were told.
 func (r *Recovery) readings() *search {
-	f := &search{
-		keys: `SELECT key FROM reading WHERE key >= ? AND key < ? ORDER BY key`,
-		values: `SELECT r.key, r.temp_m, r.ambient_m, r.speed_m, r.load_m, r.brake, r.seq, EXISTS (SELECT 1 FROM conflicted x WHERE x.key = r.key)
-			FROM reading r WHERE r.key IN (%s) ORDER BY r.key`,
-		row: func(s *sqlite3.Stmt) Fed {
-			ts, id := stream.SplitKey(s.ColumnInt64(0))
-			return Fed{SensorID: id, Reading: readingAt(s, 1, ts), Conflicted: s.ColumnBool(7)}
-		},
-	}
+	f := openReadings()
 	for _, o := range r.Open {
 		if o.Times == nil {
 			f.between(o.SensorID, o.From, o.To)
@@ -71,9 +63,33 @@ func (r *Recovery) readings() *search {
 	return f
 }
 
+// openReadings is a search of the readings that asks for none yet.
+func openReadings() *search {
+	return &search{
+		keys: `SELECT key FROM reading WHERE key >= ? AND key < ? ORDER BY key`,
+		values: `SELECT r.key, r.temp_m, r.ambient_m, r.speed_m, r.load_m, r.brake, r.seq, EXISTS (SELECT 1 FROM conflicted x WHERE x.key = r.key)
+			FROM reading r WHERE r.key IN (%s) ORDER BY r.key`,
+		row: func(s *sqlite3.Stmt) Fed {
+			ts, id := stream.SplitKey(s.ColumnInt64(0))
+			return Fed{SensorID: id, Reading: readingAt(s, 1, ts), Conflicted: s.ColumnBool(7)}
+		},
+	}
+}
+
 // contexts asks for every asset's contexts that may still matter. An asset that has been still for a year costs a scan of its own last hours, not of the year.
 func (r *Recovery) contexts() *search {
-	f := &search{
+	f := openContexts()
+	for asset, start := range r.ContextsFrom {
+		if newest := r.NewestContexts[asset]; newest >= start {
+			f.between(asset, start, newest+1)
+		}
+	}
+	return f
+}
+
+// openContexts is a search of the contexts that asks for none yet.
+func openContexts() *search {
+	return &search{
 		keys: `SELECT key FROM context_reading WHERE key >= ? AND key < ? ORDER BY key`,
 		values: `SELECT c.key, c.ambient_m, c.speed_m, c.load_m, c.brake, EXISTS (SELECT 1 FROM context_conflicted x WHERE x.key = c.key)
 			FROM context_reading c WHERE c.key IN (%s) ORDER BY c.key`,
@@ -82,12 +98,6 @@ func (r *Recovery) contexts() *search {
 			return Fed{AssetID: id, Reading: stream.Reading{TS: ts, Conditions: conditionsAt(s, 1)}, Conflicted: s.ColumnBool(5)}
 		},
 	}
-	for asset, start := range r.ContextsFrom {
-		if newest := r.NewestContexts[asset]; newest >= start {
-			f.between(asset, start, newest+1)
-		}
-	}
-	return f
 }
 
 // contextsFrom says for each asset with a context from when on they matter: back before its first open reading; where none is open, before

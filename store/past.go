@@ -13,6 +13,7 @@ import (
 type Past struct {
 	c                                               *sqlite3.Conn
 	reading, context, conflicted, contextConflicted *stmt
+	history                                         history
 }
 
 // Past opens a connection for lookups.
@@ -35,6 +36,10 @@ func (db *DB) Past() (*Past, error) {
 			_ = closeConn(c) // the first error is the one to tell
 			return nil, err
 		}
+	}
+	if err := p.history.prepare(c); err != nil {
+		_ = closeConn(c)
+		return nil, err
 	}
 	return p, nil
 }

@@ -110,20 +110,11 @@ func (r *Recovery) readWindows() error {
 }
 
 func (r *Recovery) readHolds() error {
-	return r.perSensor(`SELECT sensor_id, hold_level, hold_above, hold_below, hold_alert, hold_worst,
-		hold_raised_at_ms, hold_free_since_ms, hold_last_end_ms FROM ai_telemetry_predictions
+	return r.perSensor(`SELECT sensor_id, `+holdColumns+` FROM ai_telemetry_predictions
 		WHERE sensor_id = ? ORDER BY start_ms DESC, revision DESC LIMIT 1`, func(s *sqlite3.Stmt) error {
-		level, err := model.ParseLevel(s.ColumnText(1))
-		if err != nil {
-			return err
-		}
-		worst, err := model.ParseLevel(s.ColumnText(5))
-		if err != nil {
-			return err
-		}
-		r.Holds[s.ColumnInt64(0)] = model.Hold{Level: level, Above: s.ColumnInt(2), Below: s.ColumnInt(3), AlertID: s.ColumnText(4), Worst: worst,
-			RaisedAt: s.ColumnInt64(6), FreeSince: s.ColumnInt64(7), LastEnd: s.ColumnInt64(8)}
-		return nil
+		h, err := holdAt(s, 1)
+		r.Holds[s.ColumnInt64(0)] = h
+		return err
 	})
 }
 

@@ -69,6 +69,10 @@ func (l *worn) commit() {
 		if !w.Valid() {
 			continue
 		}
+		if w.Revision > 0 || w.Behind {
+			l.rescore(b, w)
+			continue
+		}
 		s := cfg.Next(l.holds[w.Sensor.ID], w, score(w), model.RuleResult{}, nil, modelID)
 		l.holds[w.Sensor.ID] = s.Prediction.Hold
 		b.Predictions = append(b.Predictions, s.Prediction)

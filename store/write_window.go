@@ -29,6 +29,15 @@ func (w *writer) windows(p *pass) error {
 		if err := w.insertWindow(v, p.Committed); err != nil {
 			return fmt.Errorf("insert window %d: %w", v.ID(), err)
 		}
+		for _, ts := range v.Times { // a revision: its readings' flags are judged anew
+			k, err := key(ts, v.Sensor.ID)
+			if err != nil {
+				return err
+			}
+			if err := w.unflag.int(k).run(); err != nil {
+				return fmt.Errorf("delete flag: %w", err)
+			}
+		}
 		for _, f := range v.Flagged {
 			k, err := key(f.TS, v.Sensor.ID)
 			if err != nil {

@@ -16,14 +16,15 @@ type writer struct {
 	c     *sqlite3.Conn
 	order []rank // scratch: the order in which readings are written
 
-	reading, readingRow                          *stmt
-	context, conflicted, contextConflicted       *stmt
-	asset, assetContext, sensor                  *stmt
-	late, evidence                               *stmt
-	window, flag, quarantine, evaluated, visited *stmt
-	prediction, alert, transition                *stmt
-	outbox, sent, open, closed                   *stmt
-	ledger, commit, newest                       *stmt
+	reading, readingRow                    *stmt
+	context, conflicted, contextConflicted *stmt
+	asset, assetContext, sensor            *stmt
+	late, evidence                         *stmt
+	window, flag, unflag, quarantine       *stmt
+	evaluated, visited                     *stmt
+	prediction, alert, transition          *stmt
+	outbox, sent, open, closed             *stmt
+	ledger, commit, newest                 *stmt
 
 	session, sessionEnded, sessionOwed, sessionMessage *stmt
 	owed, settled, unowed                              *stmt
@@ -62,8 +63,9 @@ func newWriter(c *sqlite3.Conn) (*writer, error) {
 		{&w.evidence, `INSERT INTO quarantine_message (received_ms, topic, client_id, payload, element, reason, detail) VALUES (?,?,?,?,?,?,?)`},
 		{&w.window, insertWindow()},
 		{&w.flag, `INSERT OR IGNORE INTO reading_flag VALUES (?, ?)`},
+		{&w.unflag, `DELETE FROM reading_flag WHERE key = ?`},
 		{&w.quarantine, `INSERT INTO quarantine_window (window_id, revision, sensor_id, start_ms, end_ms, reasons, detail) VALUES (?,?,?,?,?,?,?)`},
-		{&w.evaluated, `UPDATE sensor SET period_ms = ?2, last_seen_ms = max(last_seen_ms, ?3), evaluated_ms = max(evaluated_ms, ?4) WHERE sensor_id = ?1`},
+		{&w.evaluated, `UPDATE sensor SET period_ms = CASE WHEN ?4 >= evaluated_ms THEN ?2 ELSE period_ms END, last_seen_ms = max(last_seen_ms, ?3), evaluated_ms = max(evaluated_ms, ?4) WHERE sensor_id = ?1`},
 		{&w.visited, `UPDATE asset SET last_seen_ms = max(last_seen_ms, ?2) WHERE asset_id = ?1`},
 		{&w.prediction, `INSERT INTO ai_telemetry_predictions (window_id, revision, sensor_id, start_ms, end_ms, p_failure, level, source,
 			rule_score, model_id, explanation, scored_ms, hold_level, hold_above, hold_below, hold_alert, hold_worst, hold_raised_at_ms, hold_free_since_ms, hold_last_end_ms)

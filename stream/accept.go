@@ -31,7 +31,7 @@ func (w *Windower) acceptReading(src *source, r Reading, received int64, mono ti
 		s = w.newSensor(src, r.TS)
 	}
 	if r.TS < s.frontier {
-		return w.behind(s, r, received)
+		return w.behind(s, r, received, mono)
 	}
 	i, fresh := s.pending.insert(r)
 	if !fresh {
@@ -81,8 +81,8 @@ func (a *assetState) advance(ts, disorder int64) (behind bool) {
 
 const conflictDetail = "another value is already stored for this time; the first is kept and neither feeds a window"
 
-// behind classes a reading before its sensor's last closed window: known already, in dispute, or late.
-func (w *Windower) behind(s *sensorState, r Reading, received int64) (Reason, string, error) {
+// behind classes a reading before its sensor's last closed window: known already, in dispute, in time to revise a window, or late.
+func (w *Windower) behind(s *sensorState, r Reading, received int64, mono time.Duration) (Reason, string, error) {
 	old, found, err := w.pastReading(s.ID, r.TS)
 	switch {
 	case err != nil:
@@ -92,7 +92,15 @@ func (w *Windower) behind(s *sensorState, r Reading, received int64) (Reason, st
 		return "", "", nil
 	case found:
 		w.batch.Conflicted = append(w.batch.Conflicted, Stored{SensorID: s.ID, Reading: r})
+		if w.inTime(s, r.TS) {
+			w.late = append(w.late, lateAt{s, r.TS, stands})
+		} else {
+			w.revised.forget(s.ID, r.TS)
+		}
 		return Conflict, conflictDetail, nil
+	case w.inTime(s, r.TS):
+		w.acceptLate(s, r, mono)
+		return "", "", nil
 	}
 	s.behind = s.behind || r.TS < s.asset.newest-w.disorder
 	w.batch.Count.Late++

@@ -61,8 +61,9 @@ type Batch struct {
 	ConflictedContexts []StoredContext
 	Late               []LateReading
 	Refusals           []Refusal
-	Windows            []*Window // in closing order
-	Opened             []Open    // of every sensor whose open readings lie elsewhere than told before; none in a batch without messages and windows
+	Windows            []*Window   // in closing order
+	Opened             []Open      // of every sensor whose open readings lie elsewhere than told before; none in a batch without messages and windows
+	Clocks             []ClockNote // of devices whose clocks were found otherwise than told before: an advisory, stored nowhere
 	Count              Count
 	Messages           int64
 }

@@ -170,7 +170,7 @@ func (w *Windower) closeGroup(a *assetState, c candidate, by ClosedBy, mono time
 		}
 		if m != nil {
 			closed = append(closed, m)
-			s.unmade = nil
+			s.unmade, s.made = nil, c.end
 		} else {
 			s.leave(n)
 		}

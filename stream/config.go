@@ -13,6 +13,7 @@ import (
 type Config struct {
 	Window       time.Duration // length of a tumbling window of event time, aligned to the epoch
 	Disorder     time.Duration // how far behind its sensor's newest a reading may come and still find its window open
+	Lateness     time.Duration // how far behind its sensor's newest a reading may come and still revise its closed window; 0: such a reading is late
 	Idle         time.Duration // how long a member may send nothing before its mates' windows stop waiting for it
 	FutureAfter  time.Duration // a reading this far ahead of its receipt is refused as future
 	TooOld       time.Duration // a reading this far behind its receipt is refused as too_old; 0: never
@@ -44,6 +45,7 @@ func DefaultConfig() Config {
 	return Config{
 		Window:       time.Minute,
 		Disorder:     10 * time.Second,
+		Lateness:     10 * time.Minute,
 		Idle:         30 * time.Second,
 		FutureAfter:  2 * time.Minute,
 		HistoryAfter: 24 * time.Hour,
@@ -103,6 +105,7 @@ func (c *Config) Validate() error {
 	check(c.Window >= time.Second && c.Window <= 24*time.Hour && c.Window%time.Millisecond == 0,
 		"the window must be between 1s and 24h, not %s", c.Window)
 	check(c.Disorder >= 0 && c.Disorder <= 24*time.Hour, "the disorder must be between 0 and 24h, not %s", c.Disorder)
+	check(c.Lateness >= 0 && c.Lateness <= 7*24*time.Hour, "the lateness must be between 0 and 168h, not %s", c.Lateness)
 	check(c.Idle >= time.Second, "idle must be at least 1s, not %s", c.Idle)
 	check(c.FutureAfter >= 0, "the future limit must not be negative")
 	check(c.TooOld >= 0, "the age limit must not be negative")

@@ -14,6 +14,9 @@ func (w *Windower) FeedContext(topic string, c Context, received int64, mono tim
 }
 
 func (w *Windower) feedElement(topic string, e Element, received int64, mono time.Duration) (Reason, error) {
+	if w.failed != nil {
+		return "", w.failed
+	}
 	m := Message{Topic: topic, Received: received}
 	w.received = received
 	src := w.source(topic)

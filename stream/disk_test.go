@@ -27,6 +27,8 @@ type disk struct {
 	open      map[int64]stream.Open // by sensor
 	told      int                   // rows of it written
 	last      map[int64]*stream.Window
+	revised   int  // revisions above the first
+	wild      bool // readings come behind the disorder: a restart may close what a sensor known to be late had held
 	windows   []*stream.Window
 	late      []stream.LateReading
 	refusals  []stream.Refusal
@@ -94,11 +96,7 @@ func (d *disk) commit(b *stream.Batch) {
 		d.disputedC[stream.Key(c.TS, c.AssetID)] = true
 	}
 	for _, w := range b.Windows {
-		if before := d.last[w.Sensor.ID]; before != nil && w.Start < before.End {
-			d.t.Fatalf("window %d of sensor %s begins before the one before it ends at %d", w.Start, w.Sensor.Name, before.End)
-		}
-		d.last[w.Sensor.ID] = w
-		d.windows = append(d.windows, w)
+		d.window(w)
 	}
 	for _, o := range b.Opened {
 		if d.told++; o.From == 0 {
@@ -194,7 +192,7 @@ func (d *disk) restart() *stream.Windower {
 		}
 	}
 	w.Settle(0, t0)
-	if b := w.Take(); len(b.Windows) > 0 {
+	if b := w.Take(); len(b.Windows) > 0 && !d.wild {
 		d.t.Fatalf("a plain restart closed %s", tell(b.Windows[0]))
 	} else {
 		d.commit(b)
@@ -261,7 +259,9 @@ func (d *disk) settled() {
 		}
 	}
 	for _, w := range d.windows {
-		in[w.Sensor.ID] -= w.N
+		if !d.wild || w.N > 1 || !d.standing(w) {
+			in[w.Sensor.ID] -= w.N
+		}
 	}
 	for id, n := range in {
 		if n != 0 {

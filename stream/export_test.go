@@ -33,5 +33,19 @@ func SampleMemory() []byte {
 	return m.encode()
 }
 
+// SetWatermark moves the watermark of one sensor, by its id, or of all with id 0, as if each had sent a reading there.
+func (w *Windower) SetWatermark(id, mark int64) {
+	for _, s := range w.sensors {
+		if id == 0 || s.ID == id {
+			s.advance(mark + w.disorder)
+			s.asset.advance(mark+w.disorder, w.disorder)
+			s.lookNext(w)
+		}
+	}
+	for _, a := range w.assets {
+		w.closeDue(a, -1)
+	}
+}
+
 // SetMost lowers how many sensors and assets a windower takes.
 func (w *Windower) SetMost(n int) { w.most = n }

@@ -20,7 +20,7 @@ type plant struct {
 func newPlant(t testing.TB, change func(*stream.Config)) *plant {
 	t.Helper()
 	cfg := stream.DefaultConfig()
-	cfg.HistoryAfter = 0
+	cfg.HistoryAfter, cfg.Lateness = 0, 0
 	if change != nil {
 		change(&cfg)
 	}

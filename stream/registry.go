@@ -58,7 +58,7 @@ func (w *Windower) addSensor(s *sensorState, a *assetState) {
 	s.Kind, s.period = p.Kind, p.Period.Milliseconds()
 	describe(&s.Sensor)
 	s.asset = a
-	s.mark, s.edge, s.frontier, s.last = math.MinInt64, math.MinInt64, math.MinInt64, math.MinInt64
+	s.mark, s.edge, s.frontier, s.last, s.made = math.MinInt64, math.MinInt64, math.MinInt64, math.MinInt64, math.MinInt64
 	w.sensors = append(w.sensors, s)
 	a.sensors = append(a.sensors, s)
 	topic := TelemetryTopic(s.Site, s.Asset, s.Name)

@@ -34,7 +34,7 @@ func (w *Windower) RestoreSensor(sensor Sensor, windowEnd int64, memory []byte) 
 		return fmt.Errorf("restore sensor %s/%s/%s: %w", sensor.Site, sensor.Asset, sensor.Name, err)
 	}
 	s.learned = s.memory.period()
-	s.frontier, s.last = windowEnd, s.memory.Last
+	s.frontier, s.made, s.last = windowEnd, windowEnd, s.memory.Last
 	s.advance(s.memory.Last)
 	a.advance(s.memory.Last, 0)
 	a.setJointEnd(s.memory.Nominal, windowEnd)

@@ -52,6 +52,7 @@ const (
 	ByWatermark ClosedBy = "watermark" // every member's watermark passed the end
 	ByMedian    ClosedBy = "median"    // the lower-median member's watermark passed the end by one length
 	ByIdle      ClosedBy = "idle"      // the members behind sent nothing for too long
+	ByLate      ClosedBy = "late"      // a late reading made it where its sensor had no window
 )
 
 // Flag is a QARTOD flag of a reading (IOOS QARTOD: 1 good, 2 not evaluated, 3 suspect, 4 fail, 9 missing).
@@ -88,6 +89,8 @@ type Window struct {
 	Features     Features
 	Flagged      []Flagged // in event-time order
 	Live         bool      // false when older than history-after at receipt: stored and scored, not published
+	Behind       bool      // a later window of its sensor has closed before: a revision that moves no alert and is published as nothing
+	Times        []int64   // of a revision, and where Behind: event times of the readings it was made of, whose older flags go
 	Memory       []byte    // what the sensor's next window needs of its past: opaque, stored with the window
 }
 

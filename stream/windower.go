@@ -24,6 +24,7 @@ type Windower struct {
 	base     int64 // window length, ms
 	disorder int64
 	past     Past
+	history  History // past, where it is one
 	score    Scorer
 	sources  map[string]*source // by topic
 	assets   []*assetState      // by id-1
@@ -39,6 +40,9 @@ type Windower struct {
 	judged   []judged       // scratch of closeDue: windows of one asset already judged
 	received int64          // receipt time of what is being processed, ms
 	most     int            // sensors, and assets: what a Key has room for
+	late     []lateAt       // what revisions are to be made for
+	failed   error          // of a revision that Take had to make
+	revised  revisedWindows
 }
 
 // source is what a topic means: a sensor's readings or an asset's context, or why it means nothing.
@@ -92,6 +96,7 @@ type sensorState struct {
 	mark     int64 // the watermark that next makes it worth to look for windows to close
 	edge     int64 // and the newest event time that does
 	frontier int64 // end of the last closed window
+	made     int64 // and of the last one that was made, ms; MinInt64: none
 	mono     time.Duration
 	pace     pace
 	behind   bool    // it has sent readings farther behind its asset's newest than disorder: it may yet, so nobody overtakes it
@@ -102,6 +107,7 @@ type sensorState struct {
 	dirty    bool
 	fresh    int // readings accepted since the last Take
 	told     told
+	clock    clock
 }
 
 // NewWindower gives a windower with no past. past may be nil when nothing precedes (tests, training); score may be nil.
@@ -115,9 +121,10 @@ func NewWindower(cfg Config, past Past, score Scorer) (*Windower, error) {
 	if score == nil {
 		score = func(*Window) bool { return false }
 	}
+	history, _ := past.(History)
 	return &Windower{
 		cfg: cfg, base: cfg.Window.Milliseconds(), disorder: cfg.Disorder.Milliseconds(),
-		past: past, score: score,
+		past: past, history: history, score: score,
 		sources: map[string]*source{}, byName: map[[2]string]*assetState{},
 		batch: newBatch(), most: maxSensors,
 	}, nil
@@ -133,7 +140,11 @@ func newBatch() *Batch {
 }
 
 // Take gives what has gathered since the last Take and starts anew. What the last Take gave must be committed by then, so that Past knows it.
+// Revisions that MakeRevisions has not made are made; when that fails the batch is empty and the next Feed tells the error.
 func (w *Windower) Take() *Batch {
+	if w.MakeRevisions() != nil {
+		return newBatch()
+	}
 	w.tellOpen()
 	w.taken, w.batch = w.batch, newBatch()
 	w.recent = uncommitted{}
@@ -142,7 +153,7 @@ func (w *Windower) Take() *Batch {
 
 // Pending says whether Take would give anything to commit.
 func (w *Windower) Pending() bool {
-	return w.batch.Messages > 0 || len(w.batch.Windows) > 0
+	return w.batch.Messages > 0 || len(w.batch.Windows) > 0 || len(w.late) > 0
 }
 
 // Size is how many elements the filling batch holds: what a caller bounds its memory by.
@@ -170,6 +181,9 @@ func (w *Windower) refuse(m Message, reason Reason, detail string, raw []byte, i
 // the first of its elements, was refused; empty when every element was accepted, a duplicate or late. An error is fatal: the state is
 // no longer known.
 func (w *Windower) Feed(m Message, mono time.Duration) (Reason, error) {
+	if w.failed != nil {
+		return "", w.failed
+	}
 	w.batch.Messages++
 	w.received = m.Received
 	src := w.source(m.Topic)
@@ -181,12 +195,13 @@ func (w *Windower) Feed(m Message, mono time.Duration) (Reason, error) {
 	w.elements = Decode(w.elements[:0], m.Payload, src.context)
 	w.batch.Count.Received += int64(len(w.elements))
 	before, had := src.newest()
-	oldest := int64(math.MaxInt64)
+	oldest, latest := int64(math.MaxInt64), int64(math.MinInt64)
 	var first Reason
 	for i := range w.elements {
 		e := &w.elements[i]
 		reason, detail := e.Reason, e.Detail
 		if reason == "" {
+			latest = max(latest, e.TS)
 			var err error
 			if reason, detail, err = w.accept(src, e, m.Received, mono); err != nil {
 				return "", err
@@ -206,6 +221,9 @@ func (w *Windower) Feed(m Message, mono time.Duration) (Reason, error) {
 			before = oldest
 		}
 		src.pace().arrived(after - before)
+	}
+	if latest != math.MinInt64 && src.sensor != nil {
+		w.noteClock(src.sensor, latest, m.Received)
 	}
 	return first, nil
 }

@@ -19,7 +19,7 @@ type lineFlags struct {
 	HTTP           string        `name:"http" help:"Address of the console." default:"127.0.0.1:8080" placeholder:"ADDR"`
 	Window         time.Duration `help:"Length of a window of event time." default:"60s"`
 	Disorder       time.Duration `help:"How far out of order readings may come and still find their window open." default:"10s"`
-	Lateness       time.Duration `help:"Allowed lateness of revisions. Revisions are not made yet: a reading behind its closed window is late, whatever this says." default:"10m"`
+	Lateness       time.Duration `help:"How far behind its sensor's newest a reading may come and still revise its closed window; beyond it is late; 0: never." default:"10m"`
 	Idle           time.Duration `help:"How long a silent member is waited for." default:"30s"`
 	FutureAfter    time.Duration `name:"future-after" help:"Readings this far ahead of the clock are refused." default:"2m"`
 	TooOld         time.Duration `name:"too-old" help:"Readings this old are refused; 0: never." default:"0"`
@@ -38,7 +38,7 @@ var atStep func(step string)
 func (f *lineFlags) config(t *terminal, history time.Duration) (platform.Config, error) {
 	s := stream.DefaultConfig()
 	s.Window, s.Disorder, s.Idle, s.HistoryAfter = f.Window, f.Disorder, f.Idle, history
-	s.FutureAfter, s.TooOld = f.FutureAfter, f.TooOld
+	s.FutureAfter, s.TooOld, s.Lateness = f.FutureAfter, f.TooOld, f.Lateness
 	if err := t.settings.apply(&s); err != nil {
 		return platform.Config{}, usageError{err}
 	}

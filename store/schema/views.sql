@@ -54,9 +54,11 @@ FROM sensor s
 JOIN asset a ON a.asset_id = s.asset_id
 JOIN ai_telemetry_predictions p
   ON p.window_id = (SELECT i.window_id FROM ai_telemetry_predictions i
-                    WHERE i.sensor_id = s.sensor_id ORDER BY i.start_ms DESC, i.revision DESC LIMIT 1)
+                    WHERE i.sensor_id = s.sensor_id
+                      AND NOT EXISTS (SELECT 1 FROM telemetry_window n WHERE n.window_id = i.window_id AND n.revision > i.revision) ORDER BY i.start_ms DESC, i.revision DESC LIMIT 1)
  AND p.revision = (SELECT i.revision FROM ai_telemetry_predictions i
-                   WHERE i.sensor_id = s.sensor_id ORDER BY i.start_ms DESC, i.revision DESC LIMIT 1)
+                   WHERE i.sensor_id = s.sensor_id
+                      AND NOT EXISTS (SELECT 1 FROM telemetry_window n WHERE n.window_id = i.window_id AND n.revision > i.revision) ORDER BY i.start_ms DESC, i.revision DESC LIMIT 1)
 JOIN telemetry_window w ON w.window_id = p.window_id AND w.revision = p.revision;
 
 CREATE VIEW kpi_asset_daily AS

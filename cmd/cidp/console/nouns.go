@@ -197,6 +197,13 @@ type SensorDetail struct {
 	Kind     string         `json:"kind"`
 	PeriodMs int64          `json:"period_ms"` // learned time between readings, 0 while unknown
 	Windows  []SensorWindow `json:"windows"`   // newest first, newest revision of each
+	Clock    *Clock         `json:"clock,omitempty"`
+}
+
+// Clock is what is known of the clock of a sensor's device since the start, transport included: an advisory, never a verdict.
+type Clock struct {
+	BehindMs int64 `json:"behind_ms"` // below 0: ahead
+	Jumps    int   `json:"jumps"`
 }
 
 // SensorWindow is one closed window with what the model said of it.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/camrail/cidp/cmd/cidp/console"
-	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/store"
 	"github.com/camrail/cidp/stream"
 )
@@ -84,13 +83,10 @@ func (b *board) committed(batch *store.Batch) {
 	for _, s := range batch.Sensors {
 		b.add(s)
 	}
-	predicted := make(map[int64]*model.Prediction, len(batch.Predictions))
-	for i := range batch.Predictions {
-		predicted[batch.Predictions[i].WindowID] = &batch.Predictions[i]
-	}
+	predicted := predictions(batch)
 	for _, w := range batch.Windows {
 		v := b.sensors[w.Sensor.ID]
-		if v == nil {
+		if v == nil || w.Behind {
 			continue
 		}
 		v.WindowStart, v.WindowEnd = console.Time(w.Start), console.Time(w.End)
@@ -99,7 +95,7 @@ func (b *board) committed(batch *store.Batch) {
 		for _, r := range w.Reasons {
 			v.Reasons = append(v.Reasons, string(r))
 		}
-		if p := predicted[w.ID()]; p != nil {
+		if p := predicted[predictionKey{w.ID(), w.Revision}]; p != nil {
 			v.Verdict, v.Level, v.Source, v.PFailure = "valid", p.Level.String(), p.Source, console.Figure(p.PFailure)
 		}
 	}

@@ -21,7 +21,9 @@ func sensorTopic(prefix string, s *stream.Sensor) string {
 // judge scores a closed window, moves its sensor's alert and lays out what is to be published once it is committed. It runs within the windower, in
 // closing order. The sensor's baseline stands still while its level is not normal.
 func (l *line) judge(w *stream.Window) (frozen bool) {
-	b := l.filling.batch
+	if w.Revision > 0 || w.Behind {
+		return l.revised(w)
+	}
 	hold := l.holds[w.Sensor.ID]
 	if !w.Valid() {
 		if w.Live {
@@ -29,6 +31,12 @@ func (l *line) judge(w *stream.Window) (frozen bool) {
 		}
 		return hold.Level != model.Normal
 	}
+	return l.scored(w, hold)
+}
+
+// scored scores a valid window that is its sensor's newest, after a hold.
+func (l *line) scored(w *stream.Window, hold model.Hold) (frozen bool) {
+	b := l.filling.batch
 	scored, err := l.scorer.Score(w, hold)
 	if err != nil { // only a quarantined window is refused, and this one is valid
 		l.log.Error().Err(err).Msg("score window")

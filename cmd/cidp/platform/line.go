@@ -30,12 +30,14 @@ type line struct {
 	file     *databaseFile
 	admit    func() error // why nothing may be committed now
 	windower *stream.Windower
+	past     holdHistory
 	scorer   *model.Scorer
 	holds    map[int64]model.Hold // by sensor, owned by feed
 	told     map[int64]bool       // sensors whose alert stands retained, owned by feed
 	status   *status
 	metrics  *metrics
 	board    *board
+	clocks   *clocks
 	log      zerolog.Logger
 	step     func(string)
 	every    time.Duration // shortest time between the starts of two commits
@@ -59,6 +61,7 @@ type line struct {
 	swept      bool             // they were asked for the last time
 	committing bool             // a pass is with commit
 	last       time.Time        // when it went there
+	failed     error            // of a look-up while scoring: fatal
 }
 
 // pass is what one commit holds and what follows it.
@@ -66,6 +69,9 @@ type pass struct {
 	batch *store.Batch
 	acks  []broker.Ack
 	bytes int // of the payloads in acks
+
+	bySensor map[int64][]int // positions of predictions, the first indexed of them, once a revision asks
+	indexed  int
 }
 
 // full says that the filling pass holds as much as memory, and the time a commit takes, allow.
@@ -190,7 +196,9 @@ func (l *line) commitWhenDue(cadence *time.Timer, draining bool) (end bool, err 
 	told := l.unsent.Load() == 0 // asked before due, so that what was told last is marked sent
 	switch wait := l.due(draining); {
 	case wait == 0:
-		l.seal()
+		if err := l.seal(); err != nil {
+			return false, err
+		}
 		l.last, l.committing = time.Now(), true
 		return false, l.take()
 	case wait > 0:
@@ -272,8 +280,11 @@ func outcome(r stream.Reason) broker.Outcome {
 	return broker.Accepted
 }
 
-// seal hands the filling pass to commit and begins a new one.
-func (l *line) seal() {
+// seal hands the filling pass to commit and begins a new one. What late readings revise is made before: it belongs to their commit.
+func (l *line) seal() error {
+	if err := errors.Join(l.windower.MakeRevisions(), l.failed); err != nil {
+		return fmt.Errorf("revise windows: %w", err)
+	}
 	p := l.filling
 	l.filling = newPass()
 	p.batch.Batch = l.windower.Take()
@@ -286,6 +297,7 @@ func (l *line) seal() {
 		p.batch.ID = l.commitID
 	}
 	l.passes <- p
+	return nil
 }
 
 // commitAll commits one pass after another and tells feed of each.
@@ -315,6 +327,7 @@ func (l *line) commit(ctx context.Context, p *pass) error {
 		case err == nil:
 			l.metrics.committed(p.batch, time.Since(start))
 			l.board.committed(p.batch)
+			l.clocks.committed(p.batch.Clocks)
 		case errors.Is(err, store.ErrFatal), errors.Is(err, errMoved):
 			err = backoff.Permanent(err)
 		}

@@ -74,6 +74,7 @@ type Platform struct {
 	board   *board
 	status  *status
 	metrics *metrics
+	clocks  clocks
 	http    net.Listener
 
 	stranger string // hash that no password has, compared where a user is not known
@@ -136,7 +137,7 @@ func (p *Platform) restore(scorer *model.Scorer) (again []store.Publication, err
 		return nil, err
 	}
 	p.line = &line{
-		db: p.db, file: file, admit: p.keeper.admit, scorer: scorer, status: p.status, metrics: p.metrics, board: p.board, log: p.cfg.Log, step: p.cfg.Step,
+		db: p.db, file: file, admit: p.keeper.admit, scorer: scorer, status: p.status, metrics: p.metrics, board: p.board, clocks: &p.clocks, log: p.cfg.Log, step: p.cfg.Step,
 		every: p.cfg.CommitEvery, enough: make(chan struct{}), filling: newPass(), told: map[int64]bool{},
 	}
 	rec, err := p.db.Recover(p.contextSpan)
@@ -305,6 +306,7 @@ func (p *Platform) serveConsole() error {
 		return err
 	}
 	p.metrics.observe(p.status)
+	p.clocks.observe(p.metrics.registry)
 	httpCtx, endHTTP := context.WithCancel(context.Background())
 	p.endHTTP = endHTTP
 	cfg := console.Config{Source: &view{p}, Health: p.status, Gatherer: p.metrics.registry, Version: p.cfg.Version, Log: p.cfg.Log}

@@ -175,7 +175,7 @@ func TestEveryMessageReason(t *testing.T) {
 		{reason: stream.TooOld, topic: topic, payload: `{"ts":1700000000000,"temp_c":40}`},
 		{reason: stream.Duplicate, topic: topic, payload: fmt.Sprintf(`{"ts":%d,"temp_c":45}`, ts+200_000), where: "none"},
 		{reason: stream.Conflict, topic: topic, payload: fmt.Sprintf(`{"ts":%d,"temp_c":46}`, ts+200_000)},
-		{reason: stream.Late, topic: topic, payload: fmt.Sprintf(`{"ts":%d,"temp_c":45}`, ts+30_500), where: "late_reading"},
+		{reason: stream.Late, topic: topic, payload: fmt.Sprintf(`{"ts":%d,"temp_c":45}`, ts-3_600_000), where: "late_reading"},
 	} {
 		t.Run(string(test.reason), func(t *testing.T) {
 			publish(t, c, test.topic, test.payload)

@@ -15,7 +15,9 @@ import (
 // recover gives the windower, the holds and the board back what the warehouse knows.
 func (p *Platform) recover(rec *store.Recovery) (err error) {
 	l := p.line
-	if l.windower, err = stream.NewWindower(p.cfg.Stream, &patientPast{Past: p.past, ctx: p.ctx, status: p.status, log: p.cfg.Log}, l.judge); err != nil {
+	past := &patientPast{Past: p.past, ctx: p.ctx, status: p.status, log: p.cfg.Log}
+	l.past = past
+	if l.windower, err = stream.NewWindower(p.cfg.Stream, past, l.judge); err != nil {
 		return err
 	}
 	l.commitID = rec.LastCommit

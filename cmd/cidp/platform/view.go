@@ -75,7 +75,7 @@ func (v *view) Sensor(ctx context.Context, site, asset, sensor string, limit int
 	if info == nil {
 		return d, console.ErrNotFound
 	}
-	d.Kind, d.PeriodMs = info.Kind, info.PeriodMs
+	d.Kind, d.PeriodMs, d.Clock = info.Kind, info.PeriodMs, v.p.clocks.of(info.SensorID)
 	rows, err := pages.SensorHistory(ctx, site, asset, sensor, limit)
 	if err != nil {
 		return d, err

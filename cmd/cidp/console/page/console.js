@@ -534,7 +534,7 @@ function table(heads, rows) {
 
 function drawSensor(d) {
   const newest = d.windows[0];
-  text($('detail-sub'), [d.site, d.kind, d.period_ms ? 'a reading every ' + d.period_ms / 1000 + ' s' : ''].filter(Boolean).join(' · '));
+  text($('detail-sub'), [d.site, d.kind, d.period_ms ? 'a reading every ' + d.period_ms / 1000 + ' s' : '', deviceClock(d.clock)].filter(Boolean).join(' · '));
   if (!newest) return [el('p', 'empty', 'No window has closed yet.')];
   const level = newest.verdict === 'quarantined' ? 'quarantined' : known(newest.level);
   const head = el('div', 'newest ' + level, el('span', 'tag', shape(level), level), ' window to ', moment(newest.window_end),
@@ -552,6 +552,14 @@ function drawSensor(d) {
   out.push(el('h3', '', 'Windows, newest first'),
     table(['Window ends', 'Level', 'Probability', 'Mean', 'Lowest', 'Highest', 'Readings', 'Source', 'Why refused'], rows));
   return out;
+}
+
+// deviceClock says in words what is odd about the device's clock; '' while nothing is.
+function deviceClock(c) {
+  if (!c) return '';
+  const off = Math.round(Math.abs(c.behind_ms) / 1000);
+  return [off >= 60 ? 'its clock is ' + off + ' s ' + (c.behind_ms > 0 ? 'behind, or it sends what it kept' : 'ahead') : '',
+    c.jumps ? 'its clock has jumped ' + c.jumps + (c.jumps > 1 ? ' times' : ' time') : ''].filter(Boolean).join(', ');
 }
 
 // why shows which features moved the probability, towards failure (right) or away from it (left).

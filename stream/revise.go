@@ -1,0 +1,350 @@
+package stream
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// lateAt is a time of a sensor behind its last closed window at which something changed.
+type lateAt struct {
+	sensor *sensorState
+	ts     int64
+	why    cause
+}
+
+type cause uint8
+
+const (
+	stands  cause = iota // a stored reading came to be in dispute
+	arrived              // a reading was stored
+	asked                // Revise was called
+)
+
+// acceptLate takes a reading that comes behind its sensor's last closed window, no later than Config.Lateness. It is stored as any other; its window is made anew once, when the
+// batch is taken, however many came for it.
+func (w *Windower) acceptLate(s *sensorState, r Reading, mono time.Duration) {
+	w.batch.Count.Stored++
+	w.batch.Readings = append(w.batch.Readings, Stored{SensorID: s.ID, Reading: r})
+	w.late = append(w.late, lateAt{s, r.TS, arrived})
+	s.mono = mono
+	s.last = max(s.last, r.TS)
+	s.behind = s.asset.advance(r.TS, w.disorder) || s.behind
+	if r.TS > s.newest { // silence had closed its window
+		s.advance(r.TS)
+		s.lookNext(w)
+		w.closeDue(s.asset, -1)
+	}
+}
+
+// inTime says whether a reading behind its sensor's last closed window may still revise one.
+func (w *Windower) inTime(s *sensorState, ts int64) bool {
+	return w.history != nil && s.newest-ts <= w.cfg.Lateness.Milliseconds()
+}
+
+// Revise has a closed window made anew from what is stored by then, as a late reading would: with the next MakeRevisions, as the next revision. A window
+// of which readings have expired stands as it is.
+func (w *Windower) Revise(sensorID, start int64) error {
+	if w.history == nil {
+		return errors.New("revise window: the windower has no history to make it from")
+	}
+	if sensorID < 1 || sensorID > int64(len(w.sensors)) {
+		return fmt.Errorf("revise window: sensor %d is not known", sensorID)
+	}
+	s := w.sensors[sensorID-1]
+	old, err := w.newRevising(s).window(s, start)
+	if err != nil {
+		return err
+	}
+	if old == nil || old.Start != start {
+		return fmt.Errorf("revise window: sensor %d has no closed window from %d ms", sensorID, start)
+	}
+	w.late = append(w.late, lateAt{s, start, asked})
+	return nil
+}
+
+// MakeRevisions makes the windows anew that late readings, late disputes and Revise ask for, in the filling batch. It goes before Take, after the batch last taken was
+// committed; Take does it otherwise, and cannot say what went wrong.
+//
+// A late reading where its sensor has no window makes the one that it belongs to, with revision 0: of the length that the sensor's windows had before it, aligned to that length,
+// cut where a neighbour begins or ends. An error is fatal, as Feed's.
+func (w *Windower) MakeRevisions() error {
+	if w.failed != nil || len(w.late) == 0 {
+		return w.failed
+	}
+	err := w.makeRevisions()
+	w.late, w.failed = w.late[:0], err
+	return err
+}
+
+func (w *Windower) makeRevisions() error {
+	slices.SortStableFunc(w.late, func(a, b lateAt) int { return cmp.Or(compare(a.sensor.ID, b.sensor.ID), compare(a.ts, b.ts)) })
+	r := w.newRevising(nil)
+	for rest := w.late; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].sensor == rest[0].sensor {
+			n++
+		}
+		if err := r.plan(rest[:n]); err != nil {
+			return err
+		}
+		rest = rest[n:]
+	}
+	if len(r.plans) == 0 {
+		return nil
+	}
+	var err error
+	if r.stored, err = w.gather(r.plans); err != nil {
+		return err
+	}
+	for _, p := range r.plans {
+		if err := r.make(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// revising is one making of revisions.
+type revising struct {
+	*Windower
+	windows map[int64][]*Window // by sensor: those that are in no commit yet, in the order of their making
+	plans   []revisionPlan
+	stored  *stored
+}
+
+// revisionPlan is one window to be made.
+type revisionPlan struct {
+	sensor     *sensorState
+	start, end int64
+	old        *Window // its newest revision; nil: there is none yet
+	fresh      int     // readings stored for it since
+	asked      bool
+}
+
+// newRevising begins with the windows that are in no commit: of one sensor, or of all that something late came for.
+func (w *Windower) newRevising(only *sensorState) *revising {
+	r := &revising{Windower: w, windows: map[int64][]*Window{}}
+	if only != nil {
+		r.windows[only.ID] = nil
+	}
+	for _, l := range w.late {
+		r.windows[l.sensor.ID] = nil
+	}
+	for _, b := range []*Batch{w.taken, w.batch} {
+		if b == nil {
+			continue
+		}
+		for _, win := range b.Windows {
+			if of, wanted := r.windows[win.Sensor.ID]; wanted {
+				r.windows[win.Sensor.ID] = append(of, win)
+			}
+		}
+	}
+	return r
+}
+
+// window gives the newest revision of a sensor's last window that starts at or before ts, nil when there is none.
+func (r *revising) window(s *sensorState, ts int64) (*Window, error) {
+	found, err := r.history.Window(s.ID, ts)
+	if err != nil {
+		return nil, fmt.Errorf("look up window: %w", err)
+	}
+	for _, win := range r.windows[s.ID] {
+		if win.Start <= ts && (found == nil || win.Start > found.Start || win.Start == found.Start && win.Revision > found.Revision) {
+			found = win
+		}
+	}
+	return found, nil
+}
+
+// plan finds the windows of one sensor that are to be made, by the times of what came, in order.
+func (r *revising) plan(late []lateAt) error {
+	s := late[0].sensor
+	var p *revisionPlan
+	for _, l := range late {
+		if p == nil || l.ts >= p.end {
+			next, err := r.planned(s, l)
+			if err != nil {
+				return err
+			}
+			if next == nil {
+				continue
+			}
+			r.plans = append(r.plans, *next)
+			p = &r.plans[len(r.plans)-1]
+		}
+		p.asked = p.asked || l.why == asked
+		if l.why == arrived {
+			p.fresh++
+		}
+	}
+	return nil
+}
+
+// planned finds the window that a time belongs to. A dispute where no window was made leaves none.
+func (r *revising) planned(s *sensorState, l lateAt) (*revisionPlan, error) {
+	old, err := r.window(s, l.ts)
+	if err != nil {
+		return nil, err
+	}
+	if old != nil && l.ts < old.End {
+		return &revisionPlan{sensor: s, start: old.Start, end: old.End, old: old}, nil
+	}
+	if l.why != arrived {
+		return nil, nil
+	}
+	before, err := ghost(s, old)
+	if err != nil {
+		return nil, err
+	}
+	length := r.length(before)
+	p := &revisionPlan{sensor: s, start: floor(l.ts, length)}
+	p.end = min(p.start+length, s.frontier)
+	for {
+		o, err := r.window(s, p.end-1)
+		switch {
+		case err != nil:
+			return nil, err
+		case o == nil:
+			return p, nil
+		case o.Start <= l.ts:
+			p.start = max(p.start, o.End)
+			return p, nil
+		}
+		p.end = o.Start
+	}
+}
+
+// ghost is a sensor as it was when a window of it had closed: what its next one was measured with. nil: it had none yet.
+func ghost(s *sensorState, last *Window) (*sensorState, error) {
+	g := &sensorState{Sensor: s.Sensor, source: s.source, period: s.period, asset: s.asset}
+	if last == nil {
+		return g, nil
+	}
+	if err := g.memory.decode(last.Memory); err != nil {
+		return nil, fmt.Errorf("look up window of %s/%s/%s: %w", s.Site, s.Asset, s.Name, err)
+	}
+	g.learned = g.memory.period()
+	return g, nil
+}
+
+// make makes one window and puts it into the filling batch.
+func (r *revising) make(p revisionPlan) error {
+	s := p.sensor
+	entries := within(r.stored.readings[s.ID], p.start, p.end)
+	if p.old != nil && len(entries)-p.fresh < p.old.N { // some of its readings have expired: it stands
+		return nil
+	}
+	r.revised.hold(s.ID, p.start, p.end, entries, r.stored.contexts[s.AssetID])
+	before, err := r.window(s, p.start-1)
+	if err != nil {
+		return err
+	}
+	c := candidate{start: p.start, end: p.end}
+	by := ByLate
+	if p.old != nil {
+		was, err := ghost(s, p.old)
+		if err != nil {
+			return err
+		}
+		c.length, c.cut, by = was.memory.Nominal, was.memory.Cut != 0, p.old.ClosedBy
+		if before == nil && was.memory.Windows > 1 { // what was before it has expired
+			before = p.old
+		}
+	}
+	g, err := ghost(s, before)
+	if err != nil {
+		return err
+	}
+	if p.old == nil {
+		if c.length = r.length(g); len(s.unmade) > 0 && len(entries) > 0 && s.unmade[0] < entries[0].TS {
+			g.unmade = s.unmade // the sensor was heard before
+		}
+	}
+	g.asset = &assetState{Asset: s.asset.Asset, context: contextState{kept: r.stored.contexts[s.AssetID]}}
+	var m *closing
+	if len(entries) > 0 {
+		m = r.measure(g, entries, c, by)
+	}
+	if m == nil {
+		r.leaveBehind(p, entries) // a window whose readings are all in dispute by now stands: it cannot be unmade
+		return nil
+	}
+	if p.old != nil && p.fresh == 0 && !p.asked && m.window.N == p.old.N {
+		return nil // the dispute is not new
+	}
+	m.window.Sensor, m.window.Behind = &s.Sensor, p.end < s.made
+	if p.old != nil {
+		return r.replace(p.old, s, m)
+	}
+	r.fill(p, m)
+	return nil
+}
+
+// othersFigures are the features that a window's own readings do not give. They, and what its sensor remembers, stand as they were when it closed: later windows rest on them.
+var othersFigures = [...]int{FRiseBaseline, FPeerDiff, FPeerZ, FMateDiff}
+
+// replace puts a window in the place of its newest revision.
+func (r *revising) replace(old *Window, s *sensorState, m *closing) error {
+	w := m.window
+	w.Revision, w.PeriodMs, w.Memory = old.Revision+1, old.PeriodMs, old.Memory
+	for _, f := range othersFigures {
+		w.Features[f] = old.Features[f]
+	}
+	m.judge()
+	r.score(w)
+	if !w.Behind && m.last > s.memory.Last { // the watermark must be the same after a restart
+		s.memory.Last = m.last
+		w.Memory = s.memory.encode()
+	}
+	for i := range s.asset.closed {
+		if c := &s.asset.closed[i]; c.sensor == s && c.start == w.Start {
+			c.mean, c.sound = w.Features[FMean], w.Valid()
+		}
+	}
+	r.put(m)
+	return nil
+}
+
+// fill makes a window where there was none. It remembers what the one before it did and itself; the sensor goes on from there only when no later one has closed.
+func (r *revising) fill(p revisionPlan, m *closing) {
+	s, g, w := p.sensor, m.sensor, m.window
+	m.judge()
+	m.learn(r.score(w))
+	w.Memory, w.PeriodMs = g.memory.encode(), g.periodNow()
+	if !w.Behind {
+		s.memory, s.learned, s.made = g.memory, g.learned, w.End
+		s.unmade = slices.DeleteFunc(s.unmade, func(ts int64) bool { return ts < w.End })
+		r.touch(s)
+	}
+	a := s.asset
+	a.setJointEnd(m.length, w.End)
+	if !m.cut {
+		a.remember(append(a.closed, mate{s, w.Start, w.End, m.length, w.Features[FMean], w.Valid()}))
+	}
+	r.put(m)
+}
+
+func (r *revising) put(m *closing) {
+	w := m.window
+	for i := range m.usable {
+		w.Times = append(w.Times, m.usable[i].TS)
+	}
+	r.batch.Windows = append(r.batch.Windows, w)
+	r.windows[w.Sensor.ID] = append(r.windows[w.Sensor.ID], w)
+}
+
+// leaveBehind notes readings of which no window can be made, because all are in dispute: those behind the last window that was made stay open for the store.
+func (r *revising) leaveBehind(p revisionPlan, entries []entry) {
+	s := p.sensor
+	for i := range entries {
+		ts := entries[i].TS
+		if at, found := slices.BinarySearch(s.unmade, ts); !found && ts >= s.made {
+			s.unmade = slices.Insert(s.unmade, at, ts)
+			r.touch(s)
+		}
+	}
+}

@@ -70,7 +70,7 @@ func (p *Past) Hold(sensorID, ts int64) (h model.Hold, start int64, found bool, 
 
 // Readings gives the stored readings of sensors in spans, in key order. The raw rows lead with time: spans that touch are scanned once for their keys, 0.12 µs for each row of the
 // fleet in that time, and the rows that are wanted are read by key.
-func (p *Past) Readings(spans []stream.Span) ([]stream.Kept, error) {
+func (p *Past) Readings(spans []stream.Stretch) ([]stream.Kept, error) {
 	kept, err := p.stretches(spans, openReadings)
 	if err != nil {
 		return nil, classify(fmt.Errorf("look up readings: %w", err))
@@ -79,7 +79,7 @@ func (p *Past) Readings(spans []stream.Span) ([]stream.Kept, error) {
 }
 
 // Contexts does the same for assets.
-func (p *Past) Contexts(spans []stream.Span) ([]stream.Kept, error) {
+func (p *Past) Contexts(spans []stream.Stretch) ([]stream.Kept, error) {
 	kept, err := p.stretches(spans, openContexts)
 	if err != nil {
 		return nil, classify(fmt.Errorf("look up contexts: %w", err))
@@ -87,7 +87,7 @@ func (p *Past) Contexts(spans []stream.Span) ([]stream.Kept, error) {
 	return kept, nil
 }
 
-func (p *Past) stretches(spans []stream.Span, over func() *search) (out []stream.Kept, err error) {
+func (p *Past) stretches(spans []stream.Stretch, over func() *search) (out []stream.Kept, err error) {
 	times := make([]span, len(spans))
 	for i, s := range spans {
 		times[i] = span{s.From, s.To}

@@ -164,7 +164,7 @@ func TestHistory(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := id%3 + 1
-	spans := []stream.Span{{ID: id, From: from, To: to}, {ID: other, From: from + minute, To: to}, {ID: id, From: t0 + 20*minute, To: t0 + 21*minute}}
+	spans := []stream.Stretch{{ID: id, From: from, To: to}, {ID: other, From: from + minute, To: to}, {ID: id, From: t0 + 20*minute, To: t0 + 21*minute}}
 	got, err := l.p.Readings(spans)
 	if err != nil {
 		t.Fatal(err)
@@ -186,7 +186,7 @@ func TestHistory(t *testing.T) {
 	if fmt.Sprint(len(got)) != want {
 		t.Errorf("%d readings, the table has %s", len(got), want)
 	}
-	contexts, err := l.p.Contexts([]stream.Span{{ID: 1, From: from, To: to}})
+	contexts, err := l.p.Contexts([]stream.Stretch{{ID: 1, From: from, To: to}})
 	if want := one(t, path, fmt.Sprintf(`SELECT count(*) FROM context WHERE asset_id = 1 AND ts_ms >= %d AND ts_ms < %d`, from, to)); err != nil || fmt.Sprint(len(contexts)) != want {
 		t.Errorf("%d contexts, the table has %s: %v", len(contexts), want, err)
 	}

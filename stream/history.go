@@ -11,13 +11,13 @@ type History interface {
 	// Window gives the newest revision of the sensor's last window that starts at or before ts, nil when there is none. Its Sensor, Flagged and Reasons may be missing.
 	Window(sensorID, ts int64) (*Window, error)
 	// Readings gives the stored readings of the spans' sensors within them, each once, in any order; more of these sensors does no harm.
-	Readings(spans []Span) ([]Kept, error)
+	Readings(spans []Stretch) ([]Kept, error)
 	// Contexts does the same for the contexts of assets.
-	Contexts(spans []Span) ([]Kept, error)
+	Contexts(spans []Stretch) ([]Kept, error)
 }
 
-// Span is a half-open stretch of event time, ms, of one sensor or asset.
-type Span struct{ ID, From, To int64 }
+// Stretch is a half-open stretch of event time, ms, of one sensor or asset.
+type Stretch struct{ ID, From, To int64 }
 
 // Kept is a stored reading of a sensor, or a context of an asset, and whether its value is in dispute.
 type Kept struct {
@@ -35,14 +35,14 @@ type stored struct {
 // gather gets together what windows are made of: what is held of those made before, the rest from the history.
 func (w *Windower) gather(plans []revisionPlan) (*stored, error) {
 	out := &stored{readings: map[int64][]entry{}, contexts: map[int64][]contextEntry{}}
-	var sensors, assets []Span
+	var sensors, assets []Stretch
 	for _, p := range plans {
 		id, asset := p.sensor.ID, p.sensor.AssetID
 		h, ok := w.revised.of(id, p.start, p.end)
 		if !ok || p.asked { // who asks may know of something that came otherwise
 			h = revisedWindow{}
-			sensors = append(sensors, Span{id, p.start, p.end})
-			assets = append(assets, Span{asset, p.start - contextAge, p.end})
+			sensors = append(sensors, Stretch{id, p.start, p.end})
+			assets = append(assets, Stretch{asset, p.start - contextAge, p.end})
 		}
 		out.readings[id] = append(out.readings[id], h.entries...)
 		out.contexts[asset] = append(out.contexts[asset], h.contexts...)
@@ -64,7 +64,7 @@ func (w *Windower) gather(plans []revisionPlan) (*stored, error) {
 }
 
 // read adds what the history has in spans of sensors and of assets.
-func (w *Windower) read(out *stored, sensors, assets []Span) error {
+func (w *Windower) read(out *stored, sensors, assets []Stretch) error {
 	if len(sensors) == 0 {
 		return nil
 	}

@@ -16,7 +16,7 @@ func (d *disk) Window(sensorID, ts int64) (found *stream.Window, err error) {
 	return found, nil
 }
 
-func (d *disk) Readings(spans []stream.Span) (out []stream.Kept, err error) {
+func (d *disk) Readings(spans []stream.Stretch) (out []stream.Kept, err error) {
 	for key, r := range d.readings {
 		if ts, id := stream.SplitKey(key); asks(spans, id, ts) {
 			out = append(out, stream.Kept{ID: id, Reading: r, Conflicted: d.disputed[key]})
@@ -25,7 +25,7 @@ func (d *disk) Readings(spans []stream.Span) (out []stream.Kept, err error) {
 	return out, nil
 }
 
-func (d *disk) Contexts(spans []stream.Span) (out []stream.Kept, err error) {
+func (d *disk) Contexts(spans []stream.Stretch) (out []stream.Kept, err error) {
 	for key, c := range d.contexts {
 		if ts, id := stream.SplitKey(key); asks(spans, id, ts) {
 			out = append(out, stream.Kept{ID: id, Reading: stream.Reading{TS: c.TS, Conditions: c.Conditions}, Conflicted: d.disputedC[key]})
@@ -34,8 +34,8 @@ func (d *disk) Contexts(spans []stream.Span) (out []stream.Kept, err error) {
 	return out, nil
 }
 
-func asks(spans []stream.Span, id, ts int64) bool {
-	return slices.ContainsFunc(spans, func(s stream.Span) bool { return s.ID == id && ts >= s.From && ts < s.To })
+func asks(spans []stream.Stretch, id, ts int64) bool {
+	return slices.ContainsFunc(spans, func(s stream.Stretch) bool { return s.ID == id && ts >= s.From && ts < s.To })
 }
 
 // standing says whether a window is one whose readings all came to be in dispute after it had closed: it stands, where none would have been made.

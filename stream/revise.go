@@ -302,7 +302,7 @@ func (r *revising) replace(old *Window, s *sensorState, m *closing) error {
 	}
 	for i := range s.asset.closed {
 		if c := &s.asset.closed[i]; c.sensor == s && c.start == w.Start {
-			c.mean, c.sound = w.Features[FMean], w.Valid()
+			c.mean, c.slope, c.sound = w.Features[FMean], w.Features[FSlope], m.memory.Gauge.Verdict == gaugeSound
 		}
 	}
 	r.put(m)
@@ -323,7 +323,7 @@ func (r *revising) fill(p revisionPlan, m *closing) {
 	a := s.asset
 	a.setJointEnd(m.length, w.End)
 	if !m.cut {
-		a.remember(append(a.closed, mate{s, w.Start, w.End, m.length, w.Features[FMean], w.Valid()}))
+		a.remember(append(a.closed, mate{s, w.Start, w.End, m.length, w.Features[FMean], w.Features[FSlope], m.memory.Gauge.Verdict == gaugeSound}))
 	}
 	r.put(m)
 }

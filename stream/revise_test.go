@@ -380,7 +380,7 @@ type countingHistory struct {
 	asked int
 }
 
-func (c *countingHistory) Readings(spans []stream.Span) ([]stream.Kept, error) {
+func (c *countingHistory) Readings(spans []stream.Stretch) ([]stream.Kept, error) {
 	c.asked++
 	return c.disk.Readings(spans)
 }
@@ -449,7 +449,7 @@ func TestDisputeTooLateForARevision(t *testing.T) {
 // brokenHistory answers for keys and fails for stretches.
 type brokenHistory struct{ *disk }
 
-func (brokenHistory) Readings([]stream.Span) ([]stream.Kept, error) { return nil, errDisk }
+func (brokenHistory) Readings([]stream.Stretch) ([]stream.Kept, error) { return nil, errDisk }
 
 // TestHistoryFailureIsFatal: nothing of the batch is given, and nothing goes on.
 func TestHistoryFailureIsFatal(t *testing.T) {

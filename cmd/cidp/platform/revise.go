@@ -80,13 +80,13 @@ func (p *patientPast) Window(sensorID, ts int64) (w *stream.Window, err error) {
 }
 
 // Readings gives what is stored of sensors in spans.
-func (p *patientPast) Readings(spans []stream.Span) (kept []stream.Kept, err error) {
+func (p *patientPast) Readings(spans []stream.Stretch) (kept []stream.Kept, err error) {
 	err = p.retry(func() (err error) { kept, err = p.Past.Readings(spans); return err })
 	return kept, err
 }
 
 // Contexts gives what is stored of assets in spans.
-func (p *patientPast) Contexts(spans []stream.Span) (kept []stream.Kept, err error) {
+func (p *patientPast) Contexts(spans []stream.Stretch) (kept []stream.Kept, err error) {
 	err = p.retry(func() (err error) { kept, err = p.Past.Contexts(spans); return err })
 	return kept, err
 }

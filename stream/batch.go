@@ -61,8 +61,10 @@ type Batch struct {
 	ConflictedContexts []StoredContext
 	Late               []LateReading
 	Refusals           []Refusal
-	Windows            []*Window // in closing order
-	Opened             []Open    // of every sensor whose open readings lie elsewhere than told before; none in a batch without messages and windows
+	Windows            []*Window  // in closing order
+	Opened             []Open     // of every sensor whose open readings lie elsewhere than told before; none in a batch without messages and windows
+	Silences           []Silence  // in order
+	Failsafes          []Failsafe // in order; the last of an asset is its state
 	Count              Count
 	Messages           int64
 }

@@ -28,4 +28,5 @@ const (
 	Flatline     Reason = "flatline"
 	Spikes       Reason = "spikes"
 	RateOfChange Reason = "rate_of_change"
+	FailsafeOpen Reason = "failsafe_open" // of the asset (failsafe.go), never of the window itself
 )

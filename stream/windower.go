@@ -38,6 +38,7 @@ type Windower struct {
 	judged   []judged       // scratch of closeDue: windows of one asset already judged
 	received int64          // receipt time of what is being processed, ms
 	most     int            // sensors, and assets: what a Key has room for
+	watch    watch          // who is silent
 }
 
 // source is what a topic means: a sensor's readings or an asset's context, or why it means nothing.
@@ -58,6 +59,8 @@ type assetState struct {
 	newest  int64      // newest accepted event time of all of them, ms
 	joint   []frontier // per window length, how far the asset's windows have closed
 	closed  []mate     // closed windows that another sensor still has open readings beside
+	hush    hush       // who of them is silent
+	guard   guard      // the fail-safe
 }
 
 type frontier struct{ length, end int64 }
@@ -102,6 +105,7 @@ type sensorState struct {
 	memory   memory
 	dirty    bool
 	fresh    int // readings accepted since the last Take
+	quiet    quiet
 	told     told
 }
 
@@ -148,7 +152,7 @@ func (w *Windower) Take() *Batch {
 
 // Pending says whether Take would give anything to commit.
 func (w *Windower) Pending() bool {
-	return w.batch.Messages > 0 || len(w.batch.Windows) > 0
+	return w.batch.Messages > 0 || len(w.batch.Windows) > 0 || len(w.batch.Silences) > 0
 }
 
 // Size is how many elements the filling batch holds: what a caller bounds its memory by.

@@ -28,7 +28,7 @@ type guard struct {
 type Failsafe struct {
 	AssetID     int64
 	Site, Asset string
-	State       int64 // opaque, never 0: for RestoreFailsafe
+	State       int64 // opaque, for RestoreFailsafe
 	Windows     int   // looked at
 	Quarantined int   // of those, by their own verdict
 	Limit       float64
@@ -86,6 +86,10 @@ func (g *guard) move(limit float64) bool {
 func (w *Windower) guardClosed(a *assetState, c candidate, closed []*closing) {
 	limit := w.cfg.FailShare
 	if limit <= 0 {
+		if a.guard.open { // from before it was switched off
+			a.guard = guard{}
+			w.batch.Failsafes = append(w.batch.Failsafes, Failsafe{AssetID: a.ID, Site: a.Site, Asset: a.Name, Moved: true, At: c.end, Live: true})
+		}
 		return
 	}
 	before, alone, live := a.guard, a.jointEnd(c.length) >= c.end, false
@@ -113,8 +117,6 @@ func (w *Windower) RestoreFailsafe(assetID, state int64) error {
 	if assetID < 1 || assetID > int64(len(w.assets)) {
 		return fmt.Errorf("restore fail-safe: asset %d is not known", assetID)
 	}
-	if w.cfg.FailShare > 0 {
-		w.assets[assetID-1].guard = unpack(state)
-	}
+	w.assets[assetID-1].guard = unpack(state)
 	return nil
 }

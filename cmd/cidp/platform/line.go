@@ -32,7 +32,9 @@ type line struct {
 	windower *stream.Windower
 	scorer   *model.Scorer
 	holds    map[int64]model.Hold // by sensor, owned by feed
-	told     map[int64]bool       // sensors whose alert stands retained, owned by feed
+	shown    map[string][]shown   // alerts that stand told, by topic, owned by feed
+	hot      map[int64]model.Hot  // by sensor, owned by feed
+	standing map[standingKey]model.Alert
 	status   *status
 	metrics  *metrics
 	board    *board
@@ -275,13 +277,14 @@ func outcome(r stream.Reason) broker.Outcome {
 // seal hands the filling pass to commit and begins a new one.
 func (l *line) seal() {
 	p := l.filling
-	l.filling = newPass()
 	p.batch.Batch = l.windower.Take()
+	l.raise(p.batch.Batch)
+	l.filling = newPass()
 	l.sentMu.Lock()
 	p.batch.Sent, l.sent = l.sent, nil
 	l.sentMu.Unlock()
 	p.batch.Sessions, l.remember = sessionChanges(l.broker.SessionChanges()), false // after Sent: what was told is owed in the same commit
-	if p.batch.Messages > 0 || len(p.batch.Windows) > 0 {
+	if p.batch.Messages > 0 || len(p.batch.Windows) > 0 || len(p.batch.Transitions) > 0 {
 		l.commitID++
 		p.batch.ID = l.commitID
 	}

@@ -137,7 +137,8 @@ func (p *Platform) restore(scorer *model.Scorer) (again []store.Publication, err
 	}
 	p.line = &line{
 		db: p.db, file: file, admit: p.keeper.admit, scorer: scorer, status: p.status, metrics: p.metrics, board: p.board, log: p.cfg.Log, step: p.cfg.Step,
-		every: p.cfg.CommitEvery, enough: make(chan struct{}), filling: newPass(), told: map[int64]bool{},
+		every: p.cfg.CommitEvery, enough: make(chan struct{}), filling: newPass(),
+		shown: map[string][]shown{}, hot: map[int64]model.Hot{}, standing: map[standingKey]model.Alert{},
 	}
 	rec, err := p.db.Recover(p.contextSpan)
 	if err != nil {

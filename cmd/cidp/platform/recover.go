@@ -51,6 +51,9 @@ func (p *Platform) recover(rec *store.Recovery) (err error) {
 			return err
 		}
 	}
+	if err := l.recallQuality(rec, p.cfg.Stream.SilentAfter); err != nil {
+		return err
+	}
 	l.windower.Settle(0, time.Now().UnixMilli())
 	return p.board.restore(context.Background(), rec, p.Warehouse())
 }
@@ -79,12 +82,12 @@ func (p *Platform) standing(rec *store.Recovery) ([]store.Publication, error) {
 	}
 	for i := range rec.Alerts {
 		a := &rec.Alerts[i]
-		if a.End < oldest {
-			continue
+		if a.End >= oldest || a.Rule == model.RuleSilence { // who is silent stays so
+			p.line.note(placeOfAlert(rec, a), a)
 		}
-		s := rec.Sensors[a.SensorID-1]
-		p.line.told[s.ID] = true
-		out = append(out, store.Publication{Topic: sensorTopic(alertsPrefix, s), Payload: model.AppendAlert(nil, s, a), Retain: true})
+	}
+	for topic, all := range p.line.shown {
+		out = append(out, store.Publication{Topic: topic, Payload: foremost(all).payload, Retain: true})
 	}
 	return out, nil
 }

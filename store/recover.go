@@ -21,6 +21,7 @@ type Recovery struct {
 	Holds          map[int64]model.Hold // of the newest prediction of each sensor that has one
 	Alerts         []model.Alert        // not cleared, by id
 	Failsafes      map[int64]int64      // state of the fail-safe of each asset that has one
+	Withheld       bool                 // the fail-safe for all stood
 	Good           []GoodWindow         // of each sensor that has one
 	Open           []stream.Open        // by sensor id
 	NewestContexts map[int64]int64      // event time of the newest context of each asset that has one, ms
@@ -231,6 +232,11 @@ func (r *Recovery) readLedger() (err error) {
 	if r.LastCommit, err = queryInt(r.c, `SELECT COALESCE(max(commit_id), 0) FROM commit_log`); err != nil {
 		return err
 	}
+	withheld, err := queryInt(r.c, `SELECT value FROM meta WHERE name = ?`, metaWithheld)
+	if err != nil {
+		return err
+	}
+	r.Withheld = withheld == 1
 	r.Ledger, err = readLedger(r.c)
 	return err
 }

@@ -100,8 +100,14 @@ func (w *writer) failsafes(p *pass) error {
 			return fatalf("update asset %d: it is not registered", f.AssetID)
 		}
 	}
+	if p.Withhold != 0 {
+		return setMeta(w.c, metaWithheld, p.Withhold)
+	}
 	return nil
 }
+
+// metaWithheld is the setting that holds Batch.Withhold.
+const metaWithheld = "withheld"
 
 func (w *writer) alerts(p *pass) error {
 	for i := range p.Alerts {

@@ -11,7 +11,8 @@ import (
 // closes when no more than half of that share is quarantined by its own verdict. Fewer than guardWindows are no evidence.
 //
 // Windows that close together are judged by what was before them, and counted together after it: their order does not matter. Not counted is what closes without its like
-// or because its sensor went silent: when it closes depends on waiting, and a train that is switched off is no bad data. The state goes with the batch and comes back with
+// or because its sensor went silent: when it closes depends on waiting, and a train that is switched off is no bad data. Nor is a sensor's first window, which is often
+// incomplete. The state goes with the batch and comes back with
 // RestoreFailsafe, so that a restart changes no verdict.
 
 // guardWindows is how many windows of an asset are looked at.
@@ -99,7 +100,7 @@ func (w *Windower) guardClosed(a *assetState, c candidate, closed []*closing) {
 			m.refuse(FailsafeOpen, "%d of the asset's last %d windows are quarantined, limit %.0f %%", before.quarantined(), before.n, limit*100)
 			m.window.Detail = strings.Join(m.why, "; ")
 		}
-		if !alone && w.passed(m.sensor, c.end) {
+		if !alone && m.sensor.memory.Windows > 0 && w.passed(m.sensor, c.end) {
 			a.guard.count(bad)
 			live = live || m.window.Live
 		}

@@ -57,7 +57,7 @@ func TestFailsafeOpensAndCloses(t *testing.T) {
 		"three of four, and back": {[]broken{{10, 20, 3}}, []string{"14 d/loco0 open=true 12 of 20", "24 d/loco0 open=false 3 of 20"}},
 		"half are not too many":   {[]broken{{10, 20, 2}}, nil},
 		"for two minutes":         {[]broken{{10, 12, 4}}, nil},
-		"all, from the beginning": {[]broken{{1, 9, 4}}, []string{"5 d/loco0 open=true 16 of 20", "13 d/loco0 open=false 4 of 20"}},
+		"all, from the beginning": {[]broken{{1, 9, 4}}, []string{"6 d/loco0 open=true 20 of 20", "13 d/loco0 open=false 4 of 20"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(1, 5))

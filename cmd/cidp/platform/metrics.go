@@ -21,6 +21,7 @@ type metrics struct {
 	predictions    *prometheus.CounterVec // level
 	transitions    *prometheus.CounterVec // kind
 	standing       *prometheus.GaugeVec   // rule, scope
+	withheld       prometheus.Gauge
 	published      prometheus.Counter
 	commits        prometheus.Counter
 	commitFailures prometheus.Counter
@@ -52,7 +53,8 @@ func newMetrics() *metrics {
 	m.predictions = vector("cidp_predictions_total", "Predictions by level.", "level")
 	m.transitions = vector("cidp_alert_transitions_total", "Alert transitions by kind.", "kind")
 	m.standing = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "cidp_standing", Help: "What stands: silent sensors, assets and sites; assets whose fail-safe is open."}, []string{"rule", "scope"})
-	m.registry.MustRegister(m.standing)
+	m.withheld = prometheus.NewGauge(prometheus.GaugeOpts{Name: "cidp_publications_withheld", Help: "Messages that the fail-safe for all holds back in the outbox."})
+	m.registry.MustRegister(m.standing, m.withheld)
 	m.published = counter("cidp_published_total", "Messages published from the outbox.")
 	m.commits = counter("cidp_commits_total", "Commits.")
 	m.commitFailures = counter("cidp_commit_failures_total", "Attempts to commit that failed and are tried again.")

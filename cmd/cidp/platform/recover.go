@@ -68,6 +68,10 @@ func (p *Platform) standing(rec *store.Recovery) ([]store.Publication, error) {
 	if h := p.cfg.Stream.HistoryAfter; h > 0 {
 		oldest = time.Now().Add(-h).UnixMilli()
 	}
+	withheld := map[string]bool{}
+	for i := range rec.Unsent {
+		withheld[rec.Unsent[i].Topic] = withheld[rec.Unsent[i].Topic] || p.line.hold.on.Load() && rec.Unsent[i].Retain
+	}
 	var out []store.Publication
 	for _, r := range risks {
 		if r.WindowEndMs < oldest {
@@ -78,6 +82,9 @@ func (p *Platform) standing(rec *store.Recovery) ([]store.Publication, error) {
 		if err != nil {
 			return nil, err
 		}
+		if withheld[sensorTopic(riskPrefix, s)] {
+			continue
+		}
 		out = append(out, store.Publication{Topic: sensorTopic(riskPrefix, s), Payload: model.AppendRisk(nil, w, pred), Retain: true})
 	}
 	for i := range rec.Alerts {
@@ -87,6 +94,9 @@ func (p *Platform) standing(rec *store.Recovery) ([]store.Publication, error) {
 		}
 	}
 	for topic, all := range p.line.shown {
+		if withheld[topic] {
+			continue
+		}
 		out = append(out, store.Publication{Topic: topic, Payload: foremost(all).payload, Retain: true})
 	}
 	return out, nil

@@ -123,7 +123,8 @@ const (
 // same id.
 type Alert struct {
 	ID          string
-	SensorID    int64
+	SensorID    int64 // 0: of a whole asset or site, which is the Place
+	Place       Place // where SensorID is 0
 	State       AlertState
 	Severity    Level
 	RaisedAt    int64 // event time: end of the window that raised it, ms
@@ -133,7 +134,7 @@ type Alert struct {
 	Rule        string  // "forest" or the rule that spoke
 	Reason      string  // one sentence
 	Explanation []Contribution
-	WindowID    int64
+	WindowID    int64 // 0: no window moved it
 	Start, End  int64 // of the window that moved it last, ms
 	ModelID     string
 	Ack         *Ack // nil while nobody has acknowledged it
@@ -149,8 +150,8 @@ type Ack struct {
 // Transition is one change of an alert, kept for ever.
 type Transition struct {
 	AlertID  string
-	SensorID int64
-	WindowID int64
+	SensorID int64 // 0: of a whole asset or site
+	WindowID int64 // 0: no window made it
 	Revision int
 	At       int64  // event time, ms
 	Kind     string // "raised", "severity", "cleared"

@@ -96,6 +96,17 @@ func (k *Console) Alerts(ctx context.Context, limit int) (rows []AlertRow, err e
 	return rows, err
 }
 
+// Outbox gives at most limit publications with ids in [first, last], in order.
+func (k *Console) Outbox(ctx context.Context, first, last int64, limit int) (out []Publication, err error) {
+	err = k.read(ctx, "outbox", func(c *sqlite3.Conn) error {
+		return query(c, `SELECT outbox_id, topic, payload, retain FROM outbox WHERE outbox_id BETWEEN ? AND ? ORDER BY outbox_id LIMIT ?`, func(s *sqlite3.Stmt) error {
+			out = append(out, Publication{ID: s.ColumnInt64(0), Topic: s.ColumnText(1), Payload: s.ColumnBlob(2, nil), Retain: s.ColumnInt(3) != 0})
+			return nil
+		}, first, last, int64(limit))
+	})
+	return out, err
+}
+
 // optional reads a REAL column, NULL as nil.
 func optional(s *sqlite3.Stmt, col int) *float64 {
 	if isNull(s, col) {

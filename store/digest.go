@@ -168,9 +168,11 @@ func (d *digest) raw(s *sqlite3.Stmt, kind byte, n names, ts int64, columns int)
 	d.end()
 }
 
-// windows hashes the newest revision of every window that is closed by event time, unless it was released from quarantine by a person.
+// windows hashes the newest revision of every window that is closed by event time, unless it was released from quarantine by a person. A verdict is the window's own: what
+// its asset's fail-safe added is no content of the readings.
 func (d *digest) windows() error {
-	return query(d.c, `SELECT w.window_id, w.end_ms, w.n, w.expected, w.completeness, w.verdict, q.reasons,
+	return query(d.c, `SELECT w.window_id, w.end_ms, w.n, w.expected, w.completeness,
+		CASE WHEN q.reasons = '["failsafe_open"]' THEN 'valid' ELSE w.verdict END, NULLIF(replace(q.reasons, ',"failsafe_open"', ''), '["failsafe_open"]'),
 		p.p_failure, p.level, p.source, p.rule_score, p.explanation, `+featureColumns("w.", "")+`
 		FROM telemetry_window w
 		LEFT JOIN quarantine_window q ON q.window_id = w.window_id AND q.revision = w.revision

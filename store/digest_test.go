@@ -74,6 +74,8 @@ func TestDigestOfChanges(t *testing.T) {
 		{"an explanation", `UPDATE ai_telemetry_predictions SET explanation = '[]' WHERE ` + closedWindow, true},
 		{"a quarantine's reasons", `UPDATE quarantine_window SET reasons = '["gap"]'`, true},
 		{"a transition", `UPDATE alert_event SET to_severity = 'critical' WHERE kind = 'raised'`, true},
+		{"what the fail-safe added", `UPDATE quarantine_window SET reasons = replace(reasons, ']', ',"failsafe_open"]')`, false},
+		{"a silence", `INSERT INTO alert_event SELECT 98, alert_id, sensor_id, NULL, NULL, at_ms, 'raised', 'normal', 'watch', 'active', 'silent', 'line', 0 FROM alert_event LIMIT 1`, false},
 		{"an operator's transition", `INSERT INTO alert_event SELECT 99, alert_id, sensor_id, window_id, revision, at_ms, 'ack', to_severity, to_severity, state, 'seen', 'ngo', 0 FROM alert_event LIMIT 1`, false},
 		{"a window that event time has not closed", `UPDATE telemetry_window SET mean_c = 0 WHERE ` + unclosedWindow, false},
 		{"and its absence", `DELETE FROM ai_telemetry_predictions WHERE ` + unclosedWindow + `; DELETE FROM telemetry_window WHERE ` + unclosedWindow, false},

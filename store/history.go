@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/camrail/cidp/model"
@@ -12,8 +13,9 @@ import (
 type history struct{ window, hold *stmt }
 
 func (h *history) prepare(c *sqlite3.Conn) (err error) {
-	h.window, err = prepare(c, `SELECT start_ms, end_ms, revision, n, expected, completeness, closed_by, period_ms, last_ms, memory, `+featureColumns("", "")+`
-		FROM telemetry_window WHERE sensor_id = ? AND start_ms <= ? ORDER BY start_ms DESC, revision DESC LIMIT 1`)
+	h.window, err = prepare(c, `SELECT w.start_ms, w.end_ms, w.revision, w.n, w.expected, w.completeness, w.closed_by, w.period_ms, w.last_ms, w.memory, q.reasons, q.detail, `+featureColumns("w.", "")+`
+		FROM telemetry_window w LEFT JOIN quarantine_window q ON q.window_id = w.window_id AND q.revision = w.revision
+		WHERE w.sensor_id = ? AND w.start_ms <= ? ORDER BY w.start_ms DESC, w.revision DESC LIMIT 1`)
 	if err != nil {
 		return err
 	}
@@ -34,12 +36,18 @@ func holdAt(s *sqlite3.Stmt, col int) (h model.Hold, err error) {
 	return h, err
 }
 
-// Window gives the newest revision of a sensor's last window that starts at or before ts, nil when there is none. It has no Sensor, Reasons and Flagged.
+// Window gives the newest revision of a sensor's last window that starts at or before ts, nil when there is none. It has no Sensor and no Flagged.
 func (p *Past) Window(sensorID, ts int64) (w *stream.Window, err error) {
 	err = p.history.window.int(sensorID).int(ts).each(func(s *sqlite3.Stmt) error {
 		w = &stream.Window{Start: s.ColumnInt64(0), End: s.ColumnInt64(1), Revision: s.ColumnInt(2), N: s.ColumnInt(3), Expected: s.ColumnInt(4), Completeness: s.ColumnFloat(5),
 			ClosedBy: stream.ClosedBy(s.ColumnText(6)), PeriodMs: s.ColumnInt64(7), Last: s.ColumnInt64(8), Memory: s.ColumnBlob(9, nil)}
-		col := 10
+		if !isNull(s, 10) {
+			if err := json.Unmarshal(s.ColumnRawText(10), &w.Reasons); err != nil {
+				return fatalf("read reasons of the window of sensor %d at %d ms: %w", sensorID, w.Start, err)
+			}
+			w.Detail = s.ColumnText(11)
+		}
+		col := 12
 		for i := range w.Features {
 			if i != stream.FCompleteness {
 				w.Features[i] = floatAt(s, col)

@@ -20,6 +20,9 @@ type Recovery struct {
 	Windows        map[int64]LastWindow
 	Holds          map[int64]model.Hold // of the newest prediction of each sensor that has one
 	Alerts         []model.Alert        // not cleared, by id
+	Failsafes      map[int64]int64      // state of the fail-safe of each asset that has one
+	Withheld       bool                 // the fail-safe for all stood
+	Good           []GoodWindow         // of each sensor that has one
 	Open           []stream.Open        // by sensor id
 	NewestContexts map[int64]int64      // event time of the newest context of each asset that has one, ms
 	ContextsFrom   map[int64]int64      // event time from which on Feed gives the contexts of each asset that has one, ms
@@ -49,7 +52,7 @@ func (db *DB) Recover(contextBack func(period time.Duration) time.Duration) (*Re
 	if err != nil {
 		return nil, err
 	}
-	r := &Recovery{c: c, log: db.o.Log, Windows: map[int64]LastWindow{}, Holds: map[int64]model.Hold{}, NewestContexts: map[int64]int64{}}
+	r := &Recovery{c: c, log: db.o.Log, Windows: map[int64]LastWindow{}, Holds: map[int64]model.Hold{}, Failsafes: map[int64]int64{}, NewestContexts: map[int64]int64{}}
 	if err := c.Exec(`BEGIN`); err != nil {
 		return nil, errors.Join(fmt.Errorf("begin recovery: %w", err), r.Close())
 	}
@@ -57,7 +60,7 @@ func (db *DB) Recover(contextBack func(period time.Duration) time.Duration) (*Re
 		what string
 		do   func() error
 	}{
-		{"assets", r.readAssets}, {"sensors", r.readSensors}, {"windows", r.readWindows}, {"holds", r.readHolds}, {"alerts", r.readAlerts},
+		{"assets", r.readAssets}, {"sensors", r.readSensors}, {"windows", r.readWindows}, {"holds", r.readHolds}, {"alerts", r.readAlerts}, {"last temperatures", r.readGood},
 		{"open windows", r.readOpen}, {"closed windows beside them", r.readClosed},
 		{"outbox", r.readOutbox}, {"ledger", r.readLedger},
 	} {
@@ -73,11 +76,14 @@ func (db *DB) Recover(contextBack func(period time.Duration) time.Duration) (*Re
 func (r *Recovery) Close() error { return closeConn(r.c) }
 
 func (r *Recovery) readAssets() error {
-	return query(r.c, `SELECT asset_id, site, asset, first_seen_ms, context_ms FROM asset ORDER BY asset_id`, func(s *sqlite3.Stmt) error {
+	return query(r.c, `SELECT asset_id, site, asset, first_seen_ms, context_ms, failsafe FROM asset ORDER BY asset_id`, func(s *sqlite3.Stmt) error {
 		a := &stream.Asset{ID: s.ColumnInt64(0), Site: s.ColumnText(1), Name: s.ColumnText(2), FirstSeen: s.ColumnInt64(3)}
 		r.Assets = append(r.Assets, a)
 		if ts := s.ColumnInt64(4); ts != 0 {
 			r.NewestContexts[a.ID] = ts
+		}
+		if state := s.ColumnInt64(5); state != 0 {
+			r.Failsafes[a.ID] = state
 		}
 		return nil
 	})
@@ -118,6 +124,44 @@ func (r *Recovery) readHolds() error {
 	})
 }
 
+// GoodWindow is a sensor's newest window that has a temperature of a physical rate.
+type GoodWindow struct {
+	SensorID, End int64   // ms
+	LastC         float64 // degC
+}
+
+// readGood looks for it among the windows that begin up to a quarter of an hour, which is for how long it counts, before the sensor's newest one.
+func (r *Recovery) readGood() error {
+	q, err := prepare(r.c, `SELECT w.end_ms, w.last_c FROM telemetry_window w LEFT JOIN quarantine_window q ON q.window_id = w.window_id AND q.revision = w.revision
+		WHERE w.sensor_id = ? AND w.end_ms >= ? AND w.start_ms >= ? AND w.last_c IS NOT NULL AND COALESCE(q.reasons, '') NOT LIKE '%"rate_of_change"%'
+		ORDER BY w.start_ms DESC, w.revision DESC LIMIT 1`)
+	if err != nil {
+		return err
+	}
+	defer q.s.Close()
+	for _, s := range r.Sensors {
+		last, ok := r.Windows[s.ID]
+		if !ok {
+			continue
+		}
+		from := last.Start - goodFor
+		err := q.int(s.ID).int(from).int(from - longest).each(func(row *sqlite3.Stmt) error {
+			r.Good = append(r.Good, GoodWindow{s.ID, row.ColumnInt64(0), row.ColumnFloat(1)})
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// goodFor is for how long a window's last temperature counts, ms (model/hot.go).
+const (
+	goodFor = 15 * 60 * 1000
+	longest = 24 * 60 * 60 * 1000 // a window that ends in that time hardly begins so long before
+)
+
 func (r *Recovery) perSensor(sql string, f func(s *sqlite3.Stmt) error) error {
 	q, err := prepare(r.c, sql)
 	if err != nil {
@@ -133,11 +177,14 @@ func (r *Recovery) perSensor(sql string, f func(s *sqlite3.Stmt) error) error {
 
 func (r *Recovery) readAlerts() error {
 	return query(r.c, `SELECT alert_id, sensor_id, state, severity, raised_at_ms, updated_at_ms, p_failure, value, rule, reason, explanation,
-		window_id, window_start_ms, window_end_ms, model_id, ack_by, ack_at_ms, ack_note FROM alert WHERE state <> 'cleared' ORDER BY alert_id`, func(s *sqlite3.Stmt) error {
+		window_id, window_start_ms, window_end_ms, model_id, ack_by, ack_at_ms, ack_note, site, asset, sensor FROM alert WHERE state <> 'cleared' ORDER BY alert_id`, func(s *sqlite3.Stmt) error {
 		a := model.Alert{
 			ID: s.ColumnText(0), SensorID: s.ColumnInt64(1), State: model.AlertState(s.ColumnText(2)), RaisedAt: s.ColumnInt64(4),
 			UpdatedAt: s.ColumnInt64(5), PFailure: floatAt(s, 6), Value: floatAt(s, 7), Rule: s.ColumnText(8), Reason: s.ColumnText(9),
 			WindowID: s.ColumnInt64(11), Start: s.ColumnInt64(12), End: s.ColumnInt64(13), ModelID: s.ColumnText(14),
+		}
+		if a.SensorID == 0 {
+			a.Place = model.Place{Site: s.ColumnText(18), Asset: s.ColumnText(19), Sensor: s.ColumnText(20)}
 		}
 		var err error
 		if a.Severity, err = model.ParseLevel(s.ColumnText(3)); err != nil {
@@ -176,6 +223,11 @@ func (r *Recovery) readLedger() (err error) {
 	if r.LastCommit, err = queryInt(r.c, `SELECT COALESCE(max(commit_id), 0) FROM commit_log`); err != nil {
 		return err
 	}
+	withheld, err := queryInt(r.c, `SELECT value FROM meta WHERE name = ?`, metaWithheld)
+	if err != nil {
+		return err
+	}
+	r.Withheld = withheld == 1
 	r.Ledger, err = readLedger(r.c)
 	return err
 }

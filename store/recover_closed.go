@@ -18,11 +18,15 @@ type ClosedWindow struct {
 	Memory     []byte
 }
 
+// selfValid says whether a window w is valid by its own verdict: at most its asset's fail-safe is against it.
+const selfValid = `(w.verdict = 'valid' OR EXISTS (SELECT 1 FROM quarantine_window q
+	WHERE q.window_id = w.window_id AND q.revision = w.revision AND q.reasons = '["failsafe_open"]'))`
+
 // readClosed finds, for the assets with open readings, the windows of the times of those: what lies between the readings of a slow sensor, or has come since a sensor was
 // left behind, is not looked at.
 func (r *Recovery) readClosed() error {
 	spots := r.spots()
-	q, err := prepare(r.c, `SELECT start_ms, end_ms, mean_c, verdict, memory FROM telemetry_window w WHERE sensor_id = ? AND start_ms < ?
+	q, err := prepare(r.c, `SELECT start_ms, end_ms, mean_c, `+selfValid+`, memory FROM telemetry_window w WHERE sensor_id = ? AND start_ms < ?
 		AND NOT EXISTS (SELECT 1 FROM telemetry_window m WHERE m.window_id = w.window_id AND m.revision > w.revision) ORDER BY start_ms DESC`)
 	if err != nil {
 		return err
@@ -41,7 +45,7 @@ func (r *Recovery) readClosed() error {
 				}
 				before = start
 				r.Closed = append(r.Closed, ClosedWindow{SensorID: s.ID, Start: start, End: end,
-					MeanC: floatAt(row, 2), Valid: row.ColumnText(3) == valid, Memory: row.ColumnBlob(4, nil)})
+					MeanC: floatAt(row, 2), Valid: row.ColumnBool(3), Memory: row.ColumnBlob(4, nil)})
 				return nil
 			})
 			if err != nil && err != errFound {

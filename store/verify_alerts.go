@@ -27,8 +27,16 @@ func (v *verifier) alerts() error {
 		{"alert", "alert %s has no transition",
 			`SELECT alert_id FROM alert a WHERE NOT EXISTS (SELECT 1 FROM alert_event e WHERE e.alert_id = a.alert_id)`},
 		{"alert", "alert %s names another site, asset or sensor than sensor %s has",
-			`SELECT alert_id, sensor_id FROM alert t WHERE NOT EXISTS (SELECT 1 FROM sensor s JOIN asset a ON a.asset_id = s.asset_id
+			`SELECT alert_id, sensor_id FROM alert t WHERE sensor_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sensor s JOIN asset a ON a.asset_id = s.asset_id
 			WHERE s.sensor_id = t.sensor_id AND s.sensor = t.sensor AND a.asset = t.asset AND a.site = t.site)`},
+		{"alert", "alert %s is of no sensor, and %s/%s/%s is no known asset or site",
+			`SELECT alert_id, site, asset, sensor FROM alert t WHERE sensor_id IS NULL AND NOT (sensor = '_asset' AND EXISTS (SELECT 1 FROM asset a WHERE a.site = t.site AND a.asset = t.asset)
+			OR sensor = '_site' AND asset = '_site' AND EXISTS (SELECT 1 FROM asset a WHERE a.site = t.site))`},
+		{"alert", "transition %s is of another sensor than alert %s",
+			`SELECT event_id, alert_id FROM alert_event e JOIN alert a USING (alert_id) WHERE e.sensor_id IS NOT a.sensor_id`},
+		{"alert", "%s/%s: %s alerts say that its fail-safe is open, its state says %s",
+			`SELECT site, asset, (SELECT count(*) FROM alert t WHERE t.rule = 'failsafe' AND t.state <> 'cleared' AND t.site = a.site AND t.asset = a.asset) AS said, failsafe >> 40 & 1 AS state
+			FROM asset a WHERE said <> state`},
 		{"alert", "hold after window %s revision %s refers to alert %s, which does not exist",
 			`SELECT window_id, revision, hold_alert FROM ai_telemetry_predictions p WHERE hold_alert <> ''
 			AND NOT EXISTS (SELECT 1 FROM alert a WHERE a.alert_id = p.hold_alert)`},

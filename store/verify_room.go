@@ -32,7 +32,7 @@ func (v *verifier) retention() error {
 		{"retention", "the ledger counts %s %s: %s",
 			`SELECT counter, reason, value FROM ledger WHERE value < 0`},
 		{"retention", "alert %s refers to window %s, which does not exist",
-			`SELECT alert_id, window_id FROM alert a WHERE NOT EXISTS (SELECT 1 FROM telemetry_window w WHERE w.window_id = a.window_id AND w.sensor_id = a.sensor_id)`},
+			`SELECT alert_id, window_id FROM alert a WHERE window_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM telemetry_window w WHERE w.window_id = a.window_id AND w.sensor_id = a.sensor_id)`},
 	})
 }
 

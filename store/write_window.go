@@ -98,6 +98,26 @@ func (w *writer) predictions(p *pass) error {
 	return nil
 }
 
+// failsafes keeps the state of assets' fail-safes, so that a restart changes no verdict.
+func (w *writer) failsafes(p *pass) error {
+	for i := range p.Failsafes {
+		f := &p.Failsafes[i]
+		if err := w.failsafe.int(f.AssetID).int(f.State).run(); err != nil {
+			return fmt.Errorf("update asset %d: %w", f.AssetID, err)
+		}
+		if w.c.Changes() != 1 {
+			return fatalf("update asset %d: it is not registered", f.AssetID)
+		}
+	}
+	if p.Withhold != 0 {
+		return setMeta(w.c, metaWithheld, p.Withhold)
+	}
+	return nil
+}
+
+// metaWithheld is the setting that holds Batch.Withhold.
+const metaWithheld = "withheld"
+
 func (w *writer) alerts(p *pass) error {
 	for i := range p.Alerts {
 		a := &p.Alerts[i]
@@ -105,9 +125,15 @@ func (w *writer) alerts(p *pass) error {
 		if err != nil {
 			return err
 		}
-		q := w.alert.text(a.ID).int(a.SensorID).text(string(a.State)).text(a.Severity.String()).int(a.RaisedAt).int(a.UpdatedAt).
+		q := w.alert
+		if a.SensorID == 0 {
+			q = w.placed.text(a.ID).text(a.Place.Site).text(a.Place.Asset).text(a.Place.Sensor)
+		} else {
+			q.text(a.ID).int(a.SensorID)
+		}
+		q.text(string(a.State)).text(a.Severity.String()).int(a.RaisedAt).int(a.UpdatedAt).
 			float(a.PFailure).float(a.Value).text(a.Rule).text(a.Reason).text(why).
-			int(a.WindowID).int(a.Start).int(a.End).text(a.ModelID)
+			when(a.WindowID != 0, a.WindowID).int(a.Start).int(a.End).text(a.ModelID)
 		if a.Ack != nil {
 			q.text(a.Ack.By).int(a.Ack.At).text(a.Ack.Note)
 		} else {
@@ -123,7 +149,7 @@ func (w *writer) alerts(p *pass) error {
 	for i := range p.Transitions {
 		t := &p.Transitions[i]
 		windowed := t.WindowID != 0
-		err := w.transition.text(t.AlertID).int(t.SensorID).when(windowed, t.WindowID).when(windowed, int64(t.Revision)).int(t.At).text(t.Kind).
+		err := w.transition.text(t.AlertID).when(t.SensorID != 0, t.SensorID).when(windowed, t.WindowID).when(windowed, int64(t.Revision)).int(t.At).text(t.Kind).
 			text(t.From.String()).text(t.To.String()).text(string(t.State)).text(t.Cause).text(t.Actor).int(p.Committed).run()
 		if err != nil {
 			return fmt.Errorf("insert transition of alert %s: %w", t.AlertID, err)

@@ -23,6 +23,7 @@ type writer struct {
 	window, flag, unflag, quarantine       *stmt
 	evaluated, visited                     *stmt
 	prediction, alert, transition          *stmt
+	placed, failsafe                       *stmt
 	outbox, sent, open, closed             *stmt
 	ledger, commit, newest                 *stmt
 
@@ -71,6 +72,8 @@ func newWriter(c *sqlite3.Conn) (*writer, error) {
 			rule_score, model_id, explanation, scored_ms, hold_level, hold_above, hold_below, hold_alert, hold_worst, hold_raised_at_ms, hold_free_since_ms, hold_last_end_ms)
 			VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`},
 		{&w.alert, upsertAlert},
+		{&w.placed, upsertPlaced},
+		{&w.failsafe, `UPDATE asset SET failsafe = ?2 WHERE asset_id = ?1`},
 		{&w.transition, `INSERT INTO alert_event (alert_id, sensor_id, window_id, revision, at_ms, kind, from_severity, to_severity, state, cause, actor, recorded_ms)
 			VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`},
 		{&w.outbox, `INSERT INTO outbox (topic, payload, retain, commit_id) VALUES (?,?,?,?)`},
@@ -103,10 +106,17 @@ func insertWindow() string {
 }
 
 // upsertAlert takes the names from the registry, so that they cannot differ from it. A move of the line does not undo an acknowledgement.
-const upsertAlert = `INSERT INTO alert (alert_id, sensor_id, site, asset, sensor, state, severity, raised_at_ms, updated_at_ms, p_failure, value,
-	rule, reason, explanation, window_id, window_start_ms, window_end_ms, model_id, ack_by, ack_at_ms, ack_note)
+const upsertAlert = insertAlert + `
 	SELECT ?1, s.sensor_id, a.site, a.asset, s.sensor, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18
-	FROM sensor s JOIN asset a ON a.asset_id = s.asset_id WHERE s.sensor_id = ?2
+	FROM sensor s JOIN asset a ON a.asset_id = s.asset_id WHERE s.sensor_id = ?2` + moveAlert
+
+// upsertPlaced writes an alert of a whole asset or site.
+const upsertPlaced = insertAlert + ` VALUES (?1, NULL, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)` + moveAlert
+
+const insertAlert = `INSERT INTO alert (alert_id, sensor_id, site, asset, sensor, state, severity, raised_at_ms, updated_at_ms, p_failure, value,
+	rule, reason, explanation, window_id, window_start_ms, window_end_ms, model_id, ack_by, ack_at_ms, ack_note)`
+
+const moveAlert = `
 	ON CONFLICT (alert_id) DO UPDATE SET state = excluded.state, severity = excluded.severity, raised_at_ms = excluded.raised_at_ms,
 	updated_at_ms = excluded.updated_at_ms, p_failure = excluded.p_failure, value = excluded.value, rule = excluded.rule,
 	reason = excluded.reason, explanation = excluded.explanation, window_id = excluded.window_id,

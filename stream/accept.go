@@ -50,7 +50,7 @@ func (w *Windower) acceptReading(src *source, r Reading, received int64, mono ti
 	w.batch.Readings = append(w.batch.Readings, Stored{SensorID: s.ID, Reading: r})
 	w.touch(s)
 	s.fresh++
-	s.mono = mono
+	w.heard(s, r.TS, mono)
 	s.advance(r.TS)
 	s.behind = s.asset.advance(r.TS, w.disorder) || s.behind
 	if s.newest >= s.edge || s.newest-w.disorder >= s.mark {

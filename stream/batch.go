@@ -64,6 +64,8 @@ type Batch struct {
 	Windows            []*Window   // in closing order
 	Opened             []Open      // of every sensor whose open readings lie elsewhere than told before; none in a batch without messages and windows
 	Clocks             []ClockNote // of devices whose clocks were found otherwise than told before: an advisory, stored nowhere
+	Silences           []Silence   // in order
+	Failsafes          []Failsafe  // in order; the last of an asset is its state
 	Count              Count
 	Messages           int64
 }

@@ -183,6 +183,7 @@ func (w *Windower) closeGroup(a *assetState, c candidate, by ClosedBy, mono time
 	for _, m := range closed {
 		m.compare(mates)
 	}
+	w.guardClosed(a, c, closed)
 	for _, m := range closed {
 		frozen := w.score(m.window)
 		m.learn(frozen)
@@ -204,6 +205,7 @@ func (w *Windower) Tick(mono time.Duration, wall int64) {
 			w.closeDue(a, mono)
 		}
 	}
+	w.listen(mono)
 }
 
 // stalled says whether an asset has open readings and a source that fell silent.

@@ -18,6 +18,8 @@ type Config struct {
 	FutureAfter  time.Duration // a reading this far ahead of its receipt is refused as future
 	TooOld       time.Duration // a reading this far behind its receipt is refused as too_old; 0: never
 	HistoryAfter time.Duration // a window this old at receipt is history: nothing of it is published as live; 0: never
+	SilentAfter  time.Duration // a sensor of which nothing was accepted for so long is silent (silence.go); 0: nobody is
+	FailShare    float64       // of an asset's last windows quarantined: above it the fail-safe opens (failsafe.go); 0: never
 	Kinds        map[Kind]Limits
 	Patterns     []Pattern // first match wins
 }
@@ -49,6 +51,8 @@ func DefaultConfig() Config {
 		Idle:         30 * time.Second,
 		FutureAfter:  2 * time.Minute,
 		HistoryAfter: 24 * time.Hour,
+		SilentAfter:  5 * time.Minute,
+		FailShare:    0.5,
 		Kinds:        DefaultLimits(),
 		Patterns:     DefaultPatterns(),
 	}
@@ -110,6 +114,8 @@ func (c *Config) Validate() error {
 	check(c.FutureAfter >= 0, "the future limit must not be negative")
 	check(c.TooOld >= 0, "the age limit must not be negative")
 	check(c.HistoryAfter >= 0, "history-after must not be negative")
+	check(c.SilentAfter == 0 || c.SilentAfter >= time.Second, "silent-after must be 0 or at least 1s, not %s", c.SilentAfter)
+	check(c.FailShare >= 0 && c.FailShare < 1, "failsafe-share must be at least 0 and below 1, not %v", c.FailShare)
 	for k := Other; k <= Transformer; k++ {
 		l, ok := c.Kinds[k]
 		check(ok, "kind %s has no limits", k)

@@ -33,11 +33,13 @@ type disk struct {
 	late      []stream.LateReading
 	refusals  []stream.Refusal
 	count     stream.Count
+	failsafe  map[int64]int64
+	failsafes []stream.Failsafe
 }
 
 func newDisk(t testing.TB, cfg stream.Config, score stream.Scorer) *disk {
 	return &disk{t: t, cfg: cfg, score: score, readings: map[int64]stream.Reading{}, disputed: map[int64]bool{}, contexts: map[int64]stream.Context{},
-		disputedC: map[int64]bool{}, open: map[int64]stream.Open{}, last: map[int64]*stream.Window{}}
+		disputedC: map[int64]bool{}, open: map[int64]stream.Open{}, last: map[int64]*stream.Window{}, failsafe: map[int64]int64{}}
 }
 
 // Reading and Context make a disk a stream.Past: it knows what was committed, and nothing else.
@@ -68,6 +70,10 @@ func (d *disk) commit(b *stream.Batch) {
 		if a.ID != int64(len(d.assets)) {
 			d.t.Fatalf("asset %s has id %d", a.Name, a.ID)
 		}
+	}
+	for _, f := range b.Failsafes {
+		d.failsafe[f.AssetID] = f.State
+		d.failsafes = append(d.failsafes, f)
 	}
 	for _, s := range b.Sensors {
 		d.sensors = append(d.sensors, s)
@@ -165,6 +171,7 @@ func (d *disk) restart() *stream.Windower {
 	from := d.contextsFrom()
 	for _, a := range d.assets {
 		must(w.RestoreAsset(*a, from[a.ID]))
+		must(w.RestoreFailsafe(a.ID, d.failsafe[a.ID]))
 	}
 	for _, s := range d.sensors {
 		if last := d.last[s.ID]; last != nil {
@@ -186,7 +193,7 @@ func (d *disk) restart() *stream.Windower {
 	for _, win := range d.windows {
 		for id, open := range d.open {
 			if o := d.sensors[id-1]; o.AssetID == win.Sensor.AssetID && id != win.Sensor.ID && beside(win, open) {
-				must(w.RestoreClosed(win.Sensor.ID, win.Start, win.End, win.Features[stream.FMean], win.Valid(), win.Memory))
+				must(w.RestoreClosed(win.Sensor.ID, win.Start, win.End, win.Features[stream.FMean], win.SelfValid(), win.Memory))
 				break
 			}
 		}

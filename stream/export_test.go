@@ -1,5 +1,7 @@
 package stream
 
+import "time"
+
 // ParseTopic shows parseTopic's verdict to the tests.
 func ParseTopic(topic string) (context bool, reason Reason) {
 	_, context, reason, _ = parseTopic(topic)
@@ -49,3 +51,6 @@ func (w *Windower) SetWatermark(id, mark int64) {
 
 // SetMost lowers how many sensors and assets a windower takes.
 func (w *Windower) SetMost(n int) { w.most = n }
+
+// Listen is the part of Tick that looks for silence.
+func (w *Windower) Listen(mono time.Duration) { w.listen(mono) }

@@ -8,7 +8,7 @@ import (
 // History answers for whole stretches of what is stored: a late reading's window is made anew from it. A Past that is no History takes no late readings: all that comes
 // behind its sensor's last closed window is late. It is asked when a batch is taken, and need know only what was committed by then; an error is fatal.
 type History interface {
-	// Window gives the newest revision of the sensor's last window that starts at or before ts, nil when there is none. Its Sensor, Flagged and Reasons may be missing.
+	// Window gives the newest revision of the sensor's last window that starts at or before ts, nil when there is none. Its Sensor and Flagged may be missing.
 	Window(sensorID, ts int64) (*Window, error)
 	// Readings gives the stored readings of the spans' sensors within them, each once, in any order; more of these sensors does no harm.
 	Readings(spans []Stretch) ([]Kept, error)

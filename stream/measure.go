@@ -190,7 +190,7 @@ func (m *closing) learn(frozen bool) {
 		k.Cut = 1
 	}
 	k.Gauge.learn(m, frozen)
-	if over := w.Features[FOverAmbient]; !frozen && w.Valid() && !math.IsNaN(over) {
+	if over := w.Features[FOverAmbient]; !frozen && w.SelfValid() && !math.IsNaN(over) {
 		k.learnRise(speedBin(w.Features[FSpeed]), over)
 	}
 	m.sensor.memory, m.sensor.learned = *k, k.period()

@@ -166,7 +166,7 @@ func TestOpenedOfDisputes(t *testing.T) {
 
 // TestOpenedNeedsABatch: readings in dispute that fall silent close without a window; a batch of nothing but where they lie is none.
 func TestOpenedNeedsABatch(t *testing.T) {
-	p := newPlant(t, nil)
+	p := newPlant(t, func(c *stream.Config) { c.SilentAfter = 0 })
 	p.send("x", "["+reading(5, 40)+","+reading(5, 41)+","+reading(6, 40)+","+reading(6, 41)+"]")
 	p.closed()
 	before := fmt.Sprint(p.open)

@@ -32,4 +32,5 @@ const (
 	PeerDisagreement Reason = "peer_disagreement"
 	SensorDrift      Reason = "sensor_drift"
 	Fouling          Reason = "fouling"
+	FailsafeOpen     Reason = "failsafe_open" // of the asset (failsafe.go), never of the window itself
 )

@@ -36,6 +36,7 @@ func (w *Windower) addAsset(a *assetState) {
 	w.assets = append(w.assets, a)
 	w.byName[[2]string{a.Site, a.Name}] = a
 	a.newest = math.MinInt64 / 2
+	a.hush.site = w.siteOf(a)
 	a.context.mark = math.MinInt64
 	a.context.cut = math.MinInt64
 }

@@ -116,6 +116,7 @@ func (w *Windower) Settle(mono time.Duration, wall int64) {
 			s.pace.stride = unknownStride
 		}
 	}
+	w.settleSilence(mono)
 	for _, a := range w.assets {
 		if k := &a.context; k.known {
 			k.mono = mono

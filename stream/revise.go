@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -287,6 +288,25 @@ func (r *revising) make(p revisionPlan) error {
 // othersFigures are the features that a window's own readings do not give. They, and what its sensor remembers, stand as they were when it closed: later windows rest on them.
 var othersFigures = [...]int{FRiseBaseline, FPeerDiff, FPeerZ, FMateDiff}
 
+// othersReasons are the verdicts that a window's own readings do not give. They stand too, in their words.
+var othersReasons = [...]Reason{PeerDisagreement, SensorDrift, Fouling, FailsafeOpen}
+
+// keepOthers takes over what others said of the window when it closed.
+func (m *closing) keepOthers(old *Window) {
+	for _, reason := range othersReasons {
+		if !slices.Contains(old.Reasons, reason) {
+			continue
+		}
+		m.window.Reasons = append(m.window.Reasons, reason)
+		for sentence := range strings.SplitSeq(old.Detail, "; ") {
+			if strings.HasPrefix(sentence, string(reason)+":") {
+				m.why = append(m.why, sentence)
+			}
+		}
+	}
+	m.window.Detail = strings.Join(m.why, "; ")
+}
+
 // replace puts a window in the place of its newest revision.
 func (r *revising) replace(old *Window, s *sensorState, m *closing) error {
 	w := m.window
@@ -295,6 +315,7 @@ func (r *revising) replace(old *Window, s *sensorState, m *closing) error {
 		w.Features[f] = old.Features[f]
 	}
 	m.judge()
+	m.keepOthers(old)
 	r.score(w)
 	if !w.Behind && m.last > s.memory.Last { // the watermark must be the same after a restart
 		s.memory.Last = m.last

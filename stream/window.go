@@ -101,6 +101,11 @@ func (w *Window) ID() int64 { return Key(w.Start, w.Sensor.ID) }
 // Valid says whether the window may be scored.
 func (w *Window) Valid() bool { return len(w.Reasons) == 0 }
 
+// SelfValid says whether the window is valid by its own verdict: nothing but its asset's fail-safe may be against it.
+func (w *Window) SelfValid() bool {
+	return len(w.Reasons) == 0 || len(w.Reasons) == 1 && w.Reasons[0] == FailsafeOpen
+}
+
 // SensorBits is how many low bits of a Key hold the sensor.
 const SensorBits = 20
 

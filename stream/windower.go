@@ -43,6 +43,7 @@ type Windower struct {
 	late     []lateAt       // what revisions are to be made for
 	failed   error          // of a revision that Take had to make
 	revised  revisedWindows
+	watch    watch // who is silent
 }
 
 // source is what a topic means: a sensor's readings or an asset's context, or why it means nothing.
@@ -63,6 +64,8 @@ type assetState struct {
 	newest  int64      // newest accepted event time of all of them, ms
 	joint   []frontier // per window length, how far the asset's windows have closed
 	closed  []mate     // closed windows that another sensor still has open readings beside
+	hush    hush       // who of them is silent
+	guard   guard      // the fail-safe
 }
 
 type frontier struct{ length, end int64 }
@@ -106,6 +109,7 @@ type sensorState struct {
 	memory   memory
 	dirty    bool
 	fresh    int // readings accepted since the last Take
+	quiet    quiet
 	told     told
 	clock    clock
 }
@@ -153,7 +157,7 @@ func (w *Windower) Take() *Batch {
 
 // Pending says whether Take would give anything to commit.
 func (w *Windower) Pending() bool {
-	return w.batch.Messages > 0 || len(w.batch.Windows) > 0 || len(w.late) > 0
+	return w.batch.Messages > 0 || len(w.batch.Windows) > 0 || len(w.late) > 0 || len(w.batch.Silences) > 0
 }
 
 // Size is how many elements the filling batch holds: what a caller bounds its memory by.

@@ -37,6 +37,15 @@ const (
 	demoSpeedup = 240.0
 )
 
+// demoSilence is how long a sensor of an accelerated fleet may send nothing: as much event time as of a real one, but no less than what a busy machine
+// may take. Its period counts in event time, so that a demo at the usual rate waits ten seconds.
+func demoSilence(after time.Duration, speedup float64) time.Duration {
+	if after <= 0 {
+		return after
+	}
+	return max(3*time.Second, time.Duration(float64(after)/speedup))
+}
+
 // demoMark is the file that says that a data folder belongs to the demo, which may then replace it.
 const demoMark = "demo.txt"
 
@@ -49,6 +58,7 @@ func (c *demoCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
+	cfg.Stream.SilentAfter = demoSilence(cfg.Stream.SilentAfter, speedup)
 	if err := freshDemo(c.Data); err != nil {
 		return err
 	}

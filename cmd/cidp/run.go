@@ -23,6 +23,8 @@ type lineFlags struct {
 	Idle           time.Duration `help:"How long a silent member is waited for." default:"30s"`
 	FutureAfter    time.Duration `name:"future-after" help:"Readings this far ahead of the clock are refused." default:"2m"`
 	TooOld         time.Duration `name:"too-old" help:"Readings this old are refused; 0: never." default:"0"`
+	SilentAfter    time.Duration `name:"silent-after" help:"Nothing accepted of a sensor for so long, at least five of its periods, is told as silence, once for the sensor, its whole asset or its whole site; 0: never. Choose more than the longest time between two sendings. The demo divides it by its acceleration, down to 3s." default:"5m"`
+	FailsafeShare  float64       `name:"failsafe-share" help:"Share of an asset's last 20 windows that may be quarantined; above it none of the asset's windows is scored, until half of it is reached. Above the same share of the last windows of all assets nothing is published. 0: never." default:"0.5"`
 	CommitEvery    time.Duration `name:"commit-every" help:"Shortest time between commits under load." default:"10ms"`
 	MaxPayload     int           `name:"max-payload" help:"Largest payload, bytes." default:"262144"`
 	Model          string        `help:"Model file; default the embedded one." placeholder:"FILE"`
@@ -39,6 +41,7 @@ func (f *lineFlags) config(t *terminal, history time.Duration) (platform.Config,
 	s := stream.DefaultConfig()
 	s.Window, s.Disorder, s.Idle, s.HistoryAfter = f.Window, f.Disorder, f.Idle, history
 	s.FutureAfter, s.TooOld, s.Lateness = f.FutureAfter, f.TooOld, f.Lateness
+	s.SilentAfter, s.FailShare = f.SilentAfter, f.FailsafeShare
 	if err := t.settings.apply(&s); err != nil {
 		return platform.Config{}, usageError{err}
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/camrail/cidp/cmd/cidp/platform"
+	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/simulator"
 	"github.com/camrail/cidp/store"
 	"github.com/camrail/cidp/stream"
@@ -73,6 +74,9 @@ func (c *demoCmd) gather(p *platform.Platform, fleet *simulator.Fleet, truth []s
 	}
 	alerted := map[[3]string]bool{}
 	for _, a := range alerts {
+		if a.Sensor == model.WholeAsset || a.Sensor == model.WholeSite {
+			continue
+		}
 		alerted[[3]string{a.Site, a.Asset, a.Sensor}] = true
 	}
 	for name := range alerted {

@@ -177,7 +177,9 @@ func (c *trainCmd) fleet(ctx context.Context, i int) (fleetRows, error) {
 		return rows, err
 	}
 	topics := fleetTopics(fleet, trainingForms[i%len(trainingForms)])
-	windower, err := stream.NewWindower(stream.DefaultConfig(), nil, func(w *stream.Window) bool {
+	cfg := stream.DefaultConfig()
+	cfg.FailShare = 0 // a good window beside bad ones is one to learn from
+	windower, err := stream.NewWindower(cfg, nil, func(w *stream.Window) bool {
 		at := topics.places[w.Sensor.Asset+"/"+w.Sensor.Name]
 		fails := fleet.FailsWithin(at.Asset, at.Name, w.End, c.Horizon)
 		fault, faulty := fleet.Fault(at.Asset, at.Name, w.End)

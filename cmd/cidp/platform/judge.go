@@ -25,6 +25,7 @@ func (l *line) judge(w *stream.Window) (frozen bool) {
 		return l.revised(w)
 	}
 	hold := l.holds[w.Sensor.ID]
+	l.watchHot(w, hold)
 	if !w.Valid() {
 		if w.Live {
 			l.tell(eventsPrefix, w.Sensor, model.AppendQuarantine(nil, w), false)
@@ -51,7 +52,7 @@ func (l *line) scored(w *stream.Window, hold model.Hold) (frozen bool) {
 	switch a := scored.Alert; {
 	case w.Live:
 		l.tellScored(w, &scored)
-	case a != nil && a.State == model.Cleared && l.told[w.Sensor.ID]:
+	case a != nil && a.State == model.Cleared && l.isTold(w.Sensor, a.ID):
 		l.tellAlert(w.Sensor, a) // history, but what was told as live must not stand for ever
 	}
 	return scored.Prediction.Level != model.Normal
@@ -66,17 +67,6 @@ func (l *line) tellScored(w *stream.Window, s *model.Scored) {
 	for i := range s.Transitions {
 		l.tell(eventsPrefix, w.Sensor, model.AppendEvent(nil, w.Sensor, &s.Transitions[i]), false)
 	}
-}
-
-// tellAlert lays out an alert's present state; a cleared one is emptied.
-func (l *line) tellAlert(s *stream.Sensor, a *model.Alert) {
-	if a.State == model.Cleared {
-		delete(l.told, s.ID)
-		l.tell(alertsPrefix, s, nil, true)
-		return
-	}
-	l.told[s.ID] = true
-	l.tell(alertsPrefix, s, model.AppendAlert(nil, s, a), true)
 }
 
 func (l *line) tell(prefix string, s *stream.Sensor, payload []byte, retain bool) {

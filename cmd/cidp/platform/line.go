@@ -33,7 +33,11 @@ type line struct {
 	past     holdHistory
 	scorer   *model.Scorer
 	holds    map[int64]model.Hold // by sensor, owned by feed
-	told     map[int64]bool       // sensors whose alert stands retained, owned by feed
+	shown    map[string][]shown   // alerts that stand told, by topic, owned by feed
+	hot      map[int64]model.Hot  // by sensor, owned by feed
+	standing map[standingKey]model.Alert
+	hold     withholding
+	pages    func() *store.Console
 	status   *status
 	metrics  *metrics
 	board    *board
@@ -173,6 +177,7 @@ func (l *line) feed(ctx context.Context) error {
 			if err := l.file.check(); err != nil {
 				return err
 			}
+			l.guardAll()
 			if intake != nil && !held { // stopping closes no window, and who is held back is not silent
 				l.windower.Tick(time.Since(l.began), time.Now().UnixMilli())
 			}
@@ -286,13 +291,19 @@ func (l *line) seal() error {
 		return fmt.Errorf("revise windows: %w", err)
 	}
 	p := l.filling
-	l.filling = newPass()
 	p.batch.Batch = l.windower.Take()
+	l.raise(p.batch.Batch)
+	l.hold.watchAll(p.batch.Batch)
+	if len(p.batch.Failsafes) > 0 {
+		l.guardAll()
+	}
+	p.batch.Withhold = l.hold.changed()
+	l.filling = newPass()
 	l.sentMu.Lock()
 	p.batch.Sent, l.sent = l.sent, nil
 	l.sentMu.Unlock()
 	p.batch.Sessions, l.remember = sessionChanges(l.broker.SessionChanges()), false // after Sent: what was told is owed in the same commit
-	if p.batch.Messages > 0 || len(p.batch.Windows) > 0 {
+	if p.batch.Messages > 0 || len(p.batch.Windows) > 0 || len(p.batch.Transitions) > 0 {
 		l.commitID++
 		p.batch.ID = l.commitID
 	}
@@ -360,29 +371,52 @@ func (l *line) commit(ctx context.Context, p *pass) error {
 	return nil
 }
 
-// publishAll tells the world what is on disk. What is told is marked sent in the next commit: delivery is at least once.
+// publishAll tells the world what is on disk, or holds it back. What is told is marked sent in the next commit: delivery is at least once.
 func (l *line) publishAll(ctx context.Context) {
-	for out := range l.publish {
-		sent := make([]int64, 0, len(out))
-		for _, p := range out {
-			if err := l.broker.Publish(p.Topic, p.Payload, p.Retain); err != nil {
-				l.log.Warn().Err(err).Str("topic", p.Topic).Msg("publish failed; it is tried again at the next start")
-				continue
-			}
-			sent = append(sent, p.ID)
-		}
-		l.step(StepPublished)
-		l.metrics.published.Add(float64(len(sent)))
-		l.sentMu.Lock()
-		l.sent = append(l.sent, sent...)
-		l.sentMu.Unlock()
-		l.unsent.Add(-int64(len(out)))
+	for {
 		select {
-		case l.wake <- struct{}{}:
-		default:
+		case out, ok := <-l.publish:
+			if !ok {
+				return
+			}
+			if l.hold.on.Load() {
+				l.withhold(out)
+			} else {
+				l.release(ctx)
+				l.send(out)
+			}
+		case <-l.hold.free:
+			l.release(ctx)
 		}
 		if ctx.Err() != nil {
 			return
 		}
+	}
+}
+
+// send publishes.
+func (l *line) send(out []store.Publication) {
+	sent := make([]int64, 0, len(out))
+	for _, p := range out {
+		if err := l.broker.Publish(p.Topic, p.Payload, p.Retain); err != nil {
+			l.log.Warn().Err(err).Str("topic", p.Topic).Msg("publish failed; it is tried again at the next start")
+			continue
+		}
+		sent = append(sent, p.ID)
+	}
+	l.step(StepPublished)
+	l.metrics.published.Add(float64(len(sent)))
+	l.markSent(sent, len(out))
+}
+
+// markSent lets the next commit take publications out of the outbox, and counts those that are no longer on their way.
+func (l *line) markSent(sent []int64, done int) {
+	l.sentMu.Lock()
+	l.sent = append(l.sent, sent...)
+	l.sentMu.Unlock()
+	l.unsent.Add(-int64(done))
+	select {
+	case l.wake <- struct{}{}:
+	default:
 	}
 }

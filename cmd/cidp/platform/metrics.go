@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/camrail/cidp/broker"
+	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/store"
 )
 
@@ -19,6 +20,8 @@ type metrics struct {
 	quarantined    *prometheus.CounterVec // reason
 	predictions    *prometheus.CounterVec // level
 	transitions    *prometheus.CounterVec // kind
+	standing       *prometheus.GaugeVec   // rule, scope
+	withheld       prometheus.Gauge
 	published      prometheus.Counter
 	commits        prometheus.Counter
 	commitFailures prometheus.Counter
@@ -49,6 +52,9 @@ func newMetrics() *metrics {
 	m.quarantined = vector("cidp_windows_quarantined_total", "Reasons of quarantined windows; a window may have several.", "reason")
 	m.predictions = vector("cidp_predictions_total", "Predictions by level.", "level")
 	m.transitions = vector("cidp_alert_transitions_total", "Alert transitions by kind.", "kind")
+	m.standing = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "cidp_standing", Help: "What stands: silent sensors, assets and sites; assets whose fail-safe is open."}, []string{"rule", "scope"})
+	m.withheld = prometheus.NewGauge(prometheus.GaugeOpts{Name: "cidp_publications_withheld", Help: "Messages that the fail-safe for all holds back in the outbox."})
+	m.registry.MustRegister(m.standing, m.withheld)
 	m.published = counter("cidp_published_total", "Messages published from the outbox.")
 	m.commits = counter("cidp_commits_total", "Commits.")
 	m.commitFailures = counter("cidp_commit_failures_total", "Attempts to commit that failed and are tried again.")
@@ -56,6 +62,14 @@ func newMetrics() *metrics {
 	m.commitReadings = histogram("cidp_commit_messages", "Messages in a commit.", prometheus.ExponentialBuckets(1, 4, 9))
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// stands counts who is silent, and whose fail-safe is open.
+func (m *metrics) stands(all map[standingKey]model.Alert) {
+	m.standing.Reset()
+	for key := range all {
+		m.standing.WithLabelValues(key.rule, scopeOf(key.Place).String()).Inc()
+	}
 }
 
 // committed counts a batch that is on disk.

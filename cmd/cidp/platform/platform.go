@@ -138,13 +138,16 @@ func (p *Platform) restore(scorer *model.Scorer) (again []store.Publication, err
 	}
 	p.line = &line{
 		db: p.db, file: file, admit: p.keeper.admit, scorer: scorer, status: p.status, metrics: p.metrics, board: p.board, clocks: &p.clocks, log: p.cfg.Log, step: p.cfg.Step,
-		every: p.cfg.CommitEvery, enough: make(chan struct{}), filling: newPass(), told: map[int64]bool{},
+		every: p.cfg.CommitEvery, enough: make(chan struct{}), filling: newPass(),
+		shown: map[string][]shown{}, hot: map[int64]model.Hot{}, standing: map[standingKey]model.Alert{}, pages: p.Warehouse,
+		hold: withholding{limit: p.cfg.Stream.FailShare, assets: map[int64]evidence{}, free: make(chan struct{}, 1), newest: map[string]int64{}, waiting: p.metrics.withheld},
 	}
 	rec, err := p.db.Recover(p.contextSpan)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, rec.Close()) }()
+	p.line.recallAll(rec)
 	standing, err := p.standing(rec)
 	if err != nil {
 		return nil, err

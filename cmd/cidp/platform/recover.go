@@ -53,6 +53,9 @@ func (p *Platform) recover(rec *store.Recovery) (err error) {
 			return err
 		}
 	}
+	if err := l.recallQuality(rec, p.cfg.Stream.SilentAfter); err != nil {
+		return err
+	}
 	l.windower.Settle(0, time.Now().UnixMilli())
 	return p.board.restore(context.Background(), rec, p.Warehouse())
 }
@@ -67,6 +70,10 @@ func (p *Platform) standing(rec *store.Recovery) ([]store.Publication, error) {
 	if h := p.cfg.Stream.HistoryAfter; h > 0 {
 		oldest = time.Now().Add(-h).UnixMilli()
 	}
+	withheld := map[string]bool{}
+	for i := range rec.Unsent {
+		withheld[rec.Unsent[i].Topic] = withheld[rec.Unsent[i].Topic] || p.line.hold.on.Load() && rec.Unsent[i].Retain
+	}
 	var out []store.Publication
 	for _, r := range risks {
 		if r.WindowEndMs < oldest {
@@ -77,16 +84,22 @@ func (p *Platform) standing(rec *store.Recovery) ([]store.Publication, error) {
 		if err != nil {
 			return nil, err
 		}
+		if withheld[sensorTopic(riskPrefix, s)] {
+			continue
+		}
 		out = append(out, store.Publication{Topic: sensorTopic(riskPrefix, s), Payload: model.AppendRisk(nil, w, pred), Retain: true})
 	}
 	for i := range rec.Alerts {
 		a := &rec.Alerts[i]
-		if a.End < oldest {
+		if a.End >= oldest || a.Rule == model.RuleSilence { // who is silent stays so
+			p.line.note(placeOfAlert(rec, a), a)
+		}
+	}
+	for topic, all := range p.line.shown {
+		if withheld[topic] {
 			continue
 		}
-		s := rec.Sensors[a.SensorID-1]
-		p.line.told[s.ID] = true
-		out = append(out, store.Publication{Topic: sensorTopic(alertsPrefix, s), Payload: model.AppendAlert(nil, s, a), Retain: true})
+		out = append(out, store.Publication{Topic: topic, Payload: foremost(all).payload, Retain: true})
 	}
 	return out, nil
 }

@@ -20,7 +20,7 @@ type told struct {
 	what []string // topic and payload
 }
 
-func listen(t *testing.T, p *Platform, filter string) *told {
+func hear(t *testing.T, p *Platform, filter string) *told {
 	t.Helper()
 	l := &told{}
 	tok := client(t, p, "listener").Subscribe(filter, 1, func(_ mqtt.Client, m mqtt.Message) {
@@ -60,7 +60,7 @@ func without(from, to int) func(i int) float64 {
 func TestLateReadingsReviseThroughTheLine(t *testing.T) {
 	dir := t.TempDir()
 	p, stop := start(t, dir, nil)
-	heard := listen(t, p, "cidp/v1/#")
+	heard := hear(t, p, "cidp/v1/#")
 	c := client(t, p, "late")
 	ts := base()
 	publish(t, c, sensorOne, series(ts, 251, without(70, 100)))
@@ -196,7 +196,7 @@ func TestRevisionsOfAWindowCountOnce(t *testing.T) {
 func TestHistoryIsNotToldAsLive(t *testing.T) {
 	dir := t.TempDir()
 	p, stop := start(t, dir, func(c *Config) { c.Stream.HistoryAfter = time.Hour })
-	heard := listen(t, p, "cidp/v1/#")
+	heard := hear(t, p, "cidp/v1/#")
 	c := client(t, p, "backlog")
 	old := time.Now().Add(-72 * time.Hour).Truncate(time.Minute).UnixMilli()
 	for minute := range int64(10) {
@@ -222,7 +222,7 @@ func TestHistoryIsNotToldAsLive(t *testing.T) {
 	stop()
 	verify(t, dir)
 	p, stop = start(t, dir, func(c *Config) { c.Stream.HistoryAfter = time.Hour })
-	heard = listen(t, p, "cidp/v1/#")
+	heard = hear(t, p, "cidp/v1/#")
 	until(t, "what stands after a restart", func() bool { return len(heard.of("cidp/v1/risk/douala/loco-2")) > 0 })
 	if got := heard.of("cidp/v1/alerts/"); len(got) > 0 {
 		t.Errorf("history stands after a restart: %s", got[0])

@@ -14,10 +14,11 @@ const (
 	reasonStopping = "stopping"
 	reasonStore    = "store"
 	reasonLine     = "line"
-	reasonRead     = "read" // what is stored cannot be looked up
-	reasonRoom     = "room" // the disk runs short: first advice, then nothing is taken any more
-	reasonLog      = "log"  // advice: the write-ahead log grows
-	reasonSize     = "size" // advice: the database is larger than it is to be
+	reasonRead     = "read"     // what is stored cannot be looked up
+	reasonRoom     = "room"     // the disk runs short: first advice, then nothing is taken any more
+	reasonLog      = "log"      // advice: the write-ahead log grows
+	reasonGuard    = "failsafe" // too many windows of all assets are quarantined: nothing is published
+	reasonSize     = "size"     // advice: the database is larger than it is to be
 )
 
 // status says whether the platform accepts and commits, and why not. It is safe for concurrent use.
@@ -151,8 +152,11 @@ func (s *status) get() Status {
 // Alive and Ready answer /healthz and /readyz.
 func (s *status) Alive() bool { return true }
 
-// Ready says whether readings are accepted and committed.
+// Ready says whether readings are accepted and committed: they are while publication is withheld.
 func (s *status) Ready() (bool, []string) {
 	now := s.now()
-	return now.State == "online", now.Reasons
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, withheld := s.reasons[reasonGuard]
+	return now.State == "online" || withheld && len(s.reasons) == 1 && !s.offline, now.Reasons
 }

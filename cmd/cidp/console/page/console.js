@@ -291,6 +291,10 @@ function renderLevels(levels) {
   });
 }
 
+// An alert may be of a whole asset or site, and then has no sensor to open.
+const wide = (a) => a.sensor === '_asset' || a.sensor === '_site';
+const about = (a) => (a.sensor === '_site' ? 'whole site' : a.asset + (wide(a) ? ', whole asset' : ' ' + a.sensor));
+
 function alertItem(a) {
   const level = known(a.severity);
   const open = a.state !== 'cleared';
@@ -299,9 +303,9 @@ function alertItem(a) {
   if (!open) when.append(', cleared ', moment(a.updated_at));
   const button = el('button', 'alert ' + (open ? level : 'cleared'),
     el('span', 'tag', shape(level), open ? level : 'cleared'),
-    el('span', 'what', el('b', '', a.asset + ' ' + a.sensor), el('small', '', a.site)),
+    el('span', 'what', el('b', '', about(a)), el('small', '', a.site)),
     el('span', 'p', share(a.p_failure)));
-  button.onclick = () => go(a.site, a.asset, a.sensor);
+  button.onclick = () => (wide(a) ? go('alerts') : go(a.site, a.asset, a.sensor));
   return el('li', '', button, el('p', 'why', a.reason), when);
 }
 

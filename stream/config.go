@@ -18,6 +18,7 @@ type Config struct {
 	TooOld       time.Duration // a reading this far behind its receipt is refused as too_old; 0: never
 	HistoryAfter time.Duration // a window this old at receipt is history: nothing of it is published as live; 0: never
 	Kinds        map[Kind]Limits
+	Rules        []Rule    // of the sensor registry, before the patterns
 	Patterns     []Pattern // first match wins
 }
 
@@ -36,6 +37,7 @@ type Limits struct {
 	RateKPerMin             float64 // K/min: faster than this for a sixth of a window is not physical
 	TauMin                  float64 // min: thermal time constant of the component, for heading_over_ambient_c
 	Source                  string
+	Where                   string `json:"-"` // where they stand, for people: sensors.toml line 3; empty: defaults
 }
 
 // DefaultConfig gives the documented defaults.
@@ -114,6 +116,8 @@ func (c *Config) Validate() error {
 		check(err == nil, "the sensor pattern %q is not a shell pattern", p.Match)
 		check(p.Period >= 0 && p.Period.Milliseconds() <= maxPeriod, "the period of the sensor pattern %q must be between 0 and 24h, not %s", p.Match, p.Period)
 	}
+	errs = append(errs, c.checkFinite())
+	errs = append(errs, c.checkRules()...)
 	return errors.Join(errs...)
 }
 
@@ -125,20 +129,6 @@ func ParseKind(name string) (Kind, error) {
 		}
 	}
 	return Other, fmt.Errorf("kind %q is not one of other, bearing, motor, brake, transformer", name)
-}
-
-// pattern finds what the configuration says of a sensor.
-func (c *Config) pattern(a address) Pattern {
-	for _, p := range c.Patterns {
-		name := a.sensor
-		if full, _ := path.Match("*/*/*", p.Match); full {
-			name = a.site + "/" + a.asset + "/" + a.sensor
-		}
-		if ok, _ := path.Match(p.Match, name); ok {
-			return p
-		}
-	}
-	return Pattern{Kind: Other}
 }
 
 var (

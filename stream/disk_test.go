@@ -27,6 +27,7 @@ type disk struct {
 	open      map[int64]stream.Open // by sensor
 	told      int                   // rows of it written
 	last      map[int64]*stream.Window
+	period    map[int64]int64
 	windows   []*stream.Window
 	late      []stream.LateReading
 	refusals  []stream.Refusal
@@ -35,7 +36,7 @@ type disk struct {
 
 func newDisk(t testing.TB, cfg stream.Config, score stream.Scorer) *disk {
 	return &disk{t: t, cfg: cfg, score: score, readings: map[int64]stream.Reading{}, disputed: map[int64]bool{}, contexts: map[int64]stream.Context{},
-		disputedC: map[int64]bool{}, open: map[int64]stream.Open{}, last: map[int64]*stream.Window{}}
+		disputedC: map[int64]bool{}, open: map[int64]stream.Open{}, last: map[int64]*stream.Window{}, period: map[int64]int64{}}
 }
 
 // Reading and Context make a disk a stream.Past: it knows what was committed, and nothing else.
@@ -73,6 +74,9 @@ func (d *disk) commit(b *stream.Batch) {
 			d.t.Fatalf("sensor %s has id %d of asset %d", s.Name, s.ID, s.AssetID)
 		}
 	}
+	for _, c := range b.Changed {
+		d.sensors[c.ID-1], d.period[c.ID] = c.Sensor, c.PeriodMs
+	}
 	for _, r := range b.Readings {
 		key := stream.Key(r.TS, r.SensorID)
 		if _, twice := d.readings[key]; twice {
@@ -97,7 +101,7 @@ func (d *disk) commit(b *stream.Batch) {
 		if before := d.last[w.Sensor.ID]; before != nil && w.Start < before.End {
 			d.t.Fatalf("window %d of sensor %s begins before the one before it ends at %d", w.Start, w.Sensor.Name, before.End)
 		}
-		d.last[w.Sensor.ID] = w
+		d.last[w.Sensor.ID], d.period[w.Sensor.ID] = w, w.PeriodMs
 		d.windows = append(d.windows, w)
 	}
 	for _, o := range b.Opened {
@@ -156,6 +160,17 @@ func beside(w *stream.Window, o stream.Open) bool {
 // the contexts that these may need, the closed windows of their times.
 func (d *disk) restart() *stream.Windower {
 	d.t.Helper()
+	w := d.restored()
+	if b := w.Take(); len(b.Windows) > 0 {
+		d.t.Fatalf("a plain restart closed %s", tell(b.Windows[0]))
+	} else {
+		d.commit(b)
+	}
+	return w
+}
+
+func (d *disk) restored() *stream.Windower {
+	d.t.Helper()
 	d.covered()
 	w := d.windower()
 	must := func(err error) {
@@ -174,6 +189,7 @@ func (d *disk) restart() *stream.Windower {
 		} else {
 			must(w.RestoreSensor(*s, 0, nil))
 		}
+		must(w.RestorePeriod(s.ID, d.period[s.ID]))
 	}
 	for _, key := range slices.Sorted(maps.Keys(d.contexts)) {
 		if ts, id := stream.SplitKey(key); ts >= from[id] {
@@ -194,11 +210,6 @@ func (d *disk) restart() *stream.Windower {
 		}
 	}
 	w.Settle(0, t0)
-	if b := w.Take(); len(b.Windows) > 0 {
-		d.t.Fatalf("a plain restart closed %s", tell(b.Windows[0]))
-	} else {
-		d.commit(b)
-	}
 	return w
 }
 

@@ -15,6 +15,7 @@ type Batch struct {
 	Outbox      []Publication      // to be published after the commit
 	Sent        []int64            // outbox ids published since the last commit
 	Sessions    *SessionChanges    // of MQTT clients, since the last commit; nil: none. Writing them twice changes nothing.
+	Config      *ConfigChange      // put in force before anything of this batch; nil: none was
 	Committed   int64              // wall clock of this commit, ms
 	ID          int64              // commit id: set by the caller, one more than the last; a repeat of the last is recognised
 }

@@ -243,3 +243,12 @@ func (c *Config) checkFinite() error {
 
 // lastPart is the sensor's part of a match.
 func lastPart(match string) string { return match[strings.LastIndexByte(match, '/')+1:] }
+
+// Numbers gives the limits by the names of LimitFields.
+func (l *Limits) Numbers() map[string]float64 {
+	out := map[string]float64{}
+	for _, f := range LimitFields() {
+		out[f.Name] = *f.Of(l)
+	}
+	return out
+}

@@ -199,3 +199,8 @@ func mateOf(rule *Rule, sensor string) string {
 	begin, end, _ := strings.Cut(lastPart(rule.Match), "*")
 	return before + sensor[len(begin):len(sensor)-len(end)] + after
 }
+
+// MateOf says whether another sensor of the asset is at the same position on the other side: its mate, where no rule names one.
+func (s *Settings) MateOf(o *Settings) bool {
+	return s.Position != "" && o.Position == s.Position && o.Side != s.Side
+}

@@ -84,6 +84,11 @@ func (b *board) committed(batch *store.Batch) {
 	for _, s := range batch.Sensors {
 		b.add(s)
 	}
+	for i := range batch.Changed {
+		if v := b.sensors[batch.Changed[i].ID]; v != nil {
+			v.Kind = batch.Changed[i].Kind.String()
+		}
+	}
 	predicted := make(map[int64]*model.Prediction, len(batch.Predictions))
 	for i := range batch.Predictions {
 		predicted[batch.Predictions[i].WindowID] = &batch.Predictions[i]

@@ -15,7 +15,7 @@ import (
 // recover gives the windower, the holds and the board back what the warehouse knows.
 func (p *Platform) recover(rec *store.Recovery) (err error) {
 	l := p.line
-	if l.windower, err = stream.NewWindower(p.cfg.Stream, &patientPast{Past: p.past, ctx: p.ctx, status: p.status, log: p.cfg.Log}, l.judge); err != nil {
+	if l.windower, err = stream.NewWindower(p.config.Load().stream, &patientPast{Past: p.past, ctx: p.ctx, status: p.status, log: p.cfg.Log}, l.judge); err != nil {
 		return err
 	}
 	l.commitID = rec.LastCommit
@@ -32,6 +32,9 @@ func (p *Platform) recover(rec *store.Recovery) (err error) {
 	for _, s := range rec.Sensors {
 		w := rec.Windows[s.ID]
 		if err := l.windower.RestoreSensor(*s, w.End, w.Memory); err != nil {
+			return err
+		}
+		if err := l.windower.RestorePeriod(s.ID, rec.Periods[s.ID]); err != nil {
 			return err
 		}
 	}
@@ -51,6 +54,7 @@ func (p *Platform) recover(rec *store.Recovery) (err error) {
 			return err
 		}
 	}
+	l.recordStart(rec.ConfigDigest, p.cfg.SensorsFile)
 	l.windower.Settle(0, time.Now().UnixMilli())
 	return p.board.restore(context.Background(), rec, p.Warehouse())
 }

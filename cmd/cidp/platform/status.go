@@ -14,10 +14,11 @@ const (
 	reasonStopping = "stopping"
 	reasonStore    = "store"
 	reasonLine     = "line"
-	reasonRead     = "read" // what is stored cannot be looked up
-	reasonRoom     = "room" // the disk runs short: first advice, then nothing is taken any more
-	reasonLog      = "log"  // advice: the write-ahead log grows
-	reasonSize     = "size" // advice: the database is larger than it is to be
+	reasonRead     = "read"    // what is stored cannot be looked up
+	reasonRoom     = "room"    // the disk runs short: first advice, then nothing is taken any more
+	reasonLog      = "log"     // advice: the write-ahead log grows
+	reasonSensors  = "sensors" // advice: the sensors file is refused
+	reasonSize     = "size"    // advice: the database is larger than it is to be
 )
 
 // status says whether the platform accepts and commits, and why not. It is safe for concurrent use.

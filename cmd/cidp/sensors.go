@@ -86,7 +86,7 @@ func (c *sensorsCheck) Run(t *terminal) error {
 		return err
 	}
 	kinds, rules := file.Size()
-	fmt.Fprintf(t.out, "%s is right: limits of %d kinds, %d rules for sensors\n", c.File, kinds, rules)
+	fmt.Fprintf(t.out, "%s is right; kinds with limits: %d, rules for sensors: %d\n", c.File, kinds, rules)
 	return file.Explain(t.out, base)
 }
 

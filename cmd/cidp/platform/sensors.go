@@ -210,7 +210,7 @@ func (l *line) recordStart(recorded, file string) {
 	}
 	what := "cidp started without rules for sensors"
 	if n := len(c.stream.Rules); n > 0 {
-		what = fmt.Sprintf("cidp started with %s: %d rules for sensors", filepath.Base(file), n)
+		what = fmt.Sprintf("cidp started with %s, rules for sensors: %d", filepath.Base(file), n)
 	}
 	l.filling.batch.Config = &store.ConfigChange{At: time.Now().UnixMilli(), Who: whoFile, OldDigest: recorded, NewDigest: c.digest, What: what}
 }
@@ -224,7 +224,7 @@ func nameChanged(c *store.ConfigChange, changed []stream.SensorChange) {
 		}
 	}
 	if len(out) > 0 {
-		c.What += fmt.Sprintf("; %d known sensors changed: %s", len(out), joinCapped(out))
+		c.What += fmt.Sprintf("; known sensors that changed, %d: %s", len(out), joinCapped(out))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/BurntSushi/toml"
@@ -64,7 +65,7 @@ const knownKeys = "a [[sensor]] has match, kind, position, axle, side, mate, per
 func Read(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return nil, fmt.Errorf("sensors file %s does not exist: %w", path, fs.ErrNotExist)
 	case err != nil:
 		return nil, fmt.Errorf("read sensors file: %w", err)

@@ -116,8 +116,8 @@ func (c *Config) Differences(from *Config) []string {
 	for k := Other; k <= Transformer; k++ {
 		was, is := from.Kinds[k], c.Kinds[k]
 		for _, f := range LimitFields() {
-			if v, now := *f.Of(&was), *f.Of(&is); v != now {
-				out = append(out, fmt.Sprintf("kind %s: %s %g to %g", k, f.Name, v, now))
+			if v, now := f.Text(&was), f.Text(&is); v != now {
+				out = append(out, fmt.Sprintf("kind %s: %s %s to %s", k, f.Name, v, now))
 			}
 		}
 		if was.Source != is.Source {
@@ -178,7 +178,7 @@ func (r *Rule) String() string {
 	}
 	for _, f := range LimitFields() {
 		if v, there := r.Limits[f.Name]; there {
-			out = append(out, fmt.Sprintf("%s %g", f.Name, v))
+			out = append(out, f.Name+" "+f.text(v))
 		}
 	}
 	if r.LimitsFrom != "" {

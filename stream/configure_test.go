@@ -29,7 +29,7 @@ func drawRules(cfg stream.Config, rng *rand.Rand) stream.Config {
 			r.Position, r.Side = ptr("here"), ptr([]string{"left", "right"}[rng.IntN(2)])
 		}
 		if rng.IntN(3) == 0 {
-			r.Limits = map[string]float64{"spike_k": float64(1 + rng.IntN(20))}
+			r.Limits = map[string][]float64{"spike_k": {float64(1 + rng.IntN(20))}}
 		}
 		cfg.Rules = append(cfg.Rules, r)
 	}
@@ -169,7 +169,7 @@ func TestConfigureMovesKindPeriodAndLimits(t *testing.T) {
 		t.Errorf("window %+v", w)
 	}
 	pl.commit(b)
-	cfg.Rules = []stream.Rule{{Match: "oil", Period: ptr(time.Second), Limits: map[string]float64{"fail_high_c": 35, "suspect_high_c": 34}, Kind: ptr(stream.Other)}}
+	cfg.Rules = []stream.Rule{{Match: "oil", Period: ptr(time.Second), Limits: map[string][]float64{"fail_high_c": {35}, "suspect_high_c": {34}}, Kind: ptr(stream.Other)}}
 	pl.temps("oil", 250, 375, 1, healthy) // [240,360) is not due before 370
 	pl.commit(pl.w.Take())
 	pl.temps("oil", 375, 460, 1, healthy)

@@ -17,56 +17,86 @@ import (
 // Rule is what the sensor registry says of the sensors that Match names. What it leaves out is decided by the next rule that matches, then by the patterns, then by the
 // sensor's name. Rules that name one sensor by site/asset/sensor come before those with wildcards; among either, the earlier comes first.
 type Rule struct {
-	Match       string             // site/asset/sensor; or a shell pattern on that, or on the sensor's name alone
-	Kind        *Kind              // what it measures
-	Position    *string            // what mates share; empty: none
-	Axle        *int               // axle or unit number, 0: none
-	Side        *string            // left, right or empty
-	Mate        *string            // the sensor of the same asset that it is compared with; empty: none; * stands for what the * of Match stands for
-	Period      *time.Duration     // between readings; 0: learned
-	Limits      map[string]float64 // by the names of LimitFields: in place of those of the kind. Where Kind is given, for sensors of that kind only
-	LimitsFrom  string             // who says so; empty: as for the kind
-	Where       string             `json:"-"` // where the rule stands, for people: sensors.toml line 12
-	LimitsWhere string             `json:"-"` // where its limits stand; empty: at Where
+	Match       string               // site/asset/sensor; or a shell pattern on that, or on the sensor's name alone
+	Kind        *Kind                // what it measures
+	Position    *string              // what mates share; empty: none
+	Axle        *int                 // axle or unit number, 0: none
+	Side        *string              // left, right or empty
+	Mate        *string              // the sensor of the same asset that it is compared with; empty: none; * stands for what the * of Match stands for
+	Period      *time.Duration       // between readings; 0: learned
+	Limits      map[string][]float64 // by the names of LimitFields: in place of those of the kind. Where Kind is given, for sensors of that kind only
+	LimitsFrom  string               // who says so; empty: as for the kind
+	Where       string               `json:"-"` // where the rule stands, for people: sensors.toml line 12
+	LimitsWhere string               `json:"-"` // where its limits stand; empty: at Where
 }
 
-// LimitField is one number of Limits: its name in configuration files, its unit, what it means, and where it is.
+// LimitField is one entry of Limits: its name in configuration files, its unit, what it means, and how it is read and written.
 type LimitField struct {
 	Name, Unit, Meaning string
-	Of                  func(*Limits) *float64
+	Many                bool // a list, of any length; else one number
+	Get                 func(*Limits) []float64
+	Put                 func(*Limits, []float64)
 }
 
-// LimitFields are the numbers of Limits, in order.
+// LimitFields are the entries of Limits, in order.
 func LimitFields() []LimitField {
 	return []LimitField{
-		{"fail_low_c", "degC", "a reading below it has failed", func(l *Limits) *float64 { return &l.FailLow }},
-		{"suspect_low_c", "degC", "a reading below it is suspect", func(l *Limits) *float64 { return &l.SuspectLow }},
-		{"suspect_high_c", "degC", "a reading above it is suspect", func(l *Limits) *float64 { return &l.SuspectHigh }},
-		{"fail_high_c", "degC", "a reading above it has failed", func(l *Limits) *float64 { return &l.FailHigh }},
-		{"spike_k", "K", "the least distance from its neighbours that can be a spike", func(l *Limits) *float64 { return &l.SpikeK }},
-		{"rate_k_per_min", "K/min", "faster for a sixth of a window is not physical", func(l *Limits) *float64 { return &l.RateKPerMin }},
-		{"tau_min", "min", "thermal time constant of the component", func(l *Limits) *float64 { return &l.TauMin }},
+		number("fail_low_c", "degC", "a reading below it has failed", func(l *Limits) *float64 { return &l.FailLow }),
+		number("suspect_low_c", "degC", "a reading below it is suspect", func(l *Limits) *float64 { return &l.SuspectLow }),
+		number("suspect_high_c", "degC", "a reading above it is suspect", func(l *Limits) *float64 { return &l.SuspectHigh }),
+		number("fail_high_c", "degC", "a reading above it has failed", func(l *Limits) *float64 { return &l.FailHigh }),
+		number("spike_k", "K", "the least distance from its neighbours that can be a spike", func(l *Limits) *float64 { return &l.SpikeK }),
+		number("rate_k_per_min", "K/min", "faster for a sixth of a window is not physical", func(l *Limits) *float64 { return &l.RateKPerMin }),
+		number("tau_min", "min", "thermal time constant of the component", func(l *Limits) *float64 { return &l.TauMin }),
 	}
 }
 
-// Set puts numbers in place by their names, and source where it is not empty.
-func (l *Limits) Set(numbers map[string]float64, source string) error {
+func number(name, unit, meaning string, of func(*Limits) *float64) LimitField {
+	return LimitField{Name: name, Unit: unit, Meaning: meaning,
+		Get: func(l *Limits) []float64 { return []float64{*of(l)} },
+		Put: func(l *Limits, v []float64) { *of(l) = v[0] },
+	}
+}
+
+// Text writes the entry's value: 200, or [-127 85].
+func (f *LimitField) Text(l *Limits) string { return f.text(f.Get(l)) }
+
+func (f *LimitField) text(v []float64) string {
+	if f.Many {
+		return fmt.Sprint(v)
+	}
+	return fmt.Sprint(v[0])
+}
+
+// Set puts entries in place by their names, and source where it is not empty.
+func (l *Limits) Set(entries map[string][]float64, source string) error {
 	fields := LimitFields()
-	for _, name := range slices.Sorted(maps.Keys(numbers)) {
+	for _, name := range slices.Sorted(maps.Keys(entries)) {
 		i := slices.IndexFunc(fields, func(f LimitField) bool { return f.Name == name })
-		switch v := numbers[name]; {
-		case i < 0:
+		if i < 0 {
 			return fmt.Errorf("there is no limit %q; the limits are %s", name, limitNames())
-		case math.IsNaN(v) || math.IsInf(v, 0):
-			return fmt.Errorf("the limit %s must be a number, not %v", name, v)
-		default:
-			*fields[i].Of(l) = v
 		}
+		v := entries[name]
+		if len(v) != 1 && !fields[i].Many {
+			return fmt.Errorf("the limit %s must be one number, not %d", name, len(v))
+		}
+		if x, bad := notFinite(v); bad {
+			return fmt.Errorf("the limit %s must be a number, not %v", name, x)
+		}
+		fields[i].Put(l, slices.Clone(v))
 	}
 	if source != "" {
 		l.Source = source
 	}
 	return nil
+}
+
+func notFinite(v []float64) (x float64, bad bool) {
+	i := slices.IndexFunc(v, func(x float64) bool { return math.IsNaN(x) || math.IsInf(x, 0) })
+	if i < 0 {
+		return 0, false
+	}
+	return v[i], true
 }
 
 func limitNames() string {
@@ -233,7 +263,7 @@ func (c *Config) checkFinite() error {
 	for k := Other; k <= Transformer; k++ {
 		l := c.Kinds[k]
 		for _, f := range LimitFields() {
-			if v := *f.Of(&l); math.IsNaN(v) || math.IsInf(v, 0) {
+			if v, bad := notFinite(f.Get(&l)); bad {
 				errs = append(errs, fmt.Errorf("the limit %s of kind %s must be a number, not %v", f.Name, k, v))
 			}
 		}
@@ -244,11 +274,15 @@ func (c *Config) checkFinite() error {
 // lastPart is the sensor's part of a match.
 func lastPart(match string) string { return match[strings.LastIndexByte(match, '/')+1:] }
 
-// Numbers gives the limits by the names of LimitFields.
-func (l *Limits) Numbers() map[string]float64 {
-	out := map[string]float64{}
+// Values gives the entries by their names: a float64 each, or a []float64 for a list.
+func (l *Limits) Values() map[string]any {
+	out := map[string]any{}
 	for _, f := range LimitFields() {
-		out[f.Name] = *f.Of(l)
+		if v := f.Get(l); f.Many {
+			out[f.Name] = v
+		} else {
+			out[f.Name] = v[0]
+		}
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package stream_test
 import (
 	"fmt"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -60,10 +61,10 @@ func TestResolve(t *testing.T) {
 			rules: []stream.Rule{{Match: "douala/loco-7/oil", Mate: ptr("water")}, {Match: "douala/loco-7/water", Mate: ptr("")}},
 			from:  stream.Origins{Kind: "default", Mate: "rule douala/loco-7/water", Period: "learned", Limits: "kind other"}},
 		{what: "limits over those of the kind", sensor: "axle3-left", want: "bearing axle3/3/left auto 0s 200",
-			rules: []stream.Rule{{Match: "*/loco-7/*", Limits: map[string]float64{"fail_high_c": 200, "suspect_high_c": 150}}},
+			rules: []stream.Rule{{Match: "*/loco-7/*", Limits: map[string][]float64{"fail_high_c": {200}, "suspect_high_c": {150}}}},
 			from:  stream.Origins{Kind: "pattern axle*", Position: "name", Mate: "position", Period: "learned", Limits: "rule */loco-7/*"}},
 		{what: "limits of a kind are for that kind", sensor: "axle3-left", want: "bearing axle3/3/left auto 0s 250",
-			rules: []stream.Rule{{Match: "*/loco-7/axle3-left", Kind: bearing}, {Match: "*/loco-7/*", Kind: ptr(stream.Brake), Limits: map[string]float64{"fail_high_c": 900}}},
+			rules: []stream.Rule{{Match: "*/loco-7/axle3-left", Kind: bearing}, {Match: "*/loco-7/*", Kind: ptr(stream.Brake), Limits: map[string][]float64{"fail_high_c": {900}}}},
 			from:  stream.Origins{Kind: "rule */loco-7/axle3-left", Position: "name", Mate: "position", Period: "learned", Limits: "kind bearing"}},
 		{what: "of another asset", sensor: "oil", want: "other /0/ auto 0s 1000",
 			rules: []stream.Rule{{Match: "douala/loco-8/oil", Kind: bearing}, {Match: "douala/loco-8/*", Kind: bearing}},
@@ -88,7 +89,7 @@ func TestResolve(t *testing.T) {
 }
 
 func TestRuleMistakesGetASentence(t *testing.T) {
-	limits := func(name string, v float64) map[string]float64 { return map[string]float64{name: v} }
+	limits := func(name string, v ...float64) map[string][]float64 { return map[string][]float64{name: v} }
 	for want, rule := range map[string]stream.Rule{
 		`line 7: the match "" has an empty name in it`:                                   {},
 		`the match "a/b" must be a sensor's name or site/asset/sensor`:                   {Match: "a/b"},
@@ -106,6 +107,7 @@ func TestRuleMistakesGetASentence(t *testing.T) {
 		`the mate "*-*" may have one *`:                                                  {Match: "*", Mate: ptr("*-*")},
 		`the mate "y*" has a *, which stands for what the one * in the sensor's part`:    {Match: "x?", Mate: ptr("y*")},
 		`there is no limit "fail_c"; the limits are fail_low_c, suspect_low_c`:           {Match: "x", Limits: limits("fail_c", 1)},
+		"the limit spike_k must be one number, not 2":                                    {Match: "x", Limits: limits("spike_k", 1, 2)},
 		"the limit spike_k must be a number, not +Inf":                                   {Match: "x", Limits: limits("spike_k", math.Inf(1))},
 		"the limits of kind bearing must be in order":                                    {Match: "x", Kind: ptr(stream.Bearing), Limits: limits("fail_high_c", 100)},
 		"its limits meet sensors of every kind, say which with kind: the limits of kind": {Match: "x", Limits: limits("fail_high_c", 300)},
@@ -134,11 +136,18 @@ func TestRuleMistakesGetASentence(t *testing.T) {
 // TestLimitFieldsAreAll: whoever adds a number to Limits must give it a name in the file.
 func TestLimitFieldsAreAll(t *testing.T) {
 	var l stream.Limits
+	seen := map[string]bool{}
 	for i, f := range stream.LimitFields() {
-		*f.Of(&l) = float64(i + 1)
+		f.Put(&l, []float64{float64(i + 1)})
+		if got := f.Get(&l); len(got) != 1 || got[0] != float64(i+1) || seen[f.Name] {
+			t.Errorf("%s: %v", f.Name, got)
+		}
+		seen[f.Name] = true
 	}
-	if l != (stream.Limits{FailLow: 1, SuspectLow: 2, SuspectHigh: 3, FailHigh: 4, SpikeK: 5, RateKPerMin: 6, TauMin: 7}) {
-		t.Errorf("%+v", l)
+	for v, i := reflect.ValueOf(l), 0; i < v.NumField(); i++ {
+		if f := v.Type().Field(i); f.Type.Kind() != reflect.String && v.Field(i).IsZero() {
+			t.Errorf("%s has no name in the file", f.Name)
+		}
 	}
 }
 

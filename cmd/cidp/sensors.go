@@ -117,18 +117,18 @@ With --sensors it shows what a file would mean for the sensors that are known, b
 
 // sensorRow is one known sensor.
 type sensorRow struct {
-	Site         string             `json:"site"`
-	Asset        string             `json:"asset"`
-	Sensor       string             `json:"sensor"`
-	Kind         string             `json:"kind"`
-	Position     string             `json:"position"`
-	Axle         int                `json:"axle"`
-	Side         string             `json:"side"`
-	Mate         string             `json:"mate"`      // empty: none is known
-	PeriodMs     int64              `json:"period_ms"` // configured or learned, 0 while not known
-	Limits       map[string]float64 `json:"limits"`
-	LimitsSource string             `json:"limits_source"`
-	From         stream.Origins     `json:"from"`
+	Site         string         `json:"site"`
+	Asset        string         `json:"asset"`
+	Sensor       string         `json:"sensor"`
+	Kind         string         `json:"kind"`
+	Position     string         `json:"position"`
+	Axle         int            `json:"axle"`
+	Side         string         `json:"side"`
+	Mate         string         `json:"mate"`      // empty: none is known
+	PeriodMs     int64          `json:"period_ms"` // configured or learned, 0 while not known
+	Limits       map[string]any `json:"limits"`
+	LimitsSource string         `json:"limits_source"`
+	From         stream.Origins `json:"from"`
 }
 
 func (c *sensorsList) Run(ctx context.Context, t *terminal) error {
@@ -162,7 +162,7 @@ func describeSensors(r *stream.Registry, known []store.KnownSensor) []sensorRow 
 		s := r.Resolve(k.Site, k.Asset, k.Sensor)
 		in[i] = s
 		rows[i] = sensorRow{Site: k.Site, Asset: k.Asset, Sensor: k.Sensor, Kind: s.Kind.String(), Position: s.Position, Axle: s.Axle, Side: s.Side,
-			PeriodMs: cmp.Or(s.Period.Milliseconds(), k.PeriodMs), Limits: s.Limits.Numbers(), LimitsSource: s.Limits.Source, From: s.From}
+			PeriodMs: cmp.Or(s.Period.Milliseconds(), k.PeriodMs), Limits: s.Limits.Values(), LimitsSource: s.Limits.Source, From: s.From}
 	}
 	for first := 0; first < len(rows); {
 		end := first
@@ -204,7 +204,7 @@ func printSensors(out io.Writer, rows []sensorRow) error {
 			period = fmt.Sprintf("%gs", float64(r.PeriodMs)/1000)
 		}
 		l := r.Limits
-		fmt.Fprintf(w, "%s/%s/%s\t%s\t%s\t%s\t%s\t%g (%g) to (%g) %g\t%s\n", r.Site, r.Asset, r.Sensor, r.Kind, position, cmp.Or(r.Mate, "-"), period,
+		fmt.Fprintf(w, "%s/%s/%s\t%s\t%s\t%s\t%s\t%v (%v) to (%v) %v\t%s\n", r.Site, r.Asset, r.Sensor, r.Kind, position, cmp.Or(r.Mate, "-"), period,
 			l["fail_low_c"], l["suspect_low_c"], l["suspect_high_c"], l["fail_high_c"], originText(r.From))
 	}
 	return w.Flush()

@@ -55,7 +55,7 @@ func TestSensorsCommands(t *testing.T) {
 		return rows
 	}
 	rows := list()
-	if r := rows["axle3-right"]; r.Kind != "bearing" || r.Mate != "" || r.From.Kind != "pattern axle*" || r.From.Mate != "" || r.Limits["fail_high_c"] != 250 {
+	if r := rows["axle3-right"]; r.Kind != "bearing" || r.Mate != "" || r.From.Kind != "pattern axle*" || r.From.Mate != "" || r.Limits["fail_high_c"] != 250.0 {
 		t.Errorf("without a file: %+v", r)
 	}
 	if r := rows["hub-a"]; r.Kind != "other" || r.From.Kind != "default" {
@@ -73,7 +73,7 @@ func TestSensorsCommands(t *testing.T) {
 	}
 	rows = list()
 	if r := rows["hub-a"]; r.Kind != "bearing" || r.Mate != "axle3-right" || r.PeriodMs != 10_000 || r.From.Kind != "sensors.toml line 20" || r.From.Limits != "sensors.toml line 9" ||
-		r.Limits["fail_high_c"] != 240 || !strings.Contains(r.LimitsSource, "4711") {
+		r.Limits["fail_high_c"] != 240.0 || !strings.Contains(r.LimitsSource, "4711") {
 		t.Errorf("hub-a: %+v", r)
 	}
 	if rows["axle3-right"].Mate != "hub-a" || rows["hub-c"].Mate != "hub-d" || rows["hub-d"].Mate != "hub-c" || rows["gearbox1-de"].Mate != "gearbox1-nde" || rows["oil"].Mate != "" {

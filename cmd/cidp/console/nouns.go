@@ -207,7 +207,7 @@ type SensorRegistry struct {
 	Side         string            `json:"side"`
 	Mate         string            `json:"mate"`      // the sensor it is compared with, empty when there is none
 	PeriodMs     int64             `json:"period_ms"` // configured, 0: learned
-	Limits       map[string]Figure `json:"limits"`    // by the names of the sensors file
+	Limits       map[string]any    `json:"limits"`    // by the names of the sensors file
 	LimitsSource string            `json:"limits_source"`
 	From         map[string]string `json:"from"` // by kind, position, mate, period, limits: "sensors.toml line 12", "pattern axle*", "name", "learned", "default"
 }

@@ -59,7 +59,7 @@ func wholePage(p QuarantinePage) QuarantinePage {
 
 func wholeDetail(d SensorDetail) SensorDetail {
 	if d.Registry.Limits == nil {
-		d.Registry.Limits = map[string]Figure{}
+		d.Registry.Limits = map[string]any{}
 	}
 	if d.Registry.From == nil {
 		d.Registry.From = map[string]string{}

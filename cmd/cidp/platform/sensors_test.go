@@ -76,7 +76,7 @@ func TestSensorsFileChangesARunningPlatform(t *testing.T) {
 	c := client(t, p, "hubs")
 	ts := base()
 	feedMinutes(t, c, ts, 0, 2)
-	if d := detail(t, p, "hub-a"); d.Kind != "other" || d.Registry.Mate != "" || d.Registry.From["kind"] != "default" || d.Registry.Limits["fail_high_c"] != 1000 {
+	if d := detail(t, p, "hub-a"); d.Kind != "other" || d.Registry.Mate != "" || d.Registry.From["kind"] != "default" || d.Registry.Limits["fail_high_c"] != 1000.0 {
 		t.Fatalf("before: %+v", d.Registry)
 	}
 	writeSensors(t, dir, hubs)
@@ -95,7 +95,7 @@ func TestSensorsFileChangesARunningPlatform(t *testing.T) {
 	}
 	feedMinutes(t, c, ts, 2, 4)
 	d := detail(t, p, "hub-a")
-	if r := d.Registry; d.Kind != "bearing" || r.Mate != "hub-b" || r.From["kind"] != "sensors.toml line 1" || r.From["mate"] != "sensors.toml line 1" || r.Limits["fail_high_c"] != 250 || r.PeriodMs != 1000 {
+	if r := d.Registry; d.Kind != "bearing" || r.Mate != "hub-b" || r.From["kind"] != "sensors.toml line 1" || r.From["mate"] != "sensors.toml line 1" || r.Limits["fail_high_c"] != 250.0 || r.PeriodMs != 1000 {
 		t.Errorf("after: %+v", r)
 	}
 	if n := ask(t, dir, `SELECT count(*) FROM telemetry_window w JOIN sensor s USING (sensor_id) WHERE s.sensor = 'hub-a' AND kind_code = 1 AND mate_diff_c BETWEEN -11 AND -9 AND start_ms >= ?`,

@@ -16,12 +16,9 @@ func (v *view) register(ctx context.Context, pages *store.Console, d *console.Se
 	if err != nil {
 		return err
 	}
-	r := console.SensorRegistry{Position: in.Position, Axle: in.Axle, Side: in.Side, PeriodMs: in.Period.Milliseconds(), Limits: map[string]console.Figure{},
+	r := console.SensorRegistry{Position: in.Position, Axle: in.Axle, Side: in.Side, PeriodMs: in.Period.Milliseconds(), Limits: in.Limits.Values(),
 		LimitsSource: in.Limits.Source,
 		From:         map[string]string{"kind": in.From.Kind, "position": in.From.Position, "period": in.From.Period, "limits": in.From.Limits}}
-	for name, limit := range in.Limits.Numbers() {
-		r.Limits[name] = console.Figure(limit)
-	}
 	var compared []string // mate and peers
 	if in.Mate != nil && *in.Mate != d.Sensor {
 		r.Mate, r.From["mate"] = *in.Mate, in.From.Mate

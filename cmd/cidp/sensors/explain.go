@@ -24,10 +24,10 @@ func (f *File) Explain(w io.Writer, base stream.Config) error {
 		fmt.Fprintf(w, "%s: every %s, unless a rule says otherwise (%s):\n", k.where, k.kind, is.Source)
 		for _, field := range stream.LimitFields() {
 			note := ""
-			if before := *field.Of(&was); before != *field.Of(&is) {
-				note = fmt.Sprintf(", was %g", before)
+			if before := field.Text(&was); before != field.Text(&is) {
+				note = ", was " + before
 			}
-			fmt.Fprintf(w, "    %-14s %g %s%s\n", field.Name, *field.Of(&is), field.Unit, note)
+			fmt.Fprintf(w, "    %-14s %s %s%s\n", field.Name, field.Text(&is), field.Unit, note)
 		}
 	}
 	for _, exact := range []bool{true, false} {

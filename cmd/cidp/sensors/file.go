@@ -36,7 +36,7 @@ type File struct {
 // kindLimits is a [kind.<kind>] table.
 type kindLimits struct {
 	kind    stream.Kind
-	numbers map[string]float64
+	entries map[string][]float64
 	source  string
 	where   string
 }
@@ -137,7 +137,7 @@ func (f *File) addKind(name string, numbers map[string]any, lines *lines, bad co
 		return
 	}
 	k := kindLimits{kind: kind, where: f.at(line)}
-	if k.numbers, k.source, err = limits(numbers); err != nil {
+	if k.entries, k.source, err = limits(numbers); err != nil {
 		bad(lines.ofKey(toml.Key{"kind", name, badLimit(numbers)}), "%w", err)
 		return
 	}
@@ -177,22 +177,19 @@ func (f *File) addRule(t *table, lines *lines, i int, bad complain) {
 }
 
 // limits reads the numbers and the source of a table of limits.
-func limits(in map[string]any) (numbers map[string]float64, source string, err error) {
-	numbers = map[string]float64{}
+func limits(in map[string]any) (entries map[string][]float64, source string, err error) {
+	entries = map[string][]float64{}
 	if name := badLimit(in); name != "" {
 		return nil, "", limitFault(name, in[name])
 	}
 	for name, v := range in {
-		switch v := v.(type) {
-		case string:
-			source = v
-		case int64:
-			numbers[name] = float64(v)
-		case float64:
-			numbers[name] = v
+		if text, ok := v.(string); ok {
+			source = text
+		} else {
+			entries[name], _ = numbersOf(v)
 		}
 	}
-	return numbers, source, nil
+	return entries, source, nil
 }
 
 // badLimit names the first entry that is wrong.
@@ -216,16 +213,35 @@ func limitFault(name string, v any) error {
 		}
 		return nil
 	}
+	numbers, ok := numbersOf(v)
+	if !ok { // but is there such a limit at all?
+		if err := new(stream.Limits).Set(map[string][]float64{name: {0}}, ""); err != nil {
+			return err
+		}
+		return fmt.Errorf("the limit %s must be a number", name)
+	}
+	return new(stream.Limits).Set(map[string][]float64{name: numbers}, "")
+}
+
+// numbersOf reads a number, or a list of numbers.
+func numbersOf(v any) (numbers []float64, ok bool) {
 	switch v := v.(type) {
 	case int64:
-		return new(stream.Limits).Set(map[string]float64{name: float64(v)}, "")
+		return []float64{float64(v)}, true
 	case float64:
-		return new(stream.Limits).Set(map[string]float64{name: v}, "")
+		return []float64{v}, true
+	case []any:
+		numbers = []float64{}
+		for _, e := range v {
+			one, ok := numbersOf(e)
+			if _, list := e.([]any); !ok || list {
+				return nil, false
+			}
+			numbers = append(numbers, one...)
+		}
+		return numbers, true
 	}
-	if err := new(stream.Limits).Set(map[string]float64{name: 0}, ""); err != nil {
-		return err
-	}
-	return fmt.Errorf("the limit %s must be a number", name)
+	return nil, false
 }
 
 func limitNames() string {
@@ -247,7 +263,7 @@ func (f *File) Apply(base stream.Config) (stream.Config, error) {
 	for _, k := range f.kinds {
 		before := cfg.Kinds[k.kind]
 		l := before
-		if err := l.Set(k.numbers, k.source); err != nil {
+		if err := l.Set(k.entries, k.source); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", k.where, err))
 			continue
 		}

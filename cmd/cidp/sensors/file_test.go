@@ -35,6 +35,8 @@ func TestEveryMistakeGetsASentenceWithItsLine(t *testing.T) {
 		{"[kind.wheel]\nspike_k = 3\n", `sensors.toml line 1: kind "wheel" is not one of other, bearing, motor, brake, transformer`},
 		{"[kind.brake]\n\nfail_heigh_c = 3\n", `sensors.toml line 3: there is no limit "fail_heigh_c"; the limits are fail_low_c, suspect_low_c, suspect_high_c,`},
 		{"[kind.brake]\nfail_high_c = \"hot\"\n", "sensors.toml line 2: the limit fail_high_c must be a number"},
+		{"[kind.brake]\nfail_high_c = [1, 2]\n", "sensors.toml line 2: the limit fail_high_c must be one number, not 2"},
+		{"[kind.brake]\nfail_high_c = [\n[1]]\n", "sensors.toml line 2: the limit fail_high_c must be a number"},
 		{"[kind.brake]\nfail_high_c = inf\n", "sensors.toml line 2: the limit fail_high_c must be a number, not +Inf"},
 		{"[kind.brake]\nsource = 3\n", "sensors.toml line 2: the source must be a text: who says so"},
 		{"\n[kind.bearing]\nfail_high_c = 100\n", "sensors.toml line 2: the limits of kind bearing must be in order: fail low, suspect low, suspect high, fail high"},

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -131,19 +131,25 @@ func ParseKind(name string) (Kind, error) {
 	return Other, fmt.Errorf("kind %q is not one of other, bearing, motor, brake, transformer", name)
 }
 
-var (
-	sideSuffix = regexp.MustCompile(`^(.+)[-_.](left|right|l|r)$`)
-	firstInt   = regexp.MustCompile(`[0-9]+`)
-)
-
 // describe reads position, axle and side out of a sensor's name: axle3-left is at position axle3, axle 3, left. Two sensors of an
 // asset at one position on different sides are mates.
 func describe(s *Sensor) {
-	if m := sideSuffix.FindStringSubmatch(s.Name); m != nil {
-		s.Position = m[1]
-		s.Side = map[byte]string{'l': "left", 'r': "right"}[m[2][0]]
+	if i := strings.LastIndexAny(s.Name, "-_."); i > 0 {
+		switch s.Name[i+1:] {
+		case "left", "l":
+			s.Position, s.Side = s.Name[:i], "left"
+		case "right", "r":
+			s.Position, s.Side = s.Name[:i], "right"
+		}
 	}
-	if n := firstInt.FindString(s.Name); len(n) > 0 && len(n) < 6 {
+	from := strings.IndexAny(s.Name, digits)
+	if from < 0 {
+		return
+	}
+	n := s.Name[from:]
+	if n = n[:len(n)-len(strings.TrimLeft(n, digits))]; len(n) < 6 {
 		s.Axle, _ = strconv.Atoi(n)
 	}
 }
+
+const digits = "0123456789"

@@ -178,3 +178,16 @@ func TestConfigDigestIsOfWhatDecides(t *testing.T) {
 		t.Error("one configuration has two digests")
 	}
 }
+
+// TestNamesTellThePlace of a sensor, where no rule does.
+func TestNamesTellThePlace(t *testing.T) {
+	r := stream.NewRegistry(withRules(t))
+	for name, want := range map[string]string{
+		"axle3-left": "axle3 3 left", "axle12_r": "axle12 12 right", "a.b.l": "a.b 0 left", "-left": " 0 ", "left": " 0 ", "axle3-lefty": " 3 ", "motor1-drive": " 1 ",
+		"x-": " 0 ", "t99999": " 99999 ", "t100000": " 0 ", "box04.right": "box04 4 right", "axle3-left-left": "axle3-left 3 left",
+	} {
+		if s := r.Resolve("d", "l", name); fmt.Sprintf("%s %d %s", s.Position, s.Axle, s.Side) != want {
+			t.Errorf("%s: %q %d %q, want %s", name, s.Position, s.Axle, s.Side, want)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
+	"github.com/camrail/cidp/broker"
 	"github.com/camrail/cidp/cmd/cidp/console"
 	"github.com/camrail/cidp/store"
 	"github.com/camrail/cidp/stream"
@@ -105,6 +106,8 @@ func TestSensorsFileChangesARunningPlatform(t *testing.T) {
 	if n := ask(t, dir, `SELECT count(*) FROM telemetry_window w JOIN sensor s USING (sensor_id) WHERE s.sensor = 'hub-a' AND kind_code = 0`); n != 1 {
 		t.Errorf("%d windows closed before the change", n)
 	}
+
+	until(t, "the page to show the new kind", func() bool { return strings.Contains(get(t, p, "/api/v1/assets"), `"sensor":"hub-a","kind":"bearing"`) })
 
 	for _, bad := range []struct{ text, says string }{
 		{hubs + "colour = 1\n", `sensors.toml line 9: unknown key "sensor.colour"`},
@@ -258,4 +261,58 @@ func defaultStream() stream.Config {
 	cfg := stream.DefaultConfig()
 	cfg.HistoryAfter = 0
 	return cfg
+}
+
+// TestRegistryWaitsForThePassToEnd: what has gone into a pass stays under one registry; changes that follow each other before a commit are one record.
+func TestRegistryWaitsForThePassToEnd(t *testing.T) {
+	var configs [3]*configuration
+	for i := range configs {
+		cfg := defaultStream()
+		if i > 0 {
+			kind := stream.Kind(i)
+			cfg.Rules = []stream.Rule{{Match: "hub-a", Kind: &kind}}
+		}
+		var err error
+		if configs[i], err = newConfiguration(cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w, err := stream.NewWindower(configs[0].stream, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var now inForce
+	now.Store(configs[0])
+	l := &line{windower: w, filling: newPass(), config: &now, status: &status{reasons: map[string]string{}}}
+	change := func(to *configuration, want string) {
+		t.Helper()
+		l.next = to
+		if err := l.reconfigure(); err != nil {
+			t.Fatal(err)
+		}
+		got := "waits"
+		if l.next == nil {
+			got = "in force, nothing to record"
+			if c := l.filling.batch.Config; c != nil {
+				got = "recorded: " + c.What
+				if c.OldDigest != configs[0].digest || c.NewDigest != to.digest {
+					t.Errorf("from %s to %s", c.OldDigest, c.NewDigest)
+				}
+			}
+		}
+		if got != want || (l.next == nil) != (now.Load() == to) {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	l.filling.acks = append(l.filling.acks, broker.Ack{})
+	change(configs[1], "waits")
+	l.filling = newPass()
+	if _, err := w.FeedReading(sensorOne, stream.Reading{TS: base(), Temp: 40_000}, base(), 0); err != nil {
+		t.Fatal(err)
+	}
+	change(configs[1], "waits")
+	w.Take()
+	change(configs[1], "recorded: hub-a: kind bearing")
+	change(configs[2], "recorded: hub-a: kind bearing; hub-a: kind motor, was kind bearing")
+	change(configs[0], "in force, nothing to record")
 }

@@ -26,7 +26,7 @@ type lineFlags struct {
 	CommitEvery    time.Duration `name:"commit-every" help:"Shortest time between commits under load." default:"10ms"`
 	MaxPayload     int           `name:"max-payload" help:"Largest payload, bytes." default:"262144"`
 	Model          string        `help:"Model file; default the embedded one." placeholder:"FILE"`
-	Sensors        string        `help:"Sensor registry, read again whenever it changes (cidp sensors --help); default sensors.toml in the data folder, when it is there." placeholder:"FILE"`
+	Sensors        string        `name:"sensors-file" aliases:"sensors" help:"Sensor registry, read again whenever it changes (cidp sensors --help); default sensors.toml in the data folder, when it is there." placeholder:"FILE"`
 	AllowAnonymous bool          `name:"allow-anonymous" help:"Serve beyond loopback without authentication."`
 
 	keepFlags `embed:""`

@@ -104,15 +104,15 @@ func (sensorsExample) Run(t *terminal) error {
 
 type sensorsList struct {
 	Data    string `help:"Data folder. Its database may be live." default:"database" placeholder:"DIR"`
-	Sensors string `help:"Sensor registry; default sensors.toml in the data folder, when it is there." placeholder:"FILE"`
+	Sensors string `name:"sensors-file" aliases:"sensors" help:"Sensor registry; default sensors.toml in the data folder, when it is there." placeholder:"FILE"`
 	JSON    bool   `name:"json" help:"Print one JSON document."`
 }
 
 func (sensorsList) Help() string {
 	return `Example:
   cidp sensors list --data database
-  cidp sensors list --data database --sensors new.toml --json
-With --sensors it shows what a file would mean for the sensors that are known, before it is put in force.`
+  cidp sensors list --data database --sensors-file new.toml --json
+With --sensors-file (or --sensors) it shows what a file would mean for the sensors that are known, before it is put in force.`
 }
 
 // sensorRow is one known sensor.

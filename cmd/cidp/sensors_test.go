@@ -84,7 +84,7 @@ func TestSensorsCommands(t *testing.T) {
 		t.Errorf("list: exit %d\n%s", code, out)
 	}
 	other := writeFile(t, dir, "other.toml", "[[sensor]]\nmatch = \"hub-*\"\nkind = \"motor\"\n")
-	if r := list("--sensors", other)["hub-a"]; r.Kind != "motor" || r.From.Kind != "other.toml line 1" {
+	if r := list("--sensors-file", other)["hub-a"]; r.Kind != "motor" || r.From.Kind != "other.toml line 1" {
 		t.Errorf("another file: %+v", r)
 	}
 }

@@ -171,9 +171,7 @@ func (l *line) feed(ctx context.Context) error {
 		case <-l.broker.SessionsChanged():
 			l.remember = true
 		case l.next = <-configs:
-			if err := l.reconfigure(); err != nil {
-				return err
-			}
+			l.reconfigure()
 		case <-tick.C:
 			if err := l.file.check(); err != nil {
 				return err
@@ -203,9 +201,7 @@ func (l *line) commitWhenDue(cadence *time.Timer, draining bool) (end bool, err 
 	case wait == 0:
 		l.seal()
 		l.last, l.committing = time.Now(), true
-		if err := l.reconfigure(); err != nil {
-			return false, err
-		}
+		l.reconfigure()
 		return false, l.take()
 	case wait > 0:
 		cadence.Reset(wait)

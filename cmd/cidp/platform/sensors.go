@@ -173,19 +173,21 @@ func (l *line) empty() bool {
 }
 
 // reconfigure puts the configuration that waits in force, when nothing has gone into the filling pass yet: then all of it follows the new one.
-func (l *line) reconfigure() error {
+func (l *line) reconfigure() {
 	next, now := l.next, l.config.Load()
 	if next == nil || !l.empty() {
-		return nil
+		return
 	}
 	l.next = nil
-	if err := l.windower.Configure(next.stream); err != nil {
-		return fmt.Errorf("put sensors file in force: %w", err)
+	if err := l.windower.Configure(next.stream); err != nil { // it is valid, and differs in the registry alone
+		l.status.advise(reasonSensors, err.Error()+"; the registry of before stays in force")
+		l.log.Error().Err(err).Msg("the sensors file is refused: the registry of before stays in force")
+		return
 	}
 	l.config.Store(next)
 	l.status.settle(reasonSensors)
 	if next.digest == now.digest {
-		return nil // lines have moved, no more
+		return // lines have moved, no more
 	}
 	what := joinCapped(next.stream.Differences(&now.stream))
 	change := &store.ConfigChange{At: time.Now().UnixMilli(), Who: whoFile, OldDigest: now.digest, NewDigest: next.digest, What: what}
@@ -196,7 +198,6 @@ func (l *line) reconfigure() error {
 		l.filling.batch.Config = nil
 	}
 	l.log.Info().Str("what", what).Str("digest", next.digest).Msg("another sensor registry is in force")
-	return nil
 }
 
 // whoFile is who changes the configuration: whoever writes the files that it is read from.

@@ -15,8 +15,8 @@ func (b *Batch) onlySent() bool {
 	s := b.Batch
 	c := s.Count
 	rows := len(s.Assets) + len(s.Sensors) + len(s.Readings) + len(s.Contexts) + len(s.Conflicted) + len(s.ConflictedContexts) +
-		len(s.Late) + len(s.Refusals) + len(s.Windows) + len(s.Opened) + len(b.Predictions) + len(b.Alerts) + len(b.Transitions) + len(b.Outbox)
-	return rows == 0 && s.Messages == 0 && c.Received == 0 && c.Duplicate == 0
+		len(s.Late) + len(s.Refusals) + len(s.Windows) + len(s.Opened) + len(s.Changed) + len(b.Predictions) + len(b.Alerts) + len(b.Transitions) + len(b.Outbox)
+	return rows == 0 && b.Config == nil && s.Messages == 0 && c.Received == 0 && c.Duplicate == 0
 }
 
 // check finds what would make the tables disagree with the ledger or with each other. Received is not compared: it is counted apart from the rest,

@@ -30,6 +30,8 @@ type Recovery struct {
 	Unsent         []Publication        // in order
 	Ledger         []LedgerRow
 	LastCommit     int64
+	ConfigDigest   string          // of the configuration that was recorded last, empty: none
+	Periods        map[int64]int64 // stored of each sensor, by id, ms; 0 while not known
 
 	c   *sqlite3.Conn
 	log zerolog.Logger
@@ -52,7 +54,7 @@ func (db *DB) Recover(contextBack func(period time.Duration) time.Duration) (*Re
 	if err != nil {
 		return nil, err
 	}
-	r := &Recovery{c: c, log: db.o.Log, Windows: map[int64]LastWindow{}, Holds: map[int64]model.Hold{}, Failsafes: map[int64]int64{}, NewestContexts: map[int64]int64{}}
+	r := &Recovery{c: c, log: db.o.Log, Windows: map[int64]LastWindow{}, Holds: map[int64]model.Hold{}, Failsafes: map[int64]int64{}, NewestContexts: map[int64]int64{}, Periods: map[int64]int64{}}
 	if err := c.Exec(`BEGIN`); err != nil {
 		return nil, errors.Join(fmt.Errorf("begin recovery: %w", err), r.Close())
 	}
@@ -62,7 +64,7 @@ func (db *DB) Recover(contextBack func(period time.Duration) time.Duration) (*Re
 	}{
 		{"assets", r.readAssets}, {"sensors", r.readSensors}, {"windows", r.readWindows}, {"holds", r.readHolds}, {"alerts", r.readAlerts}, {"last temperatures", r.readGood},
 		{"open windows", r.readOpen}, {"closed windows beside them", r.readClosed},
-		{"outbox", r.readOutbox}, {"ledger", r.readLedger},
+		{"outbox", r.readOutbox}, {"ledger", r.readLedger}, {"configuration", r.readConfig},
 	} {
 		if err := step.do(); err != nil {
 			return nil, errors.Join(fmt.Errorf("recover %s: %w", step.what, err), r.Close())
@@ -90,12 +92,13 @@ func (r *Recovery) readAssets() error {
 }
 
 func (r *Recovery) readSensors() error {
-	return query(r.c, `SELECT s.sensor_id, s.asset_id, a.site, a.asset, s.sensor, s.kind, s.position, s.axle, s.side, s.first_seen_ms
+	return query(r.c, `SELECT s.sensor_id, s.asset_id, a.site, a.asset, s.sensor, s.kind, s.position, s.axle, s.side, s.first_seen_ms, s.period_ms
 		FROM sensor s JOIN asset a ON a.asset_id = s.asset_id ORDER BY s.sensor_id`, func(s *sqlite3.Stmt) error {
 		kind, err := stream.ParseKind(s.ColumnText(5))
 		if err != nil {
 			return err
 		}
+		r.Periods[s.ColumnInt64(0)] = s.ColumnInt64(10)
 		r.Sensors = append(r.Sensors, &stream.Sensor{
 			ID: s.ColumnInt64(0), AssetID: s.ColumnInt64(1), Site: s.ColumnText(2), Asset: s.ColumnText(3), Name: s.ColumnText(4), Kind: kind,
 			Position: s.ColumnText(6), Axle: s.ColumnInt(7), Side: s.ColumnText(8), FirstSeen: s.ColumnInt64(9),

@@ -30,6 +30,8 @@ type writer struct {
 	session, sessionEnded, sessionOwed, sessionMessage *stmt
 	owed, settled, unowed                              *stmt
 
+	changed, configured *stmt
+
 	kept map[string]*stmt // of retention, by their text, as they are needed
 }
 
@@ -90,6 +92,8 @@ func newWriter(c *sqlite3.Conn) (*writer, error) {
 		{&w.owed, `INSERT OR IGNORE INTO session_owed VALUES (?, ?, ?)`},
 		{&w.settled, `DELETE FROM session_owed WHERE client_id = ? AND message_id = ?`},
 		{&w.unowed, `DELETE FROM session_message WHERE message_id = ?1 AND NOT EXISTS (SELECT 1 FROM session_owed WHERE message_id = ?1)`},
+		{&w.changed, `UPDATE sensor SET kind = ?2, position = ?3, axle = ?4, side = ?5, period_ms = ?6 WHERE sensor_id = ?1`},
+		{&w.configured, `INSERT INTO config_change (commit_id, at_ms, who, old_digest, new_digest, what) VALUES (?,?,?,?,?,?)`},
 		{&w.newest, `SELECT COALESCE(max(commit_id), 0) FROM commit_log`},
 	} {
 		var err error

@@ -53,8 +53,9 @@ type Count struct {
 
 // Batch is everything that a run of messages meant: what was accepted, refused and closed. One commit takes it whole.
 type Batch struct {
-	Assets             []*Asset  // seen for the first time
-	Sensors            []*Sensor // seen for the first time
+	Assets             []*Asset       // seen for the first time
+	Sensors            []*Sensor      // seen for the first time
+	Changed            []SensorChange // in order
 	Readings           []Stored
 	Contexts           []StoredContext
 	Conflicted         []Stored // keys (SensorID, TS) whose value is in dispute; the reading is the later, refused one

@@ -47,7 +47,15 @@ const (
 	madFloorK = 0.5 // K: peers that agree to the last digit must not make every window an outlier
 )
 
-// compare sets a window against those of its peers (same kind) and of its mate (same position, other side) that are sound themselves.
+// hasMate says whether another sensor of the asset is this one's mate: the one that the registry names, else one at the same position on the other side.
+func (s *sensorState) hasMate(o *sensorState) bool {
+	if s.mate != nil {
+		return o.Name == *s.mate
+	}
+	return s.Position != "" && o.Position == s.Position && o.Side != s.Side
+}
+
+// compare sets a window against those of its peers (same kind) and of its mate that are sound themselves.
 func (m *closing) compare(with []mate) {
 	if m.cut {
 		return
@@ -63,7 +71,7 @@ func (m *closing) compare(with []mate) {
 		if o.sensor.Kind == m.sensor.Kind {
 			peers = append(peers, o.mean)
 		}
-		if m.sensor.Position != "" && o.sensor.Position == m.sensor.Position && o.sensor.Side != m.sensor.Side && (mateName == "" || o.sensor.Name < mateName) {
+		if m.sensor.hasMate(o.sensor) && (mateName == "" || o.sensor.Name < mateName) {
 			mateName = o.sensor.Name
 			f[FMateDiff] = f[FMean] - o.mean
 		}

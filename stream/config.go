@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -21,6 +21,7 @@ type Config struct {
 	SilentAfter  time.Duration // a sensor of which nothing was accepted for so long is silent (silence.go); 0: nobody is
 	FailShare    float64       // of an asset's last windows quarantined: above it the fail-safe opens (failsafe.go); 0: never
 	Kinds        map[Kind]Limits
+	Rules        []Rule    // of the sensor registry, before the patterns
 	Patterns     []Pattern // first match wins
 }
 
@@ -40,6 +41,7 @@ type Limits struct {
 	Sentinels               []float64 // degC: what devices say instead of a temperature; fails only where it stands out from its neighbours
 	TauMin                  float64   // min: thermal time constant of the component, for heading_over_ambient_c
 	Source                  string
+	Where                   string `json:"-"` // where they stand, for people: sensors.toml line 3; empty: defaults
 }
 
 // DefaultConfig gives the documented defaults.
@@ -128,6 +130,8 @@ func (c *Config) Validate() error {
 		check(err == nil, "the sensor pattern %q is not a shell pattern", p.Match)
 		check(p.Period >= 0 && p.Period.Milliseconds() <= maxPeriod, "the period of the sensor pattern %q must be between 0 and 24h, not %s", p.Match, p.Period)
 	}
+	errs = append(errs, c.checkFinite())
+	errs = append(errs, c.checkRules()...)
 	return errors.Join(errs...)
 }
 
@@ -141,33 +145,25 @@ func ParseKind(name string) (Kind, error) {
 	return Other, fmt.Errorf("kind %q is not one of other, bearing, motor, brake, transformer", name)
 }
 
-// pattern finds what the configuration says of a sensor.
-func (c *Config) pattern(a address) Pattern {
-	for _, p := range c.Patterns {
-		name := a.sensor
-		if full, _ := path.Match("*/*/*", p.Match); full {
-			name = a.site + "/" + a.asset + "/" + a.sensor
-		}
-		if ok, _ := path.Match(p.Match, name); ok {
-			return p
-		}
-	}
-	return Pattern{Kind: Other}
-}
-
-var (
-	sideSuffix = regexp.MustCompile(`^(.+)[-_.](left|right|l|r)$`)
-	firstInt   = regexp.MustCompile(`[0-9]+`)
-)
-
 // describe reads position, axle and side out of a sensor's name: axle3-left is at position axle3, axle 3, left. Two sensors of an
 // asset at one position on different sides are mates.
 func describe(s *Sensor) {
-	if m := sideSuffix.FindStringSubmatch(s.Name); m != nil {
-		s.Position = m[1]
-		s.Side = map[byte]string{'l': "left", 'r': "right"}[m[2][0]]
+	if i := strings.LastIndexAny(s.Name, "-_."); i > 0 {
+		switch s.Name[i+1:] {
+		case "left", "l":
+			s.Position, s.Side = s.Name[:i], "left"
+		case "right", "r":
+			s.Position, s.Side = s.Name[:i], "right"
+		}
 	}
-	if n := firstInt.FindString(s.Name); len(n) > 0 && len(n) < 6 {
+	from := strings.IndexAny(s.Name, digits)
+	if from < 0 {
+		return
+	}
+	n := s.Name[from:]
+	if n = n[:len(n)-len(strings.TrimLeft(n, digits))]; len(n) < 6 {
 		s.Axle, _ = strconv.Atoi(n)
 	}
 }
+
+const digits = "0123456789"

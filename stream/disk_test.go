@@ -29,6 +29,7 @@ type disk struct {
 	last      map[int64]*stream.Window
 	revised   int  // revisions above the first
 	wild      bool // readings come behind the disorder: a restart may close what a sensor known to be late had held
+	period    map[int64]int64
 	windows   []*stream.Window
 	late      []stream.LateReading
 	refusals  []stream.Refusal
@@ -39,7 +40,7 @@ type disk struct {
 
 func newDisk(t testing.TB, cfg stream.Config, score stream.Scorer) *disk {
 	return &disk{t: t, cfg: cfg, score: score, readings: map[int64]stream.Reading{}, disputed: map[int64]bool{}, contexts: map[int64]stream.Context{},
-		disputedC: map[int64]bool{}, open: map[int64]stream.Open{}, last: map[int64]*stream.Window{}, failsafe: map[int64]int64{}}
+		disputedC: map[int64]bool{}, open: map[int64]stream.Open{}, last: map[int64]*stream.Window{}, failsafe: map[int64]int64{}, period: map[int64]int64{}}
 }
 
 // Reading and Context make a disk a stream.Past: it knows what was committed, and nothing else.
@@ -81,6 +82,9 @@ func (d *disk) commit(b *stream.Batch) {
 			d.t.Fatalf("sensor %s has id %d of asset %d", s.Name, s.ID, s.AssetID)
 		}
 	}
+	for _, c := range b.Changed {
+		d.sensors[c.ID-1], d.period[c.ID] = c.Sensor, c.PeriodMs
+	}
 	for _, r := range b.Readings {
 		key := stream.Key(r.TS, r.SensorID)
 		if _, twice := d.readings[key]; twice {
@@ -103,6 +107,7 @@ func (d *disk) commit(b *stream.Batch) {
 	}
 	for _, w := range b.Windows {
 		d.window(w)
+		d.period[w.Sensor.ID] = w.PeriodMs
 	}
 	for _, o := range b.Opened {
 		if d.told++; o.From == 0 {
@@ -160,6 +165,17 @@ func beside(w *stream.Window, o stream.Open) bool {
 // the contexts that these may need, the closed windows of their times.
 func (d *disk) restart() *stream.Windower {
 	d.t.Helper()
+	w := d.restored()
+	if b := w.Take(); len(b.Windows) > 0 && !d.wild {
+		d.t.Fatalf("a plain restart closed %s", tell(b.Windows[0]))
+	} else {
+		d.commit(b)
+	}
+	return w
+}
+
+func (d *disk) restored() *stream.Windower {
+	d.t.Helper()
 	d.covered()
 	w := d.windower()
 	must := func(err error) {
@@ -179,6 +195,7 @@ func (d *disk) restart() *stream.Windower {
 		} else {
 			must(w.RestoreSensor(*s, 0, nil))
 		}
+		must(w.RestorePeriod(s.ID, d.period[s.ID]))
 	}
 	for _, key := range slices.Sorted(maps.Keys(d.contexts)) {
 		if ts, id := stream.SplitKey(key); ts >= from[id] {
@@ -199,11 +216,6 @@ func (d *disk) restart() *stream.Windower {
 		}
 	}
 	w.Settle(0, t0)
-	if b := w.Take(); len(b.Windows) > 0 && !d.wild {
-		d.t.Fatalf("a plain restart closed %s", tell(b.Windows[0]))
-	} else {
-		d.commit(b)
-	}
 	return w
 }
 

@@ -38,7 +38,7 @@ type closing struct {
 // measure gathers a closing window's own figures from its readings in event-time order. Readings in dispute are left out; a window with no
 // other reading is not made.
 func (w *Windower) measure(s *sensorState, entries []entry, c candidate, by ClosedBy) *closing {
-	m := &closing{sensor: s, limits: w.cfg.Kinds[s.Kind], memory: s.memory, length: c.length, cut: c.cut, first: entries[0].TS, last: entries[len(entries)-1].TS}
+	m := &closing{sensor: s, limits: *s.limits, memory: s.memory, length: c.length, cut: c.cut, first: entries[0].TS, last: entries[len(entries)-1].TS}
 	m.held, m.heldSince, m.lastBefore = m.memory.Value, m.memory.Since, m.memory.Last
 	if len(s.unmade) > 0 {
 		m.first = s.unmade[0]
@@ -57,7 +57,7 @@ func (w *Windower) measure(s *sensorState, entries []entry, c candidate, by Clos
 		return nil
 	}
 	m.window = &Window{
-		Sensor: &s.Sensor, Start: c.start, End: c.end, N: len(m.usable), ClosedBy: by,
+		Sensor: s.Sensor, Start: c.start, End: c.end, N: len(m.usable), ClosedBy: by,
 		Last: m.usable[len(m.usable)-1].TS,
 		Live: w.cfg.HistoryAfter == 0 || w.received-c.end <= w.cfg.HistoryAfter.Milliseconds(),
 	}

@@ -18,7 +18,7 @@ const (
 
 // tellOpen puts what has changed about the open readings into the batch. A batch of nothing else would be none (Pending): it waits for the next.
 func (w *Windower) tellOpen() {
-	if !w.Pending() {
+	if w.batch.Messages == 0 && len(w.batch.Windows) == 0 {
 		return
 	}
 	for _, s := range w.dirty {

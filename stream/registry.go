@@ -43,21 +43,21 @@ func (w *Windower) addAsset(a *assetState) {
 
 func (w *Windower) newSensor(src *source, ts int64) *sensorState {
 	a := w.assetOf(src, ts)
-	s := &sensorState{Sensor: Sensor{
+	s := &sensorState{Sensor: &Sensor{
 		ID: int64(len(w.sensors) + 1), AssetID: a.ID, Site: a.Site, Asset: a.Name, Name: src.address.sensor, FirstSeen: ts,
 	}}
 	w.addSensor(s, a)
-	sensor := s.Sensor
-	w.batch.Sensors = append(w.batch.Sensors, &sensor)
+	w.batch.Sensors = append(w.batch.Sensors, s.Sensor)
+	if s.period > 0 {
+		w.batch.Changed = append(w.batch.Changed, SensorChange{Sensor: s.Sensor, PeriodMs: s.period})
+	}
 	src.sensor = s
 	return s
 }
 
 // addSensor links a sensor, new or restored, to its asset, its topic and its configuration.
 func (w *Windower) addSensor(s *sensorState, a *assetState) {
-	p := w.cfg.pattern(address{s.Site, s.Asset, s.Name})
-	s.Kind, s.period = p.Kind, p.Period.Milliseconds()
-	describe(&s.Sensor)
+	w.configure(s)
 	s.asset = a
 	s.mark, s.edge, s.frontier, s.last, s.made = math.MinInt64, math.MinInt64, math.MinInt64, math.MinInt64, math.MinInt64
 	w.sensors = append(w.sensors, s)

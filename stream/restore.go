@@ -24,9 +24,12 @@ func (w *Windower) RestoreSensor(sensor Sensor, windowEnd int64, memory []byte) 
 	if sensor.ID != int64(len(w.sensors)+1) || sensor.AssetID < 1 || sensor.AssetID > int64(len(w.assets)) {
 		return fmt.Errorf("restore sensor %s/%s/%s: id %d of asset %d does not fit", sensor.Site, sensor.Asset, sensor.Name, sensor.ID, sensor.AssetID)
 	}
-	s := &sensorState{Sensor: sensor}
+	s := &sensorState{Sensor: &sensor}
 	a := w.assets[sensor.AssetID-1]
 	w.addSensor(s, a)
+	if *s.Sensor != sensor {
+		defer func() { w.batch.Changed = append(w.batch.Changed, s.change(&sensor, s.period)) }()
+	}
 	if windowEnd == 0 {
 		return nil
 	}
@@ -121,6 +124,10 @@ func (w *Windower) Settle(mono time.Duration, wall int64) {
 		if k := &a.context; k.known {
 			k.mono = mono
 			k.mark = next(k.newest-w.disorder, w.base)
+		}
+		if a.moved { // what is due is so by the new lengths: nobody held it back
+			w.closeDue(a, -1)
+			a.moved = false
 		}
 		w.hold(a)
 		w.closeDue(a, -1)

@@ -221,7 +221,7 @@ func (r *revising) planned(s *sensorState, l lateAt) (*revisionPlan, error) {
 
 // ghost is a sensor as it was when a window of it had closed: what its next one was measured with. nil: it had none yet.
 func ghost(s *sensorState, last *Window) (*sensorState, error) {
-	g := &sensorState{Sensor: s.Sensor, source: s.source, period: s.period, asset: s.asset}
+	g := &sensorState{Sensor: s.Sensor, source: s.source, limits: s.limits, mate: s.mate, period: s.period, asset: s.asset}
 	if last == nil {
 		return g, nil
 	}
@@ -277,7 +277,7 @@ func (r *revising) make(p revisionPlan) error {
 	if p.old != nil && p.fresh == 0 && !p.asked && m.window.N == p.old.N {
 		return nil // the dispute is not new
 	}
-	m.window.Sensor, m.window.Behind = &s.Sensor, p.end < s.made
+	m.window.Sensor, m.window.Behind = s.Sensor, p.end < s.made
 	if p.old != nil {
 		return r.replace(p.old, s, m)
 	}

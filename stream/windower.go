@@ -21,6 +21,7 @@ type Scorer func(*Window) (frozen bool)
 // Past, and has no clock: receipt times come with the messages, monotonic time with Feed and Tick.
 type Windower struct {
 	cfg      Config
+	registry *Registry
 	base     int64 // window length, ms
 	disorder int64
 	past     Past
@@ -66,6 +67,7 @@ type assetState struct {
 	closed  []mate     // closed windows that another sensor still has open readings beside
 	hush    hush       // who of them is silent
 	guard   guard      // the fail-safe
+	moved   bool       // a sensor's period is configured otherwise than when this was last looked through for windows to close
 }
 
 type frontier struct{ length, end int64 }
@@ -89,17 +91,19 @@ type contextEntry struct {
 
 // sensorState is a sensor with its readings that are in no closed window yet.
 type sensorState struct {
-	Sensor
+	*Sensor  // never changed, but replaced: windows that were given away refer to it
 	asset    *assetState
 	source   *source
-	period   int64 // configured, ms; 0: learned
-	learned  int64 // by the memory, ms; 0: not known yet
-	known    bool  // newest holds
-	newest   int64 // newest accepted event time, ms
-	mark     int64 // the watermark that next makes it worth to look for windows to close
-	edge     int64 // and the newest event time that does
-	frontier int64 // end of the last closed window
-	made     int64 // and of the last one that was made, ms; MinInt64: none
+	limits   *Limits // in force
+	mate     *string // the one that the registry names; nil: by position
+	period   int64   // configured, ms; 0: learned
+	learned  int64   // by the memory, ms; 0: not known yet
+	known    bool    // newest holds
+	newest   int64   // newest accepted event time, ms
+	mark     int64   // the watermark that next makes it worth to look for windows to close
+	edge     int64   // and the newest event time that does
+	frontier int64   // end of the last closed window
+	made     int64   // and of the last one that was made, ms; MinInt64: none
 	mono     time.Duration
 	pace     pace
 	behind   bool    // it has sent readings farther behind its asset's newest than disorder: it may yet, so nobody overtakes it
@@ -127,7 +131,7 @@ func NewWindower(cfg Config, past Past, score Scorer) (*Windower, error) {
 	}
 	history, _ := past.(History)
 	return &Windower{
-		cfg: cfg, base: cfg.Window.Milliseconds(), disorder: cfg.Disorder.Milliseconds(),
+		cfg: cfg, registry: NewRegistry(&cfg), base: cfg.Window.Milliseconds(), disorder: cfg.Disorder.Milliseconds(),
 		past: past, history: history, score: score,
 		sources: map[string]*source{}, byName: map[[2]string]*assetState{},
 		batch: newBatch(), most: maxSensors,
@@ -157,7 +161,7 @@ func (w *Windower) Take() *Batch {
 
 // Pending says whether Take would give anything to commit.
 func (w *Windower) Pending() bool {
-	return w.batch.Messages > 0 || len(w.batch.Windows) > 0 || len(w.late) > 0 || len(w.batch.Silences) > 0
+	return w.batch.Messages > 0 || len(w.batch.Windows) > 0 || len(w.late) > 0 || len(w.batch.Silences) > 0 || len(w.batch.Changed) > 0
 }
 
 // Size is how many elements the filling batch holds: what a caller bounds its memory by.

@@ -33,6 +33,7 @@ type commands struct {
 	Replay   replayCmd   `cmd:"" help:"Publish a file of past readings over MQTT."`
 	Verify   verifyCmd   `cmd:"" help:"Prove a database: integrity, the ledger law, every invariant."`
 	Train    trainCmd    `cmd:"" help:"Train the forest on the simulated fleet."`
+	Sensors  sensorsCmd  `cmd:"" help:"The sensor registry: check a file, list what is in force, print an example."`
 	Passwd   passwdCmd   `cmd:"" help:"Hash a password for the [users] table."`
 }
 

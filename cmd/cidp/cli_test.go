@@ -35,6 +35,7 @@ func TestBadInputGetsOneClearLine(t *testing.T) {
 	badKind := write("kind.toml", "[kinds.wheel]\nspike_k = 3.0\n")
 	noToml := write("broken.toml", "data = \n")
 	typed := write("typed.toml", "window = [1]\n")
+	tables := write("tables.toml", "sensors-file = \"none.toml\"\n[[sensors]]\nmatch = \"hub*\"\nkind = \"bearing\"\n")
 	rows := write("rows.csv", "when,value\n2020-01-01 00:00:00,1\n")
 
 	for _, test := range []struct {
@@ -57,6 +58,11 @@ func TestBadInputGetsOneClearLine(t *testing.T) {
 		{"config with an unknown kind", []string{"run", "--config", badKind}, 2, "wheel"},
 		{"config that is no TOML", []string{"run", "--config", noToml}, 2, "broken.toml"},
 		{"config with a wrong type", []string{"run", "--config", typed}, 2, `"window"`},
+		{"run with a broken sensors file", []string{"run", "--data", t.TempDir(), "--sensors", unknownKey}, 2, `unknown.toml line 1: unknown key "data"`},
+		{"run with a missing sensors file", []string{"run", "--data", t.TempDir(), "--sensors", filepath.Join(dir, "none.toml")}, 2, "none.toml does not exist"},
+		{"config with sensors and a sensors file", []string{"run", "--data", t.TempDir(), "--config", tables}, 2, "sensors file none.toml does not exist"},
+		{"sensors check of a broken file", []string{"sensors", "check", unknownNested}, 1, `nested.toml line 1: unknown key "kinds.bearing"`},
+		{"sensors list without a database", []string{"sensors", "list", "--data", dir}, 1, "does not exist"},
 		{"unknown command", []string{"rnu"}, 2, "rnu"},
 		{"unknown flag", []string{"run", "--windwo", "60s"}, 2, "--windwo"},
 		{"bad duration", []string{"run", "--window", "soon"}, 2, "--window"},
@@ -117,7 +123,7 @@ func TestPrecedenceIsFlagEnvironmentFile(t *testing.T) {
 }
 
 func TestHelpHasAnExample(t *testing.T) {
-	for _, command := range []string{"demo", "run", "simulate", "replay", "verify", "train", "passwd"} {
+	for _, command := range []string{"demo", "run", "simulate", "replay", "verify", "train", "passwd", "sensors"} {
 		code, out, _ := cidp(t, command, "--help")
 		if code != 0 || !strings.Contains(out, "Example:") {
 			t.Errorf("%s --help: exit %d, %q", command, code, out)

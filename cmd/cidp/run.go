@@ -28,6 +28,7 @@ type lineFlags struct {
 	CommitEvery    time.Duration `name:"commit-every" help:"Shortest time between commits under load." default:"10ms"`
 	MaxPayload     int           `name:"max-payload" help:"Largest payload, bytes." default:"262144"`
 	Model          string        `help:"Model file; default the embedded one." placeholder:"FILE"`
+	Sensors        string        `name:"sensors-file" aliases:"sensors" help:"Sensor registry, read again whenever it changes (cidp sensors --help); default sensors.toml in the data folder, when it is there." placeholder:"FILE"`
 	AllowAnonymous bool          `name:"allow-anonymous" help:"Serve beyond loopback without authentication."`
 
 	keepFlags `embed:""`
@@ -59,6 +60,10 @@ func (f *lineFlags) config(t *terminal, history time.Duration) (platform.Config,
 		ModelFile: f.Model, Users: t.settings.Users, AllowAnonymous: f.AllowAnonymous, Version: version, Log: t.log, Step: atStep,
 	}
 	if err := f.apply(&cfg); err != nil {
+		return platform.Config{}, usageError{err}
+	}
+	cfg.SensorsFile, cfg.SensorsMust = sensorsPath(f.Sensors, f.Data)
+	if _, _, err := readSensors(cfg.SensorsFile, cfg.SensorsMust, s); err != nil {
 		return platform.Config{}, usageError{err}
 	}
 	return cfg, nil

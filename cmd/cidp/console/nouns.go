@@ -195,8 +195,9 @@ type SensorDetail struct {
 	Asset    string         `json:"asset"`
 	Sensor   string         `json:"sensor"`
 	Kind     string         `json:"kind"`
-	PeriodMs int64          `json:"period_ms"` // learned time between readings, 0 while unknown
-	Windows  []SensorWindow `json:"windows"`   // newest first, newest revision of each
+	PeriodMs int64          `json:"period_ms"` // configured or learned time between readings, 0 while unknown
+	Registry SensorRegistry `json:"registry"`
+	Windows  []SensorWindow `json:"windows"` // newest first, newest revision of each
 	Clock    *Clock         `json:"clock,omitempty"`
 }
 
@@ -204,6 +205,18 @@ type SensorDetail struct {
 type Clock struct {
 	BehindMs int64 `json:"behind_ms"` // below 0: ahead
 	Jumps    int   `json:"jumps"`
+}
+
+// SensorRegistry is what is in force for a sensor now, and which rule says so.
+type SensorRegistry struct {
+	Position     string            `json:"position"`
+	Axle         int               `json:"axle"`
+	Side         string            `json:"side"`
+	Mate         string            `json:"mate"`      // the sensor it is compared with, empty when there is none
+	PeriodMs     int64             `json:"period_ms"` // configured, 0: learned
+	Limits       map[string]any    `json:"limits"`    // by the names of the sensors file
+	LimitsSource string            `json:"limits_source"`
+	From         map[string]string `json:"from"` // by kind, position, mate, period, limits: "sensors.toml line 12", "pattern axle*", "name", "learned", "default"
 }
 
 // SensorWindow is one closed window with what the model said of it.
@@ -218,6 +231,7 @@ type SensorWindow struct {
 	Verdict      string         `json:"verdict"` // "valid" or "quarantined"
 	Reasons      []string       `json:"reasons"`
 	Detail       string         `json:"detail"`
+	Missing      []string       `json:"missing"` // mate and peers, as the registry has them now, without a valid window of these times
 	MeanC        Figure         `json:"mean_c"`
 	MinC         Figure         `json:"min_c"`
 	MaxC         Figure         `json:"max_c"`

@@ -58,9 +58,16 @@ func wholePage(p QuarantinePage) QuarantinePage {
 }
 
 func wholeDetail(d SensorDetail) SensorDetail {
+	if d.Registry.Limits == nil {
+		d.Registry.Limits = map[string]any{}
+	}
+	if d.Registry.From == nil {
+		d.Registry.From = map[string]string{}
+	}
 	d.Windows = orEmpty(slices.Clone(d.Windows))
 	for i := range d.Windows {
 		d.Windows[i].Reasons = orEmpty(d.Windows[i].Reasons)
+		d.Windows[i].Missing = orEmpty(d.Windows[i].Missing)
 		d.Windows[i].Explanation = orEmpty(d.Windows[i].Explanation)
 	}
 	return d

@@ -83,6 +83,11 @@ func (b *board) committed(batch *store.Batch) {
 	for _, s := range batch.Sensors {
 		b.add(s)
 	}
+	for i := range batch.Changed {
+		if v := b.sensors[batch.Changed[i].ID]; v != nil {
+			v.Kind = batch.Changed[i].Kind.String()
+		}
+	}
 	predicted := predictions(batch)
 	for _, w := range batch.Windows {
 		v := b.sensors[w.Sensor.ID]

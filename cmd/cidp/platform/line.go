@@ -44,8 +44,10 @@ type line struct {
 	clocks   *clocks
 	log      zerolog.Logger
 	step     func(string)
-	every    time.Duration // shortest time between the starts of two commits
-	began    time.Time     // zero of the windower's monotonic time, owned by feed
+	config   *inForce
+	configs  chan *configuration // to be put in force
+	every    time.Duration       // shortest time between the starts of two commits
+	began    time.Time           // zero of the windower's monotonic time, owned by feed
 
 	intake   chan []broker.Message
 	passes   chan *pass
@@ -60,6 +62,7 @@ type line struct {
 
 	// Owned by feed.
 	filling    *pass
+	next       *configuration   // waits for the end of the filling pass
 	waiting    []broker.Message // taken from the broker, for the next pass: the filling one is full
 	remember   bool             // sessions changed
 	swept      bool             // they were asked for the last time
@@ -150,6 +153,10 @@ func (l *line) feed(ctx context.Context) error {
 		if held {
 			from = nil
 		}
+		configs := l.configs
+		if intake == nil { // the next start reads the file anew
+			configs = nil
+		}
 		begin := time.Now()
 		select {
 		case messages, ok := <-from:
@@ -173,6 +180,8 @@ func (l *line) feed(ctx context.Context) error {
 		case <-l.wake:
 		case <-l.broker.SessionsChanged():
 			l.remember = true
+		case l.next = <-configs:
+			l.reconfigure()
 		case <-tick.C:
 			if err := l.file.check(); err != nil {
 				return err
@@ -205,6 +214,7 @@ func (l *line) commitWhenDue(cadence *time.Timer, draining bool) (end bool, err 
 			return false, err
 		}
 		l.last, l.committing = time.Now(), true
+		l.reconfigure()
 		return false, l.take()
 	case wait > 0:
 		cadence.Reset(wait)
@@ -234,7 +244,7 @@ func (l *line) leave() {
 func (l *line) due(draining bool) time.Duration {
 	every := l.every
 	switch {
-	case l.windower.Pending(), l.remember:
+	case l.windower.Pending(), l.remember, l.filling.batch.Config != nil && l.commitID > 0:
 	case l.hasSent():
 		every = sentEvery
 	default:
@@ -303,7 +313,10 @@ func (l *line) seal() error {
 	p.batch.Sent, l.sent = l.sent, nil
 	l.sentMu.Unlock()
 	p.batch.Sessions, l.remember = sessionChanges(l.broker.SessionChanges()), false // after Sent: what was told is owed in the same commit
-	if p.batch.Messages > 0 || len(p.batch.Windows) > 0 || len(p.batch.Transitions) > 0 {
+	if p.batch.Config != nil {
+		nameChanged(p.batch.Config, p.batch.Changed)
+	}
+	if p.batch.Messages > 0 || len(p.batch.Windows) > 0 || len(p.batch.Transitions) > 0 || len(p.batch.Changed) > 0 || p.batch.Config != nil {
 		l.commitID++
 		p.batch.ID = l.commitID
 	}

@@ -33,9 +33,11 @@ const DatabaseName = "industrial_dwh.sqlite"
 
 // Config is what a platform is started with.
 type Config struct {
-	Data           string // folder of the warehouse
-	MQTT, HTTP     string // addresses to listen on
-	Stream         stream.Config
+	Data           string        // folder of the warehouse
+	MQTT, HTTP     string        // addresses to listen on
+	Stream         stream.Config // without the sensors file
+	SensorsFile    string        // the sensor registry's file, read again whenever it changes; empty: none
+	SensorsMust    bool          // it must be there at the start
 	CommitEvery    time.Duration
 	MaxPayload     int
 	ModelFile      string            // empty: the embedded model
@@ -46,6 +48,8 @@ type Config struct {
 
 	Keep              store.Keep // for how long what is kept; the zero value: all for ever
 	DiskLow, DiskStop int64      // bytes of room below which old readings go, and below which nothing is taken any more; 0: by the size of the file system, below 0: never
+
+	sensorsEvery time.Duration // how often the sensors file is looked at, default 2 s; tests hurry
 
 	fileSystem func(path string) (free, size int64, known bool, err error) // default store.FileSystem; tests fill the disk with it
 
@@ -69,6 +73,8 @@ type Platform struct {
 	past    *store.Past
 	pages   atomic.Pointer[store.Console] // nil while the platform starts
 	keeper  *keeper
+	sensors *sensorsFile
+	config  inForce
 	broker  *broker.Broker
 	line    *line
 	board   *board
@@ -110,6 +116,9 @@ func Start(cfg Config) (p *Platform, err error) {
 	}
 	p.status = &status{version: cfg.Version, model: scorer.ModelID(), reasons: map[string]string{}, since: time.Now().UTC().Truncate(time.Millisecond)}
 	p.status.degrade(reasonStarting, "the warehouse is being recovered")
+	if err := p.readSensors(); err != nil {
+		return p, err
+	}
 	if p.held, err = store.Reserve(filepath.Join(cfg.Data, DatabaseName)); err != nil {
 		return p, err
 	}
@@ -130,6 +139,18 @@ func Start(cfg Config) (p *Platform, err error) {
 	return p, nil
 }
 
+// readSensors reads the sensor registry's file and puts it in force.
+func (p *Platform) readSensors() error {
+	p.sensors = &sensorsFile{path: p.cfg.SensorsFile, must: p.cfg.SensorsMust, base: p.cfg.Stream, every: cmp.Or(p.cfg.sensorsEvery, sensorsEvery),
+		status: p.status, log: p.cfg.Log}
+	c, err := p.sensors.start()
+	if err != nil {
+		return err
+	}
+	p.config.Store(c)
+	return nil
+}
+
 // restore makes the line, gives it back what the warehouse knows, and starts the broker as soon as it can greet its clients.
 func (p *Platform) restore(scorer *model.Scorer) (again []store.Publication, err error) {
 	file, err := newDatabaseFile(p.db.Path())
@@ -140,7 +161,8 @@ func (p *Platform) restore(scorer *model.Scorer) (again []store.Publication, err
 		db: p.db, file: file, admit: p.keeper.admit, scorer: scorer, status: p.status, metrics: p.metrics, board: p.board, clocks: &p.clocks, log: p.cfg.Log, step: p.cfg.Step,
 		every: p.cfg.CommitEvery, enough: make(chan struct{}), filling: newPass(),
 		shown: map[string][]shown{}, hot: map[int64]model.Hot{}, standing: map[standingKey]model.Alert{}, pages: p.Warehouse,
-		hold: withholding{limit: p.cfg.Stream.FailShare, assets: map[int64]evidence{}, free: make(chan struct{}, 1), newest: map[string]int64{}, waiting: p.metrics.withheld},
+		hold:   withholding{limit: p.cfg.Stream.FailShare, assets: map[int64]evidence{}, free: make(chan struct{}, 1), newest: map[string]int64{}, waiting: p.metrics.withheld},
+		config: &p.config, configs: make(chan *configuration),
 	}
 	rec, err := p.db.Recover(p.contextSpan)
 	if err != nil {
@@ -297,6 +319,8 @@ func (p *Platform) run(again []store.Publication) {
 		close(p.ended)
 	})
 	p.workers.Go(func() { p.keeper.run(p.ctx) })
+	p.sensors.into = p.line.configs
+	p.workers.Go(func() { p.sensors.watch(p.ctx) })
 	p.status.heal(reasonStarting)
 }
 

@@ -17,7 +17,7 @@ func (p *Platform) recover(rec *store.Recovery) (err error) {
 	l := p.line
 	past := &patientPast{Past: p.past, ctx: p.ctx, status: p.status, log: p.cfg.Log}
 	l.past = past
-	if l.windower, err = stream.NewWindower(p.cfg.Stream, past, l.judge); err != nil {
+	if l.windower, err = stream.NewWindower(p.config.Load().stream, past, l.judge); err != nil {
 		return err
 	}
 	l.commitID = rec.LastCommit
@@ -34,6 +34,9 @@ func (p *Platform) recover(rec *store.Recovery) (err error) {
 	for _, s := range rec.Sensors {
 		w := rec.Windows[s.ID]
 		if err := l.windower.RestoreSensor(*s, w.End, w.Memory); err != nil {
+			return err
+		}
+		if err := l.windower.RestorePeriod(s.ID, rec.Periods[s.ID]); err != nil {
 			return err
 		}
 	}
@@ -56,6 +59,7 @@ func (p *Platform) recover(rec *store.Recovery) (err error) {
 	if err := l.recallQuality(rec, p.cfg.Stream.SilentAfter); err != nil {
 		return err
 	}
+	l.recordStart(rec.ConfigDigest, p.cfg.SensorsFile)
 	l.windower.Settle(0, time.Now().UnixMilli())
 	return p.board.restore(context.Background(), rec, p.Warehouse())
 }

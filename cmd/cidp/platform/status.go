@@ -19,6 +19,7 @@ const (
 	reasonLog      = "log"      // advice: the write-ahead log grows
 	reasonGuard    = "failsafe" // too many windows of all assets are quarantined: nothing is published
 	reasonSize     = "size"     // advice: the database is larger than it is to be
+	reasonSensors  = "sensors"  // advice: the sensors file is refused
 )
 
 // status says whether the platform accepts and commits, and why not. It is safe for concurrent use.

@@ -88,7 +88,7 @@ func (v *view) Sensor(ctx context.Context, site, asset, sensor string, limit int
 			PFailure: figure(h.PFailure), Level: h.Level, Source: h.Source, Explanation: explanation(h.Explanation),
 		})
 	}
-	return d, nil
+	return d, v.register(ctx, pages, &d)
 }
 
 // texts reads a JSON array of texts; what is none gives none.

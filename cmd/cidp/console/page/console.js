@@ -538,7 +538,8 @@ function table(heads, rows) {
 
 function drawSensor(d) {
   const newest = d.windows[0];
-  text($('detail-sub'), [d.site, d.kind, d.period_ms ? 'a reading every ' + d.period_ms / 1000 + ' s' : '', deviceClock(d.clock)].filter(Boolean).join(' · '));
+  const mate = d.registry && d.registry.mate;
+  text($('detail-sub'), [d.site, d.kind, d.period_ms ? 'a reading every ' + d.period_ms / 1000 + ' s' : '', mate ? 'mate ' + mate : '', deviceClock(d.clock)].filter(Boolean).join(' · '));
   if (!newest) return [el('p', 'empty', 'No window has closed yet.')];
   const level = newest.verdict === 'quarantined' ? 'quarantined' : known(newest.level);
   const head = el('div', 'newest ' + level, el('span', 'tag', shape(level), level), ' window to ', moment(newest.window_end),

@@ -110,11 +110,11 @@ func (g *gauge) learn(m *closing, frozen bool) {
 	if g.Slope = w.Features[FSlope]; math.IsNaN(g.Slope) {
 		g.Slope = 0
 	}
-	if r := &m.related; r.known && !frozen && w.Valid() && math.Abs(r.off) < r.limit/2 {
+	if r := &m.related; r.known && !frozen && w.SelfValid() && math.Abs(r.off) < r.limit/2 {
 		g.learnGain(r.peers, r.own)
 	}
 	standing := w.Features[FSpeed] < standingKmh // false while nobody knows
-	if standing && w.Valid() && len(m.usable) >= minReadings {
+	if standing && w.SelfValid() && len(m.usable) >= minReadings {
 		g.DitherN = min(g.DitherN+1, ditherMemory)
 		g.Dither += float64((m.turns() - g.Dither) / float64(g.DitherN))
 	}

@@ -47,6 +47,8 @@ func LimitFields() []LimitField {
 		number("fail_high_c", "degC", "a reading above it has failed", func(l *Limits) *float64 { return &l.FailHigh }),
 		number("spike_k", "K", "the least distance from its neighbours that can be a spike", func(l *Limits) *float64 { return &l.SpikeK }),
 		number("rate_k_per_min", "K/min", "faster for a sixth of a window is not physical", func(l *Limits) *float64 { return &l.RateKPerMin }),
+		{Name: "sentinels_c", Unit: "degC", Meaning: "what the device says instead of a temperature; it fails where it stands out from its neighbours", Many: true,
+			Get: func(l *Limits) []float64 { return l.Sentinels }, Put: func(l *Limits, v []float64) { l.Sentinels = v }},
 		number("tau_min", "min", "thermal time constant of the component", func(l *Limits) *float64 { return &l.TauMin }),
 	}
 }

@@ -124,14 +124,19 @@ func (e *expiry) takeWindow(id int64) error {
 	return nil
 }
 
-// alerts plans, once no more windows may go, the alerts that were cleared longest ago, each with its transitions and with the windows that only it still names.
+// closed plans windows and, once no more of them may go, alerts: the windows in which an alert stood go before it.
+func (e *expiry) closed() (func() error, error) {
+	if take, err := e.windows(); take != nil || err != nil {
+		return take, err
+	}
+	return e.alerts()
+}
+
+// alerts plans the alerts that were cleared longest ago, each with its transitions and with the windows that only it still names.
 func (e *expiry) alerts() (func() error, error) {
 	cut := e.cutoff(e.keep.Alerts)
 	if cut <= 0 || e.keep.Windows <= 0 {
 		return nil, nil
-	}
-	if take, err := e.windows(); take != nil || err != nil { // the windows in which it stood go first
-		return take, err
 	}
 	type cleared struct {
 		id string

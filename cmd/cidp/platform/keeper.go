@@ -180,7 +180,7 @@ func (k *keeper) expire(ctx context.Context, now time.Time) (rest time.Duration)
 		return retryEvery
 	}
 	if k.short {
-		k.expired.Readings, k.expired.Contexts, k.expired.Before = k.expired.Readings+e.Readings, k.expired.Contexts+e.Contexts, max(k.expired.Before, e.Before)
+		k.expired.Add(e)
 	}
 	k.tooLarge(e.Over && !e.More)
 	if k.short {

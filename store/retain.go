@@ -63,7 +63,8 @@ type Expired struct {
 	Readings, Contexts, Windows, Alerts, Messages, Late int64
 	Before                                              int64 // event time below which readings went, ms; 0: none did
 	More                                                bool
-	Over                                                bool // the database is larger than Keep.Bytes; without More nothing that is left may go
+	Over                                                bool  // the database is larger than Keep.Bytes; without More nothing that is left may go
+	Size                                                int64 // bytes of it in use, if Keep.Bytes is a bound
 }
 
 // Rows is how many of them there are.
@@ -75,7 +76,7 @@ func (e Expired) Rows() int64 {
 const (
 	stepReadings = 4000
 	stepContexts = 2000
-	stepWindows  = 64
+	stepWindows  = 128
 	stepAlerts   = 8
 	stepEvidence = 500
 )
@@ -105,6 +106,7 @@ type expiry struct {
 	all     Expired         // of all
 	entries map[entry]int64 // for the ledger
 	sources map[source]int  // evidence that went
+	open    map[int64]int64 // by asset: see compared
 }
 
 // Expire takes one small step of retention: some thousand rows at most, in a transaction of its own, a few milliseconds. It says what went and
@@ -137,7 +139,7 @@ func (db *DB) ExpireShare(ctx context.Context, keep Keep, now time.Time, short b
 	return e, time.Since(start), err
 }
 
-// Add counts what another step took, too. More and Over stay as they are.
+// Add counts what another step took, too. More, Over and Size stay as they are.
 func (e *Expired) Add(o Expired) {
 	e.Readings, e.Contexts, e.Windows = e.Readings+o.Readings, e.Contexts+o.Contexts, e.Windows+o.Windows
 	e.Alerts, e.Messages, e.Late = e.Alerts+o.Alerts, e.Messages+o.Messages, e.Late+o.Late
@@ -159,7 +161,7 @@ func (db *DB) expire(ctx context.Context, keep Keep, now time.Time, short bool, 
 		}
 		db.evidence, db.expiry.recount = counts, false
 	}
-	e := &expiry{w: db.w, keep: keep, wall: now.UnixMilli(), short: short, at: db.expiry, entries: map[entry]int64{}, sources: map[source]int{}}
+	e := &expiry{w: db.w, keep: keep, wall: now.UnixMilli(), short: short, at: db.expiry, entries: map[entry]int64{}, sources: map[source]int{}, open: map[int64]int64{}}
 	if err := e.present(); err != nil {
 		return Expired{}, classify(err)
 	}
@@ -321,7 +323,8 @@ func (e *expiry) rawCutoff() (int64, error) {
 		if err != nil {
 			return 0, fmt.Errorf("read size: %w", err)
 		}
-		e.all.Over = pages*pageSize > e.keep.Bytes
+		e.all.Size = pages * pageSize
+		e.all.Over = e.all.Size > e.keep.Bytes
 	}
 	if e.all.Over || e.short {
 		cut = max(cut, e.wall-e.keep.RawMin.Milliseconds()) // only as much goes as must, the oldest first: a replayed past may go whole

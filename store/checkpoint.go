@@ -24,8 +24,8 @@ const (
 	autocheckpoint = 1000 // pages of log at which a commit copies them itself, where there is no checkpointer
 
 	shortWait = 5 * time.Millisecond   // what commits wait for readers when the log is full, so that it begins anew; twice that with each walPart more
-	oneWait   = 10 * time.Millisecond  // and at once
-	longWait  = 250 * time.Millisecond // and at most
+	oneWait   = 10 * time.Millisecond  // of it in one call to SQLite: see begin
+	longWait  = 250 * time.Millisecond // and at most, in all
 	restShare = 8                      // after a wait they go on undisturbed for this many times as long
 	restMost  = 200 * time.Millisecond // and at most, while there is hope
 	heldLong  = 10 * time.Second       // a reader that has held the log for so long will not be overcome: try again this often

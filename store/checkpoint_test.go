@@ -61,29 +61,29 @@ func TestLogIsBounded(t *testing.T) {
 	holds(t, db.Path())
 }
 
-// longReader is a foreign reader that holds the moment at which it began.
-func longReader(t *testing.T, db *store.DB) *sqlite3.Conn {
+// longRead is a database with a checkpointer, and a foreign reader that holds the moment at which it began.
+func longRead(t *testing.T) (*store.DB, *store.Checkpointer, *sqlite3.Conn) {
 	t.Helper()
-	c, err := sqlite3.OpenFlags(db.Path(), sqlite3.OPEN_READONLY)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Exec(`BEGIN; SELECT count(*) FROM outbox`); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// TestLogAndALongReader: a foreign reader that holds one moment cannot be overcome: that is told, and when it ends the log begins anew and its file is cut.
-func TestLogAndALongReader(t *testing.T) {
 	db := open(t, dbPath(t), store.Options{})
 	k, err := db.Checkpointer()
 	if err != nil {
 		t.Fatal(err)
 	}
 	flood(t, db, 1)
-	foreign := longReader(t, db)
-	defer foreign.Close()
+	c, err := sqlite3.OpenFlags(db.Path(), sqlite3.OPEN_READONLY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() }) // all there was to see was seen
+	if err := c.Exec(`BEGIN; SELECT count(*) FROM outbox`); err != nil {
+		t.Fatal(err)
+	}
+	return db, k, c
+}
+
+// TestLogAndALongReader: a foreign reader that holds one moment cannot be overcome: that is told, and when it ends the log begins anew and its file is cut.
+func TestLogAndALongReader(t *testing.T) {
+	db, k, foreign := longRead(t)
 	now := time.Now()
 	step := func() store.Checkpointed {
 		t.Helper()
@@ -137,14 +137,7 @@ func TestLogAndALongReader(t *testing.T) {
 
 // TestCommitsGoOnBesideALongReader: what cannot be had is not waited for all the time. Without a rest after each wait commits get through a few a second.
 func TestCommitsGoOnBesideALongReader(t *testing.T) {
-	db := open(t, dbPath(t), store.Options{})
-	k, err := db.Checkpointer()
-	if err != nil {
-		t.Fatal(err)
-	}
-	flood(t, db, 1)
-	foreign := longReader(t, db)
-	defer foreign.Close()
+	db, k, _ := longRead(t)
 	flood(t, db, store.WALBound*3/4)
 	stop, waited := make(chan struct{}), make(chan time.Duration)
 	go func() { // as the keeper does

@@ -63,7 +63,8 @@ type Expired struct {
 	Readings, Contexts, Windows, Alerts, Messages, Late int64
 	Before                                              int64 // event time below which readings went, ms; 0: none did
 	More                                                bool
-	Over                                                bool // the database is larger than Keep.Bytes; without More nothing that is left may go
+	Over                                                bool  // the database is larger than Keep.Bytes; without More nothing that is left may go
+	Size                                                int64 // bytes of it in use, if Keep.Bytes is a bound
 }
 
 // Rows is how many of them there are.
@@ -75,7 +76,7 @@ func (e Expired) Rows() int64 {
 const (
 	stepReadings = 4000
 	stepContexts = 2000
-	stepWindows  = 64
+	stepWindows  = 128
 	stepAlerts   = 8
 	stepEvidence = 500
 )
@@ -105,6 +106,7 @@ type expiry struct {
 	all     Expired         // of all
 	entries map[entry]int64 // for the ledger
 	sources map[source]int  // evidence that went
+	open    map[int64]int64 // by asset: see compared
 }
 
 // Expire takes one small step of retention: some thousand rows at most, in a transaction of its own, a few milliseconds. It says what went and
@@ -137,11 +139,11 @@ func (db *DB) ExpireShare(ctx context.Context, keep Keep, now time.Time, short b
 	return e, time.Since(start), err
 }
 
-// add counts a later step with those before.
-func (e *Expired) add(o Expired) {
+// Add counts what another step took, too. More, Over and Size stay as they are.
+func (e *Expired) Add(o Expired) {
 	e.Readings, e.Contexts, e.Windows = e.Readings+o.Readings, e.Contexts+o.Contexts, e.Windows+o.Windows
 	e.Alerts, e.Messages, e.Late = e.Alerts+o.Alerts, e.Messages+o.Messages, e.Late+o.Late
-	e.Before, e.Over = max(e.Before, o.Before), o.Over
+	e.Before = max(e.Before, o.Before)
 }
 
 // expire takes steps in one transaction, at least one and no more after until. db.mu is held.
@@ -159,7 +161,7 @@ func (db *DB) expire(ctx context.Context, keep Keep, now time.Time, short bool, 
 		}
 		db.evidence, db.expiry.recount = counts, false
 	}
-	e := &expiry{w: db.w, keep: keep, wall: now.UnixMilli(), short: short, at: db.expiry, entries: map[entry]int64{}, sources: map[source]int{}}
+	e := &expiry{w: db.w, keep: keep, wall: now.UnixMilli(), short: short, at: db.expiry, entries: map[entry]int64{}, sources: map[source]int{}, open: map[int64]int64{}}
 	if err := e.present(); err != nil {
 		return Expired{}, classify(err)
 	}
@@ -185,19 +187,18 @@ func (e *expiry) steps(take func() error, until time.Time) (err error) {
 		if err := take(); err != nil {
 			return err
 		}
-		e.all.add(e.out)
-		if e.all.More = true; !time.Now().Before(until) {
-			break
+		e.all.Add(e.out)
+		if !time.Now().Before(until) {
+			e.all.More = true
+			return e.account()
 		}
 		if take, err = e.next(); err != nil {
 			return err
 		}
 		if take == nil {
-			e.all.More = false
-			break
+			return e.account()
 		}
 	}
-	return e.account()
 }
 
 // next plans the next step; nil when there is none.
@@ -206,14 +207,13 @@ func (e *expiry) next() (take func() error, err error) {
 		what string
 		plan func() (take func() error, err error)
 	}{
-		{"readings", e.readings}, {"contexts", e.contexts}, {"windows", e.windows}, {"alerts", e.alerts}, {"evidence", e.messages}, {"late readings", e.lates},
+		{"readings", e.readings}, {"contexts", e.contexts}, {"windows and alerts", e.closed}, {"evidence", e.messages}, {"late readings", e.lates},
 	}
 	e.out = Expired{}
 	for i := range kinds {
 		turn := (e.at.turn + i) % len(kinds)
 		kind := kinds[turn]
 		take, err := kind.plan()
-		e.all.Over = e.out.Over
 		if err != nil {
 			return nil, fmt.Errorf("expire %s: %w", kind.what, err)
 		}
@@ -323,9 +323,10 @@ func (e *expiry) rawCutoff() (int64, error) {
 		if err != nil {
 			return 0, fmt.Errorf("read size: %w", err)
 		}
-		e.out.Over = pages*pageSize > e.keep.Bytes
+		e.all.Size = pages * pageSize
+		e.all.Over = e.all.Size > e.keep.Bytes
 	}
-	if e.out.Over || e.short {
+	if e.all.Over || e.short {
 		cut = max(cut, e.wall-e.keep.RawMin.Milliseconds()) // only as much goes as must, the oldest first: a replayed past may go whole
 	}
 	return cut, nil

@@ -28,7 +28,7 @@ func oldWindowAt(s *sqlite3.Stmt) oldWindow {
 
 // windows plans the oldest windows, all revisions of each. Those that an alert refers to go with the alert.
 func (e *expiry) windows() (func() error, error) {
-	gone, err := expiredBefore(e.w.c)
+	gone, err := e.gone()
 	cut := min(e.cutoff(e.keep.Windows), gone) // behind that all readings are there still, and so their windows stay
 	if err != nil || cut <= 0 {
 		return nil, err
@@ -43,25 +43,27 @@ func (e *expiry) windows() (func() error, error) {
 		return nil, err
 	}
 	return func() error {
-		kept := e.comparisons()
-		for _, w := range old {
-			stays, err := e.windowStays(w, cut, kept, "")
+		first := 0 // of a run of windows that go, with none between them that stays
+		for i, w := range old {
+			stays, err := e.windowStays(w, cut, "")
 			if err != nil {
 				return err
 			}
 			if !stays {
-				if err := e.takeWindow(w.id); err != nil {
-					return err
-				}
+				continue
 			}
+			if err := e.takeWindows(old[first:i]); err != nil {
+				return err
+			}
+			first = i + 1
 		}
 		e.at.window = old[len(old)-1].id + 1
-		return nil
+		return e.takeWindows(old[first:])
 	}, nil
 }
 
 // windowStays says whether a window must be kept. alert is one that goes with it.
-func (e *expiry) windowStays(w oldWindow, cut int64, kept comparisons, alert string) (bool, error) {
+func (e *expiry) windowStays(w oldWindow, cut int64, alert string) (bool, error) {
 	if w.needed || w.end > cut {
 		return true, nil
 	}
@@ -69,36 +71,32 @@ func (e *expiry) windowStays(w oldWindow, cut int64, kept comparisons, alert str
 	if err != nil || named != 0 {
 		return true, err
 	}
-	lowest, err := kept.lowest(w.asset)
+	lowest, err := e.compared(w.asset)
 	return w.end > lowest, err
 }
 
-// comparisons tells from when on an asset's windows are still compared with open readings.
-type comparisons struct {
-	*expiry
-	known map[int64]int64 // by asset
-}
-
-func (e *expiry) comparisons() comparisons { return comparisons{e, map[int64]int64{}} }
-
-// lowest is the event time of an asset's first open reading, far ahead when it has none.
-func (k comparisons) lowest(asset int64) (int64, error) {
-	if at, ok := k.known[asset]; ok {
+// compared tells from when on an asset's windows are still compared with open readings: the event time of its first open reading, far ahead when it has none.
+func (e *expiry) compared(asset int64) (int64, error) {
+	if at, ok := e.open[asset]; ok {
 		return at, nil
 	}
 	at := int64(math.MaxInt64)
-	err := k.query(`SELECT o.from_ms FROM sensor s JOIN open_window o ON o.sensor_id = s.sensor_id WHERE s.asset_id = ?`, func(s *sqlite3.Stmt) error {
+	err := e.query(`SELECT o.from_ms FROM sensor s JOIN open_window o ON o.sensor_id = s.sensor_id WHERE s.asset_id = ?`, func(s *sqlite3.Stmt) error {
 		at = min(at, s.ColumnInt64(0))
 		return nil
 	}, asset)
-	k.known[asset] = at
+	e.open[asset] = at
 	return at, err
 }
 
-// takeWindow deletes all revisions of a window with what hangs on them.
-func (e *expiry) takeWindow(id int64) error {
+// takeWindows deletes all revisions of windows that follow each other, with what hangs on them.
+func (e *expiry) takeWindows(run []oldWindow) error {
+	if len(run) == 0 {
+		return nil
+	}
+	from, to := run[0].id, run[len(run)-1].id
 	err := e.query(`SELECT w.verdict, q.reasons FROM telemetry_window w LEFT JOIN quarantine_window q ON q.window_id = w.window_id AND q.revision = w.revision
-		WHERE w.window_id = ?`, func(s *sqlite3.Stmt) error {
+		WHERE w.window_id BETWEEN ? AND ?`, func(s *sqlite3.Stmt) error {
 		e.out.Windows++
 		e.entries[entry{expiredOf(counterWindow), s.ColumnText(0)}]++
 		if isNull(s, 1) {
@@ -106,32 +104,37 @@ func (e *expiry) takeWindow(id int64) error {
 		}
 		var reasons []string
 		if err := json.Unmarshal(s.ColumnRawText(1), &reasons); err != nil {
-			return fatalf("read reasons of window %d: %w", id, err)
+			return fatalf("read reasons of a window between %d and %d: %w", from, to, err)
 		}
 		for _, r := range reasons {
 			e.entries[entry{expiredOf(counterQuarantine), r}]++
 		}
 		return nil
-	}, id)
+	}, from, to)
 	if err != nil {
 		return err
 	}
 	for _, table := range []string{"shadow_prediction", "ai_telemetry_predictions", "quarantine_window", "telemetry_window"} {
-		if err := e.exec(`DELETE FROM `+table+` WHERE window_id = ?`, id); err != nil {
-			return fmt.Errorf("window %d: %w", id, err)
+		if err := e.exec(`DELETE FROM `+table+` WHERE window_id BETWEEN ? AND ?`, from, to); err != nil {
+			return fmt.Errorf("windows %d to %d: %w", from, to, err)
 		}
 	}
 	return nil
 }
 
-// alerts plans, once no more windows may go, the alerts that were cleared longest ago, each with its transitions and with the windows that only it still names.
+// closed plans windows and, once no more of them may go, alerts: the windows in which an alert stood go before it.
+func (e *expiry) closed() (func() error, error) {
+	if take, err := e.windows(); take != nil || err != nil {
+		return take, err
+	}
+	return e.alerts()
+}
+
+// alerts plans the alerts that were cleared longest ago, each with its transitions and with the windows that only it still names.
 func (e *expiry) alerts() (func() error, error) {
 	cut := e.cutoff(e.keep.Alerts)
 	if cut <= 0 || e.keep.Windows <= 0 {
 		return nil, nil
-	}
-	if take, err := e.windows(); take != nil || err != nil { // the windows in which it stood go first
-		return take, err
 	}
 	type cleared struct {
 		id string
@@ -147,9 +150,8 @@ func (e *expiry) alerts() (func() error, error) {
 		return nil, err
 	}
 	return func() error {
-		kept := e.comparisons()
 		for _, a := range old {
-			if err := e.takeAlert(a.id, kept); err != nil {
+			if err := e.takeAlert(a.id); err != nil {
 				return err
 			}
 		}
@@ -160,22 +162,22 @@ func (e *expiry) alerts() (func() error, error) {
 }
 
 // takeAlert deletes an alert, unless a window stays that it was raised by, stood in or moved in: what is kept refers to nothing that is gone.
-func (e *expiry) takeAlert(id string, kept comparisons) error {
+func (e *expiry) takeAlert(id string) error {
 	const named = `(SELECT window_id FROM alert_event WHERE alert_id = ?1 AND window_id IS NOT NULL UNION SELECT window_id FROM alert WHERE alert_id = ?1)`
 	held, err := e.one(`SELECT EXISTS (SELECT 1 FROM ai_telemetry_predictions p WHERE p.hold_alert = ?1 AND p.hold_alert <> '' AND p.window_id NOT IN `+named+`)`, id)
 	if err != nil || held != 0 {
 		return err
 	}
-	var gone []int64
+	var gone []oldWindow
 	cut := e.cutoff(e.keep.Windows)
 	err = e.query(windowNeeds+` WHERE w.window_id IN `+named+` AND w.revision = (SELECT max(m.revision) FROM telemetry_window m WHERE m.window_id = w.window_id)`, func(s *sqlite3.Stmt) error {
 		w := oldWindowAt(s)
-		if stays, err := e.windowStays(w, cut, kept, id); err != nil {
+		if stays, err := e.windowStays(w, cut, id); err != nil {
 			return err
 		} else if stays {
 			return errFound
 		}
-		gone = append(gone, w.id)
+		gone = append(gone, w)
 		return nil
 	}, id)
 	if errors.Is(err, errFound) {
@@ -197,8 +199,8 @@ func (e *expiry) takeAlert(id string, kept comparisons) error {
 		}
 	}
 	e.out.Alerts++
-	for _, w := range gone {
-		if err := e.takeWindow(w); err != nil {
+	for i := range gone { // others may lie between them
+		if err := e.takeWindows(gone[i : i+1]); err != nil {
 			return err
 		}
 	}

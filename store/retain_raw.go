@@ -65,6 +65,15 @@ func (e *expiry) readings() (func() error, error) {
 	}, nil
 }
 
+// gone gives the event time before which readings may have expired.
+func (e *expiry) gone() (int64, error) {
+	at, err := e.one(readRawExpired, rawExpired)
+	if err != nil {
+		return 0, fmt.Errorf("read setting %s: %w", rawExpired, err)
+	}
+	return at, nil
+}
+
 // raiseMeta keeps the greater of a setting and a value.
 func (e *expiry) raiseMeta(name string, value int64) error {
 	err := e.exec(`INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE value < excluded.value`, name, value)
@@ -80,7 +89,7 @@ func (e *expiry) contexts() (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
-	gone, err := expiredBefore(e.w.c)
+	gone, err := e.gone()
 	if cut = max(cut, gone); err != nil || cut <= 0 {
 		return nil, err
 	}

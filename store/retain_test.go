@@ -27,8 +27,7 @@ func expire(t testing.TB, db *store.DB, keep store.Keep, now int64, short bool) 
 		if err != nil {
 			t.Fatal(err)
 		}
-		sum.Readings, sum.Contexts, sum.Windows = sum.Readings+e.Readings, sum.Contexts+e.Contexts, sum.Windows+e.Windows
-		sum.Alerts, sum.Messages, sum.Late, sum.Before = sum.Alerts+e.Alerts, sum.Messages+e.Messages, sum.Late+e.Late, max(sum.Before, e.Before)
+		sum.Add(e)
 		if sum.Over = e.Over; !e.More {
 			return sum
 		}
@@ -487,7 +486,7 @@ func TestEachKindExpiresInItsTurn(t *testing.T) {
 		if err != nil || !e.More || !e.Over {
 			t.Fatalf("%+v, %v", e, err)
 		}
-		sum.Readings, sum.Windows = sum.Readings+e.Readings, sum.Windows+e.Windows
+		sum.Add(e)
 	}
 	if sum.Readings == 0 || sum.Windows == 0 {
 		t.Errorf("four steps took %d readings and %d windows", sum.Readings, sum.Windows)

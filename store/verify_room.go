@@ -6,9 +6,11 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
+const readRawExpired = `SELECT value FROM meta WHERE name = ?`
+
 // expiredBefore gives the event time before which readings may have expired, 0 when none has.
 func expiredBefore(c *sqlite3.Conn) (int64, error) {
-	at, err := queryInt(c, `SELECT value FROM meta WHERE name = ?`, rawExpired)
+	at, err := queryInt(c, readRawExpired, rawExpired)
 	if err != nil {
 		return 0, fmt.Errorf("read setting %s: %w", rawExpired, err)
 	}

@@ -56,7 +56,7 @@ func TestLongOverload(t *testing.T) {
 // overload runs it. uneven is how many times as much as another a connection may get: over a few seconds turns do not even out.
 func overload(t *testing.T, measure, last time.Duration, uneven float64) {
 	p := startBuilt(t, t.TempDir(), "--history-after", "0")
-	first, capacity := measureCapacity(t, p, measure)
+	first, capacity := measureCapacity(t, p, measure, nil)
 	plan := overloadPlan(30)
 	plan.overload, plan.rate = true, max(6*capacity, 600_000) // what the first seconds take may be less than what follows
 	hangers := hangOn(t, p)
@@ -143,10 +143,14 @@ func TestLongOverloadShapes(t *testing.T) {
 	}
 }
 
-// measureCapacity publishes as fast as it goes and gives what the machine takes, in readings a second. The first half is for the start.
-func measureCapacity(t *testing.T, p *program, last time.Duration) (*load, float64) {
+// measureCapacity publishes as fast as it goes and gives what the machine takes, in readings a second. The first half is for the start, and for what settled, if it
+// is not nil, waits for.
+func measureCapacity(t *testing.T, p *program, last time.Duration, settled func()) (*load, float64) {
 	t.Helper()
 	l := startLoad(t, p.mqtt, overloadPlan(60))
+	if settled != nil {
+		settled()
+	}
 	time.Sleep(last / 2)
 	before, begin := l.figures().acked, time.Now()
 	time.Sleep(last / 2)

@@ -14,11 +14,12 @@ func TestSoak(t *testing.T) {
 	if raceDetector || testing.Short() {
 		t.Skip("a few seconds of half load; the program is built without the race detector")
 	}
-	soak(t, time.Second, 3*time.Second, time.Second)
+	soak(t, time.Second, 3*time.Second, time.Second, nil)
 }
 
 // TestLongSoak runs the real program at half of what the machine takes for CIDP_SOAK (half an hour), prints a table of its state, and holds memory, write-ahead
-// log and ledger to their word. The database is bounded by --keep-bytes, so that retention works all the time.
+// log, database and ledger to their word. The database is bounded by --keep-bytes, so that retention works all the time, and while capacity is measured too: what is taken
+// in must go out again.
 func TestLongSoak(t *testing.T) {
 	long(t)
 	last := 30 * time.Minute
@@ -29,13 +30,35 @@ func TestLongSoak(t *testing.T) {
 		}
 	}
 	every := min(30*time.Second, last/30)
-	table := soak(t, 20*time.Second, last, every, "--keep-bytes", fmt.Sprint(soakBytes), "--keep-raw-min", "1h", "--keep-windows", "2h")
+	settled := func(p *program) {
+		for end := time.Now().Add(10 * time.Minute); ; time.Sleep(time.Second) {
+			s, err := p.scrape()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.expired() > 0 {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("nothing has expired in 10 minutes: the database has %s of the %s it may have", mb(fileSize(p.database())), mb(soakBytes))
+			}
+		}
+		time.Sleep(30 * time.Second)
+	}
+	table := soak(t, time.Minute, last, every, settled, "--keep-bytes", fmt.Sprint(soakBytes), "--keep-raw-min", "1h", "--keep-windows", "2h")
 	if len(table) < 9 {
 		return
 	}
 	third := len(table) / 3
-	if n := len(table) - 1; table[n].expired == 0 || table[n].db > soakBytes+soakBytes/5 {
-		t.Errorf("%.0f rows have expired, and the database has %s, where %s were asked for", table[n].expired, mb(table[n].db), mb(soakBytes))
+	for i := third; i < len(table); i++ {
+		if table[i].used > soakBytes+soakBytes/5 {
+			t.Errorf("after %.1f minutes the database has %s in use, where %s were asked for", table[i].at.Minutes(), mb(table[i].used), mb(soakBytes))
+			break
+		}
+	}
+	if n := len(table) - 1; table[n].expired <= table[third].expired || table[n].db > table[third].db+table[third].db/10 {
+		t.Errorf("between minute %.1f and %.1f %.0f rows expired, and the database's file grew from %s to %s", table[third].at.Minutes(), table[n].at.Minutes(),
+			table[n].expired-table[third].expired, mb(table[third].db), mb(table[n].db))
 	}
 	before, after := median(table[third:2*third]), median(table[2*third:])
 	t.Logf("resident: median of the second third %s, of the last %s", mb(before), mb(after))
@@ -63,7 +86,7 @@ type soakRow struct {
 	readings       float64 // acknowledged a second
 	rss, heap      int64   // bytes
 	goroutines     int
-	wal, db        int64 // bytes
+	wal, db, used  int64 // bytes; used: of the database, without pages to be used again
 	commits        float64
 	commit50       time.Duration // upper bound of the bucket
 	commit99       time.Duration
@@ -74,24 +97,29 @@ type soakRow struct {
 }
 
 const soakHead = `
-| minute | readings/s | resident | heap | goroutines | WAL | database | commits/s | commit p50 ≤ | p99 ≤ | ack p50 | p99 | max | generator late | behind | late | expired |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
+| minute | readings/s | resident | heap | goroutines | WAL | database | in use | commits/s | commit p50 ≤ | p99 ≤ | ack p50 | p99 | max | generator late | behind | late | expired |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
 `
 
 func (r *soakRow) String() string {
 	ms := func(d time.Duration) string { return fmt.Sprintf("%.1f ms", d.Seconds()*1000) }
-	return fmt.Sprintf("| %.1f | %.0f | %s | %s | %d | %s | %s | %.0f | %s | %s | %s | %s | %s | %s | %d | %.0f | %.0f |\n",
-		r.at.Minutes(), r.readings, mb(r.rss), mb(r.heap), r.goroutines, mb(r.wal), mb(r.db), r.commits, ms(r.commit50), ms(r.commit99),
+	return fmt.Sprintf("| %.1f | %.0f | %s | %s | %d | %s | %s | %s | %.0f | %s | %s | %s | %s | %s | %s | %d | %.0f | %.0f |\n",
+		r.at.Minutes(), r.readings, mb(r.rss), mb(r.heap), r.goroutines, mb(r.wal), mb(r.db), mb(r.used), r.commits, ms(r.commit50), ms(r.commit99),
 		ms(r.ack.quantile(0.5)), ms(r.ack.quantile(0.99)), ms(r.ack.max), ms(r.lag), r.behind, r.lates, r.expired)
 }
 
-// soak measures what the machine takes, then offers half of it, and looks at the program at each interval.
-func soak(t *testing.T, measure, last, every time.Duration, args ...string) (table []soakRow) {
+// soak measures what the machine takes beside subscribers and a report that reads the database, then offers half of it, and looks at the program at each
+// interval. settled, if not nil, waits until the program does all that it does later.
+func soak(t *testing.T, measure, last, every time.Duration, settled func(*program), args ...string) (table []soakRow) {
 	p := startBuilt(t, t.TempDir(), append([]string{"--history-after", "0"}, args...)...)
-	first, capacity := measureCapacity(t, p, measure)
+	hangers := hangOn(t, p)
+	var ready func()
+	if settled != nil {
+		ready = func() { settled(p) }
+	}
+	first, capacity := measureCapacity(t, p, measure, ready)
 	plan := overloadPlan(30)
 	plan.rate = capacity / 2
-	hangers := hangOn(t, p)
 	l := startLoad(t, p.mqtt, plan)
 	w := startWatch(t, p, l)
 	tick := time.NewTicker(every)
@@ -136,11 +164,17 @@ func soakLook(p *program, now, grown figures, f *loadFigures, span float64, at t
 		commit50: grown.quantile("cidp_commit_duration_seconds", 0.5), commit99: grown.quantile("cidp_commit_duration_seconds", 0.99),
 		ack: f.latency, lag: f.lag, behind: f.behind, lates: now[`cidp_readings_total{outcome="late",reason="late"}`],
 	}
-	for name, v := range now {
-		if strings.HasPrefix(name, "cidp_expired_total") {
-			r.expired += v
-		}
-	}
+	r.used, r.expired = int64(now["cidp_database_bytes"]-now["cidp_database_reusable_bytes"]), now.expired()
 	r.rss, _ = p.resident()
 	return r
+}
+
+// expired is how many rows retention has let go of.
+func (f figures) expired() (n float64) {
+	for name, v := range f {
+		if strings.HasPrefix(name, "cidp_expired_total") {
+			n += v
+		}
+	}
+	return n
 }

@@ -52,6 +52,7 @@ type keeper struct {
 	failing     map[string]bool // what failed the last time
 	expired     store.Expired   // since room ran short
 	busySince   time.Time       // since when there was always more to expire; zero: there was not
+	inUse       int64           // bytes of the database, when that was last looked at
 }
 
 const (
@@ -60,7 +61,7 @@ const (
 	sweepEvery = 10 * time.Second      // retention looks again once it has found nothing more
 	retryEvery = 5 * time.Second       // after an error
 
-	// Retention works one part in so many of the time: always, when it has not caught up for catchUp, and when room is short.
+	// Retention works one part in so many of the time: always, when it has not caught up for catchUp, and when room is short or the database a quarter larger than it is to be.
 	calmShare, busyShare, shortShare = 10, 3, 2
 	catchUp                          = 30 * time.Second
 
@@ -179,8 +180,11 @@ func (k *keeper) expire(ctx context.Context, now time.Time) (rest time.Duration)
 	if ctx.Err() != nil || k.failed("let go of what is old", err) {
 		return retryEvery
 	}
+	if e.Size > 0 {
+		k.inUse = e.Size
+	}
 	if k.short {
-		k.expired.Readings, k.expired.Contexts, k.expired.Before = k.expired.Readings+e.Readings, k.expired.Contexts+e.Contexts, max(k.expired.Before, e.Before)
+		k.expired.Add(e)
 	}
 	k.tooLarge(e.Over && !e.More)
 	if k.short {
@@ -212,7 +216,7 @@ func (k *keeper) step(ctx context.Context, now time.Time, share int) (store.Expi
 // share is in how many parts of the time one belongs to retention.
 func (k *keeper) share(now time.Time) int {
 	switch {
-	case k.short:
+	case k.short, k.keep.Bytes > 0 && k.inUse > k.keep.Bytes+k.keep.Bytes/4:
 		return shortShare
 	case !k.busySince.IsZero() && now.Sub(k.busySince) > catchUp:
 		return busyShare

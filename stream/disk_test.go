@@ -36,11 +36,13 @@ type disk struct {
 	count     stream.Count
 	failsafe  map[int64]int64
 	failsafes []stream.Failsafe
+	silent    map[[3]string]stream.Scope // who stands as silent
 }
 
 func newDisk(t testing.TB, cfg stream.Config, score stream.Scorer) *disk {
 	return &disk{t: t, cfg: cfg, score: score, readings: map[int64]stream.Reading{}, disputed: map[int64]bool{}, contexts: map[int64]stream.Context{},
-		disputedC: map[int64]bool{}, open: map[int64]stream.Open{}, last: map[int64]*stream.Window{}, failsafe: map[int64]int64{}, period: map[int64]int64{}}
+		disputedC: map[int64]bool{}, open: map[int64]stream.Open{}, last: map[int64]*stream.Window{}, failsafe: map[int64]int64{}, period: map[int64]int64{},
+		silent: map[[3]string]stream.Scope{}}
 }
 
 // Reading and Context make a disk a stream.Past: it knows what was committed, and nothing else.
@@ -119,6 +121,13 @@ func (d *disk) commit(b *stream.Batch) {
 	if len(b.Opened) > 0 && b.Messages == 0 && len(b.Windows) == 0 {
 		d.t.Fatal("the batch has nothing but open readings: no commit would take it")
 	}
+	for _, s := range b.Silences {
+		if who := [3]string{s.Site, s.Asset, s.Sensor}; s.Silent {
+			d.silent[who] = s.Scope
+		} else {
+			delete(d.silent, who)
+		}
+	}
 	d.late = append(d.late, b.Late...)
 	d.refusals = append(d.refusals, b.Refusals...)
 	d.tally(b)
@@ -196,6 +205,9 @@ func (d *disk) restored() *stream.Windower {
 			must(w.RestoreSensor(*s, 0, nil))
 		}
 		must(w.RestorePeriod(s.ID, d.period[s.ID]))
+	}
+	for who, scope := range d.silent {
+		w.RestoreSilence(scope, who[0], who[1], who[2])
 	}
 	for _, key := range slices.Sorted(maps.Keys(d.contexts)) {
 		if ts, id := stream.SplitKey(key); ts >= from[id] {

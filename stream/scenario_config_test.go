@@ -1,6 +1,7 @@
 package stream_test
 
 import (
+	"maps"
 	"reflect"
 	"strings"
 	"time"
@@ -28,9 +29,12 @@ var settings = map[string]func(c *words){
 	"too_old":  func(c *words) { c.s.cfg.TooOld = c.duration() },
 	"history":  func(c *words) { c.s.cfg.HistoryAfter = c.duration() },
 	"lateness": func(c *words) { c.set("Lateness") },
+	"silent":   func(c *words) { c.s.cfg.SilentAfter = c.duration() },
+	"failsafe": func(c *words) { c.s.cfg.FailShare = c.number() },
+	"clocks":   func(c *words) { c.s.clocks = true },
 	"hop":      func(c *words) { c.set("Hop") },
-	"kind":     (*words).kind,
-	"sensor":   (*words).pattern,
+	"kind":     func(c *words) { c.kind(&c.s.cfg) },
+	"sensor":   func(c *words) { c.pattern(&c.s.cfg) },
 	"watermarks": func(c *words) {
 		c.must("explicit")
 		c.s.explicit = true
@@ -58,12 +62,12 @@ func (c *words) set(field string) {
 }
 
 // kind reads the limits of a kind: fail LOW HIGH, suspect LOW HIGH, spike K, rate K/min, tau MINUTES.
-func (c *words) kind() {
+func (c *words) kind(cfg *stream.Config) {
 	k, err := stream.ParseKind(c.next("a kind"))
 	if c.err == nil && err != nil {
 		c.fail("%v", err)
 	}
-	l := c.s.cfg.Kinds[k]
+	l := cfg.Kinds[k]
 	for c.err == nil && c.peek() != "" {
 		switch {
 		case c.take("fail"):
@@ -80,11 +84,11 @@ func (c *words) kind() {
 			c.fail("%q is not a limit: fail, suspect, spike, rate and tau are", c.peek())
 		}
 	}
-	c.s.cfg.Kinds[k] = l
+	cfg.Kinds[k] = l
 }
 
 // pattern reads: sensor PATTERN kind KIND period 10s. The first line that matches a sensor counts; all stand before the usual names.
-func (c *words) pattern() {
+func (c *words) pattern(cfg *stream.Config) {
 	p := stream.Pattern{Match: c.next("a pattern")}
 	for c.err == nil && c.peek() != "" {
 		switch {
@@ -100,9 +104,46 @@ func (c *words) pattern() {
 			c.fail("%q is not understood here: kind and period are", c.peek())
 		}
 	}
-	usual := len(c.s.cfg.Patterns) - len(stream.DefaultPatterns())
-	all := append([]stream.Pattern{}, c.s.cfg.Patterns[:usual]...)
-	c.s.cfg.Patterns = append(append(all, p), stream.DefaultPatterns()...)
+	usual := len(cfg.Patterns) - len(stream.DefaultPatterns())
+	all := append([]stream.Pattern{}, cfg.Patterns[:usual]...)
+	cfg.Patterns = append(append(all, p), stream.DefaultPatterns()...)
+}
+
+// now reads what changes while the platform runs: a sensor line, which comes before those above it, or a kind line.
+func (c *words) now() {
+	word, from := c.next("sensor or kind"), c.at
+	if c.err == nil && word != "sensor" && word != "kind" {
+		c.fail("%q cannot change while the platform runs: sensor and kind can", word)
+		return
+	}
+	scratch := stream.Config{Kinds: map[stream.Kind]stream.Limits{}} // read once for its mistakes; what it changes is known when its turn comes
+	read := func(c *words, cfg *stream.Config) {
+		if c.at = from; word == "kind" {
+			c.kind(cfg)
+			return
+		}
+		before := cfg.Patterns
+		cfg.Patterns = stream.DefaultPatterns()
+		c.pattern(cfg)
+		cfg.Patterns = append(cfg.Patterns[:1:1], before...)
+	}
+	read(c, &scratch)
+	again := *c
+	c.do(reconfigure{func(cfg *stream.Config) { read(&again, cfg) }})
+}
+
+// reconfigure puts another registry in force without a restart.
+type reconfigure struct{ change func(*stream.Config) }
+
+func (s reconfigure) run(p *play) {
+	cfg := p.d.cfg
+	cfg.Kinds = maps.Clone(cfg.Kinds)
+	s.change(&cfg)
+	if err := p.w.Configure(cfg); err != nil {
+		p.problem(p.line, "%v", err)
+		return
+	}
+	p.d.cfg = cfg
 }
 
 // stepByStep makes the platform a plain window engine, for suites of other engines: watermarks move by steps alone, because the disorder spans all that is sent; windows keep

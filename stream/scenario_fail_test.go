@@ -153,13 +153,13 @@ func TestScenarioEvents(t *testing.T) {
 	type batch struct {
 		stream.Count
 		Windows  []int
-		Silences []*silence
+		Rumours  []*silence
 	}
-	got := events(&batch{Windows: []int{1}, Silences: []*silence{{Sensor: "axle1-left", Since: 7, hidden: 1}, {Sensor: "motor1"}}})
-	if want := []string{"event silences Sensor=axle1-left Since=7", "event silences Sensor=motor1"}; fmt.Sprint(got) != fmt.Sprint(want) {
+	got := events(&batch{Windows: []int{1}, Rumours: []*silence{{Sensor: "axle1-left", Since: 7, hidden: 1}, {Sensor: "motor1"}}})
+	if want := []string{"event rumours Sensor=axle1-left Since=7", "event rumours Sensor=motor1"}; fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("events %q, want %q", got, want)
 	}
-	s, err := parseScenario("x", "wait 1s\nexpect event silences Sensor=motor1\nexpect event Since=7\nexpect event \"Since=8\"\n")
+	s, err := parseScenario("x", "wait 1s\nexpect event rumours Sensor=motor1\nexpect event Since=7\nexpect event \"Since=8\"\n")
 	if err != nil {
 		t.Fatal(err)
 	}

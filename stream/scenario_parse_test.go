@@ -21,6 +21,7 @@ type scenario struct {
 	low, high   int64    // their event times
 	sources     []string // full names of the sensors that send, in order of first mention
 	want        *windowWant
+	clocks      bool // the advisory on clocks is told
 }
 
 // step is one line that does something.
@@ -38,7 +39,7 @@ const maxSent = 500_000
 // parseScenario reads a scenario. An error names the file and the line.
 func parseScenario(file, text string) (*scenario, error) {
 	s := &scenario{file: file, site: "douala", asset: "loco7", cfg: stream.DefaultConfig(), low: math.MaxInt64, high: math.MinInt64}
-	s.cfg.HistoryAfter = 0
+	s.cfg.HistoryAfter, s.cfg.Lateness, s.cfg.SilentAfter, s.cfg.FailShare = 0, 0, 0, 0
 	s.day = time.Date(2024, 3, 4, 0, 0, 0, 0, time.UTC).UnixMilli()
 	s.origin = s.day
 	for i, line := range strings.Split(text, "\n") {
@@ -125,6 +126,8 @@ func (c *words) statement() {
 		c.do(alarm{name, on})
 	case c.take("ignore"):
 		c.ignore()
+	case c.take("now"):
+		c.now()
 	case c.take("element"): // the order of other suites: key, time, value
 		name := c.name()
 		ts := c.time()

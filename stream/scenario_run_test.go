@@ -283,6 +283,7 @@ func (p *play) take() {
 	for range b.Count.Duplicate {
 		p.add(output{what: "duplicates"}, "a duplicate")
 	}
+	p.news(b)
 	for _, e := range events(b) {
 		p.add(output{what: "events"}, "%s", e)
 	}
@@ -315,9 +316,39 @@ func (p *play) stored(o *output) {
 	}
 }
 
+// news tells of silence, fail-safe, changed sensors and, where the scenario asks for it, of clocks.
+func (p *play) news(b *stream.Batch) {
+	event := func(format string, args ...any) { p.add(output{what: "events"}, format, args...) }
+	for _, s := range b.Silences {
+		word := "heard"
+		if s.Silent {
+			word = "silent"
+		} else if s.Taken {
+			word = "taken"
+		}
+		event("%s %s %s", word, [...]string{"sensor", "asset", "site"}[s.Scope], p.short(strings.TrimRight(s.Site+"/"+s.Asset+"/"+s.Sensor, "/")))
+	}
+	for _, f := range b.Failsafes {
+		if f.Moved {
+			event("failsafe %s %s %d of %d", map[bool]string{true: "opens", false: "closes"}[f.Open], p.short(f.Site+"/"+f.Asset), f.Quarantined, f.Windows)
+		}
+	}
+	for _, c := range b.Changed {
+		if c.What != "" {
+			event("changed %s %s", p.short(fullName(c.Sensor)), c.What)
+		}
+	}
+	for _, c := range b.Clocks {
+		if p.clocks {
+			event("clock %s behind %s jumps %d", p.short(fullName(p.d.sensors[c.SensorID-1])), c.Behind, c.Jumps)
+		}
+	}
+}
+
 // knownBatch are the fields of a batch that the runner speaks of by their own names.
 var knownBatch = map[string]bool{"Assets": true, "Sensors": true, "Readings": true, "Contexts": true, "Conflicted": true, "ConflictedContexts": true,
-	"Late": true, "Refusals": true, "Windows": true, "Opened": true, "Count": true, "Messages": true}
+	"Late": true, "Refusals": true, "Windows": true, "Opened": true, "Count": true, "Messages": true,
+	"Silences": true, "Failsafes": true, "Changed": true, "Clocks": true}
 
 // events gives everything else that a batch carries, one text each: the field's name, then Name=value of every field that is set. What the platform learns to emit
 // must be spoken of in scenarios from that day on.

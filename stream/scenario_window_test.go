@@ -74,8 +74,8 @@ func (c *words) attribute(w *windowWant) {
 		w.reasons(reasons)
 	case "by":
 		by := c.next("what closed it")
-		if c.err == nil && by != string(stream.ByWatermark) && by != string(stream.ByMedian) && by != string(stream.ByIdle) {
-			c.fail("a window is closed by watermark, median or idle, not by %q", by)
+		if c.err == nil && by != string(stream.ByWatermark) && by != string(stream.ByMedian) && by != string(stream.ByIdle) && by != string(stream.ByLate) {
+			c.fail("a window is closed by watermark, median, idle or late, not by %q", by)
 		}
 		w.text("closed by", by, func(o *output) string { return string(o.window.ClosedBy) })
 	case "revision":

@@ -84,14 +84,39 @@ const (
 // sweepEvery is how often retention begins anew from the oldest row: what had to stay then may go now, and history may have come in since.
 const sweepEvery = time.Hour
 
+// passedEvery is how often rows are looked at again that were passed because it was a little too soon for them, once the rest has gone. Where retention comes close behind what comes
+// in, by size or on a short disk, or windows behind readings, most of what it sees is such: without another look it would pile up until the next sweep.
+const passedEvery = 10 * time.Second
+
+// passed remembers the first of those rows.
+type passed struct{ key, looked int64 } // key 0: none was passed; looked: wall clock of the last look, ms
+
+func (p *passed) note(key int64) {
+	if p.key == 0 {
+		p.key = key
+	}
+}
+
+// again says from where on to look once more, if it is time to.
+func (p *passed) again(wall int64) (key int64, ok bool) {
+	if since := wall - p.looked; p.key == 0 || since >= 0 && since < passedEvery.Milliseconds() {
+		return 0, false
+	}
+	key = p.key
+	*p = passed{looked: wall}
+	return key, true
+}
+
 // progress is how far retention has come, so that what must stay is not looked at again and again.
 type progress struct {
 	reading, context, window int64 // keys: nothing below is looked at before the next sweep
 	alertAt                  int64 // updated_at_ms and id of the last alert looked at
 	alertID                  string
-	turn                     int   // which kind is looked at first: one that always has more must not keep the others from their turn
-	swept                    int64 // wall clock of the last sweep, ms
-	recount                  bool  // evidence in memory may not be what is on disk
+	turn                     int    // which kind is looked at first: one that always has more must not keep the others from their turn
+	swept                    int64  // wall clock of the last sweep, ms
+	open                     passed // readings in no closed window
+	whole                    passed // windows that end when their time to go has not come
+	recount                  bool   // evidence in memory may not be what is on disk
 }
 
 // expiry is a few steps in one transaction.

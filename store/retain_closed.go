@@ -33,18 +33,21 @@ func (e *expiry) windows() (func() error, error) {
 	if err != nil || cut <= 0 {
 		return nil, err
 	}
-	var old []oldWindow
-	err = e.query(windowNeeds+` WHERE w.window_id >= ? AND w.window_id < ? AND w.revision = (SELECT max(m.revision) FROM telemetry_window m WHERE m.window_id = w.window_id)
-		ORDER BY w.window_id LIMIT ?`, func(s *sqlite3.Stmt) error {
-		old = append(old, oldWindowAt(s))
-		return nil
-	}, e.at.window, keyFloor(cut), int64(stepWindows))
+	old, err := e.oldWindows(e.at.window, cut)
+	if err == nil && len(old) == 0 {
+		if key, ok := e.at.whole.again(e.wall); ok {
+			old, err = e.oldWindows(key, cut)
+		}
+	}
 	if err != nil || len(old) == 0 {
 		return nil, err
 	}
 	return func() error {
 		first := 0 // of a run of windows that go, with none between them that stays
 		for i, w := range old {
+			if w.end > cut {
+				e.at.whole.note(w.id)
+			}
 			stays, err := e.windowStays(w, cut, "")
 			if err != nil {
 				return err
@@ -60,6 +63,16 @@ func (e *expiry) windows() (func() error, error) {
 		e.at.window = old[len(old)-1].id + 1
 		return e.takeWindows(old[first:])
 	}, nil
+}
+
+// oldWindows reads the newest revisions of the windows of the next step.
+func (e *expiry) oldWindows(from, cut int64) (old []oldWindow, err error) {
+	err = e.query(windowNeeds+` WHERE w.window_id >= ? AND w.window_id < ? AND w.revision = (SELECT max(m.revision) FROM telemetry_window m WHERE m.window_id = w.window_id)
+		ORDER BY w.window_id LIMIT ?`, func(s *sqlite3.Stmt) error {
+		old = append(old, oldWindowAt(s))
+		return nil
+	}, from, keyFloor(cut), int64(stepWindows))
+	return old, err
 }
 
 // windowStays says whether a window must be kept. alert is one that goes with it.

@@ -33,6 +33,11 @@ func (e *expiry) readings() (func() error, error) {
 	}
 	c := e.w.c
 	first, end, err := e.stretch("reading", e.at.reading, keyFloor(cut), stepReadings)
+	if err == nil && first == 0 {
+		if key, ok := e.at.open.again(e.wall); ok {
+			first, end, err = e.stretch("reading", key, keyFloor(cut), stepReadings)
+		}
+	}
 	if err != nil || first == 0 {
 		return nil, err
 	}
@@ -50,6 +55,13 @@ func (e *expiry) readings() (func() error, error) {
 		}
 		e.out.Readings = c.Changes()
 		e.at.reading = end
+		if pinned != 0 {
+			open, err := e.one(`SELECT key FROM reading WHERE key >= ? AND key < ? ORDER BY key LIMIT 1`, first, end)
+			if err != nil {
+				return err
+			}
+			e.at.open.note(open)
+		}
 		if e.out.Readings == 0 {
 			return nil
 		}

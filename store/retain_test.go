@@ -238,10 +238,38 @@ func TestRetentionLeavesWhatTheLineNeeds(t *testing.T) {
 	holds(t, l.path)
 	l.w.Tick(24*time.Hour, t0)
 	l.commit()
+	if e := expire(t, l.db, keep, t0+1000*minute+9_999, false); e.Readings != 0 {
+		t.Errorf("what was open was looked at again at once, and %d readings went", e.Readings)
+	}
+	if e := expire(t, l.db, keep, t0+1000*minute+10_000, false); e.Readings == 0 {
+		t.Error("readings whose windows have closed by now wait for the next sweep")
+	}
 	expire(t, l.db, keep, t0+1100*minute, false) // the next sweep
 	holds(t, l.path)
 	if left := one(t, l.path, `SELECT (SELECT count(*) FROM reading) || ' ' || ((SELECT count(*) FROM telemetry_window) - (SELECT count(*) FROM sensor))`); !strings.HasPrefix(left, "0 ") {
 		t.Errorf("readings and windows beside the newest that are left: %s", left)
+	}
+}
+
+// TestWindowsGoBehindReadings: windows follow readings that go a few at a time. One that is looked at while part of it is old enough goes soon after, and not at the next sweep.
+func TestWindowsGoBehindReadings(t *testing.T) {
+	left := func(step int64) string {
+		l := newWorn(t, dbPath(t))
+		for _, s := range traffic(0) {
+			l.feed(s)
+		}
+		l.commit()
+		l.w.Tick(24*time.Hour, t0)
+		l.commit()
+		keep := store.Keep{Raw: time.Hour, Windows: time.Second, ContextSpan: contextSpan()}
+		for cut := t0 + step; cut <= t0+8*minute; cut += step {
+			expire(t, l.db, keep, cut+60*minute, false)
+		}
+		holds(t, l.path)
+		return one(t, l.path, `SELECT count(*) FROM telemetry_window`)
+	}
+	if slowly, at := left(10_000), left(8*minute); slowly != at {
+		t.Errorf("%s windows are left where readings went a few at a time, %s where they went at once", slowly, at)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ const (
 	stands  cause = iota // a stored reading came to be in dispute
 	arrived              // a reading was stored
 	asked                // Revise was called
+	follows              // the window before it was made anew, and ends otherwise
 )
 
 // acceptLate takes a reading that comes behind its sensor's last closed window, no later than Config.Lateness. It is stored as any other; its window is made anew once, when the
@@ -83,27 +85,31 @@ func (w *Windower) MakeRevisions() error {
 func (w *Windower) makeRevisions() error {
 	slices.SortStableFunc(w.late, func(a, b lateAt) int { return cmp.Or(compare(a.sensor.ID, b.sensor.ID), compare(a.ts, b.ts)) })
 	r := w.newRevising(nil)
-	for rest := w.late; len(rest) > 0; {
-		n := 1
-		for n < len(rest) && rest[n].sensor == rest[0].sensor {
-			n++
+	for late := w.late; len(late) > 0; {
+		r.plans, r.next = r.plans[:0], nil
+		for rest := late; len(rest) > 0; {
+			n := 1
+			for n < len(rest) && rest[n].sensor == rest[0].sensor {
+				n++
+			}
+			if err := r.plan(rest[:n]); err != nil {
+				return err
+			}
+			rest = rest[n:]
 		}
-		if err := r.plan(rest[:n]); err != nil {
+		if len(r.plans) == 0 {
+			return nil
+		}
+		var err error
+		if r.stored, err = w.gather(r.plans); err != nil {
 			return err
 		}
-		rest = rest[n:]
-	}
-	if len(r.plans) == 0 {
-		return nil
-	}
-	var err error
-	if r.stored, err = w.gather(r.plans); err != nil {
-		return err
-	}
-	for _, p := range r.plans {
-		if err := r.make(p); err != nil {
-			return err
+		for _, p := range r.plans {
+			if err := r.make(p); err != nil {
+				return err
+			}
 		}
+		late = r.next // sorted, as the plans were
 	}
 	return nil
 }
@@ -114,6 +120,7 @@ type revising struct {
 	windows map[int64][]*Window // by sensor: those that are in no commit yet, in the order of their making
 	plans   []revisionPlan
 	stored  *stored
+	next    []lateAt // windows that the made ones end otherwise for
 }
 
 // revisionPlan is one window to be made.
@@ -123,6 +130,7 @@ type revisionPlan struct {
 	old        *Window // its newest revision; nil: there is none yet
 	fresh      int     // readings stored for it since
 	asked      bool
+	follows    bool // nothing of its own has changed
 }
 
 // newRevising begins with the windows that are in no commit: of one sensor, or of all that something late came for.
@@ -174,10 +182,11 @@ func (r *revising) plan(late []lateAt) error {
 			if next == nil {
 				continue
 			}
+			next.follows = l.why == follows
 			r.plans = append(r.plans, *next)
 			p = &r.plans[len(r.plans)-1]
 		}
-		p.asked = p.asked || l.why == asked
+		p.asked, p.follows = p.asked || l.why == asked, p.follows && l.why == follows
 		if l.why == arrived {
 			p.fresh++
 		}
@@ -274,15 +283,41 @@ func (r *revising) make(p revisionPlan) error {
 		r.leaveBehind(p, entries) // a window whose readings are all in dispute by now stands: it cannot be unmade
 		return nil
 	}
-	if p.old != nil && p.fresh == 0 && !p.asked && m.window.N == p.old.N {
+	if p.old != nil && p.fresh == 0 && !p.asked && !p.follows && m.window.N == p.old.N {
 		return nil // the dispute is not new
 	}
 	m.window.Sensor, m.window.Behind = s.Sensor, p.end < s.made
 	if p.old != nil {
-		return r.replace(p.old, s, m)
+		return r.replace(p, m)
 	}
-	r.fill(p, m)
-	return nil
+	return r.fill(p, before, m)
+}
+
+// carry is what a window's own figures take over from the one before it: a value that stands still, a fault code that goes on, the good reading before a leap.
+type carry struct {
+	value, good, code     Milli
+	since, goodAt, codeOn int64
+}
+
+func (m *memory) carry() carry {
+	g := &m.Gauge
+	return carry{m.Value, g.Good, g.Code, m.Since, g.GoodAt, g.CodeOn}
+}
+
+// takeOver makes a memory end as another does, and judge as it did: nothing else of it changes, since later windows rest on it.
+func (m *memory) takeOver(c carry, w *Window) {
+	g := &m.Gauge
+	m.Value, g.Good, g.Code, m.Since, g.GoodAt, g.CodeOn = c.value, c.good, c.code, c.since, c.goodAt, c.codeOn
+	if g.Slope = w.Features[FSlope]; math.IsNaN(g.Slope) {
+		g.Slope = 0
+	}
+}
+
+// follow has the window that begins where one ends made anew, if that one ends otherwise than it did.
+func (r *revising) follow(p revisionPlan, was, is carry) {
+	if was != is && p.end < p.sensor.made {
+		r.next = append(r.next, lateAt{p.sensor, p.end, follows})
+	}
 }
 
 // othersFigures are the features that a window's own readings do not give. They, and what its sensor remembers, stand as they were when it closed: later windows rest on them.
@@ -308,31 +343,57 @@ func (m *closing) keepOthers(old *Window) {
 }
 
 // replace puts a window in the place of its newest revision.
-func (r *revising) replace(old *Window, s *sensorState, m *closing) error {
-	w := m.window
-	w.Revision, w.PeriodMs, w.Memory = old.Revision+1, old.PeriodMs, old.Memory
+func (r *revising) replace(p revisionPlan, m *closing) error {
+	old, s, w := p.old, p.sensor, m.window
+	var k memory
+	if err := k.decode(old.Memory); err != nil {
+		return fmt.Errorf("look up window of %s/%s/%s: %w", s.Site, s.Asset, s.Name, err)
+	}
+	w.Revision, w.PeriodMs = old.Revision+1, old.PeriodMs
 	for _, f := range othersFigures {
 		w.Features[f] = old.Features[f]
 	}
 	m.judge()
+	was, is := k.carry(), m.memory.carry()
+	k.takeOver(is, w)
+	k.Gauge.note(len(w.Reasons) == 0)
 	m.keepOthers(old)
-	r.score(w)
-	if !w.Behind && m.last > s.memory.Last { // the watermark must be the same after a restart
-		s.memory.Last = m.last
-		w.Memory = s.memory.encode()
+	if p.follows && was == is && sameFigures(w, old) {
+		return nil
 	}
+	k.Last = max(k.Last, m.last) // the watermark must be the same after a restart
+	if !w.Behind {
+		s.memory = k
+	}
+	w.Memory = k.encode()
+	r.score(w)
 	for i := range s.asset.closed {
 		if c := &s.asset.closed[i]; c.sensor == s && c.start == w.Start {
-			c.mean, c.slope, c.sound = w.Features[FMean], w.Features[FSlope], m.memory.Gauge.Verdict == gaugeSound
+			c.mean, c.slope, c.sound = w.Features[FMean], w.Features[FSlope], k.Gauge.Verdict == gaugeSound
 		}
 	}
 	r.put(m)
+	r.follow(p, was, is)
 	return nil
 }
 
+// sameFigures says whether a window is as its last revision was.
+func sameFigures(w, old *Window) bool {
+	for i, v := range w.Features {
+		if math.Float64bits(v) != math.Float64bits(old.Features[i]) {
+			return false
+		}
+	}
+	return w.N == old.N && w.Expected == old.Expected && w.Detail == old.Detail && slices.Equal(w.Reasons, old.Reasons)
+}
+
 // fill makes a window where there was none. It remembers what the one before it did and itself; the sensor goes on from there only when no later one has closed.
-func (r *revising) fill(p revisionPlan, m *closing) {
+func (r *revising) fill(p revisionPlan, before *Window, m *closing) error {
 	s, g, w := p.sensor, m.sensor, m.window
+	was, err := ghost(s, before)
+	if err != nil {
+		return err
+	}
 	m.judge()
 	m.learn(r.score(w))
 	w.Memory, w.PeriodMs = g.memory.encode(), g.periodNow()
@@ -347,6 +408,8 @@ func (r *revising) fill(p revisionPlan, m *closing) {
 		a.remember(append(a.closed, mate{s, w.Start, w.End, m.length, w.Features[FMean], w.Features[FSlope], m.memory.Gauge.Verdict == gaugeSound}))
 	}
 	r.put(m)
+	r.follow(p, was.memory.carry(), g.memory.carry())
+	return nil
 }
 
 func (r *revising) put(m *closing) {

@@ -152,8 +152,8 @@ func TestScenarioEvents(t *testing.T) {
 	}
 	type batch struct {
 		stream.Count
-		Windows  []int
-		Rumours  []*silence
+		Windows []int
+		Rumours []*silence
 	}
 	got := events(&batch{Windows: []int{1}, Rumours: []*silence{{Sensor: "axle1-left", Since: 7, hidden: 1}, {Sensor: "motor1"}}})
 	if want := []string{"event rumours Sensor=axle1-left Since=7", "event rumours Sensor=motor1"}; fmt.Sprint(got) != fmt.Sprint(want) {

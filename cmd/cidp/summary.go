@@ -47,6 +47,8 @@ var signs = map[string][]stream.Reason{
 	"dropout":      {stream.Incomplete, stream.Gap},
 	"open_circuit": {stream.OutOfRange, stream.RateOfChange},
 	"late_bursts":  {stream.Incomplete, stream.Gap},
+	"drift":        {stream.SensorDrift, stream.PeerDisagreement, stream.Fouling},
+	"fouling":      {stream.Fouling, stream.SensorDrift, stream.PeerDisagreement}, // the line between the two is thin while a fleet warms up
 }
 
 // gather asks the running platform for its totals and compares them with the truth.

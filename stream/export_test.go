@@ -1,6 +1,9 @@
 package stream
 
-import "time"
+import (
+	"encoding/binary"
+	"time"
+)
 
 // ParseTopic shows parseTopic's verdict to the tests.
 func ParseTopic(topic string) (context bool, reason Reason) {
@@ -32,6 +35,7 @@ func SampleMemory() []byte {
 	m.Gauge = gauge{Verdict: gaugeSound, Slope: 0.5, Good: 13, GoodAt: 14, Code: 85_000, CodeOn: 1, SpikeN: [spikeWindows]int64{15, 16}, SpikeOf: [spikeWindows]int64{17, 18},
 		Dither: 0.25, DitherN: 19, Still: 20, Soak: -0.75, SoakN: 21, XY: 22.5, XX: 23.5, GainN: 24, Off: -25.5, OffN: 26, Own: -26.5, OwnN: 15, Grow: 27.5, GrowW: 28.5,
 		Fit: [fitSums]float64{29, 30, 31, 32, 33}, Astray: astrayGain}
+	m.Pair = pairing{Apart: [pairRing]float64{1, -2, 3, -4, 5}, Both: [pairRing]float64{-6, 7, -8, 9, -10}, N: 4, End: 11, Move: 0.12, MoveBoth: 0.13, MoveN: 14, Jump: -1.5, Limit: 0.16, Level: -0.7, Left: 17}
 	return m.encode()
 }
 
@@ -65,3 +69,6 @@ func SameFolds(a, b []byte) bool {
 	x.Last, x.Gauge.Verdict, x.Gauge.Slope = y.Last, y.Gauge.Verdict, y.Gauge.Slope
 	return x == y
 }
+
+// PairBytes is how long the pairing is that version 3 of the memory added.
+var PairBytes = binary.Size(pairing{})

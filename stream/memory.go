@@ -30,7 +30,8 @@ type memory struct {
 	Value     Milli           // the last reading
 	Since     int64           // event time from which the value has not changed, ms
 	Baseline  [speedBins]baseline
-	Gauge     gauge // since version 2
+	Gauge     gauge   // since version 2
+	Pair      pairing // since version 3
 }
 
 // baseline is the usual rise over ambient at one class of speed.
@@ -117,8 +118,8 @@ func (m *memory) learnRise(bin int, rise float64) {
 	b.Rise += float64(step / float64(b.N))
 }
 
-// memoryVersion is the form that is written. Version 1 ended before the gauge, which a sensor then begins anew.
-const memoryVersion = 2
+// memoryVersion is the form that is written. Version 1 ended before the gauge, version 2 before the pairing, which a sensor then begins anew.
+const memoryVersion = 3
 
 // encode writes the memory as a version byte and little-endian fields.
 func (m *memory) encode() []byte {
@@ -133,8 +134,9 @@ func (m *memory) decode(b []byte) error {
 		return errors.New("decode window memory: it is empty")
 	}
 	fields := b[1:]
-	if b[0] == 1 && len(fields) == binary.Size(m)-binary.Size(m.Gauge) {
-		fields = append(slices.Clone(fields), make([]byte, binary.Size(m.Gauge))...)
+	missing := map[byte]int{1: binary.Size(m.Gauge) + binary.Size(m.Pair), 2: binary.Size(m.Pair)}[b[0]]
+	if missing > 0 && len(fields) == binary.Size(m)-missing {
+		fields = append(slices.Clone(fields), make([]byte, missing)...)
 	} else if b[0] != memoryVersion || len(fields) != binary.Size(m) {
 		return errors.New("decode window memory: not this version's form")
 	}
@@ -162,5 +164,5 @@ func (m *memory) sound() bool {
 	for _, b := range m.Baseline {
 		ok = ok && b.N >= 0 && b.N <= baselineMemory && !math.IsNaN(b.Rise) && !math.IsInf(b.Rise, 0)
 	}
-	return ok && m.Gauge.sound()
+	return ok && m.Gauge.sound() && m.Pair.sound()
 }

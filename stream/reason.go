@@ -32,5 +32,6 @@ const (
 	PeerDisagreement Reason = "peer_disagreement"
 	SensorDrift      Reason = "sensor_drift"
 	Fouling          Reason = "fouling"
+	Swapped          Reason = "swapped"       // with its mate (pair.go)
 	FailsafeOpen     Reason = "failsafe_open" // of the asset (failsafe.go), never of the window itself
 )

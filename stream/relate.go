@@ -27,8 +27,8 @@ const (
 	gainPrior   = 300. // K²: before much is known the gain is 1
 	minGain     = 10   // windows before anything is said
 	minRelated  = 3    // peers that together tell who is wrong
-	pairK       = 4.0  // K: with fewer, the limit is this and pairShare of their rise, and the sensor's own past must say the same
-	pairShare   = 0.12
+	pairK       = 2.5  // K: with fewer, the limit is this and pairShare of their rise, and the sensor's own past must say the same
+	pairShare   = 0.06
 	pairOwn     = 0.6  // share of the deviation that must show against the sensor's own baseline
 	ownMemory   = 15   // windows that Own stands on
 	growKMin    = 0.04 // K/min: growth at standstill that is no noise of the fit
@@ -72,7 +72,7 @@ func (m *closing) relate(with []mate) {
 	r := m.reference(with)
 	ambient := w.Features[FAmbient]
 	if r.n == 0 || math.IsNaN(ambient) || math.IsNaN(w.Features[FMean]) {
-		if g.Astray != 0 {
+		if g.Astray != 0 && !m.warm() {
 			m.blame(g.Astray, "it was %.1f K off when it could last be compared", g.Off)
 		}
 		return
@@ -206,6 +206,9 @@ func (m *closing) astray(r peersOf, x, limit float64) {
 	case g.Off > limit && r.mate != nil && m.window.Features[FMean]-r.mate.mean > limit && m.window.Features[FOverAmbient] < hotK && g.grows():
 		g.Astray = astrayHigh
 	}
+	if r.n < minRelated && m.warm() {
+		return
+	}
 	switch g.Astray {
 	case astrayLow:
 		m.blame(astrayLow, "it reads %.1f K below what %d peers and its past say, limit %.1f K: nothing cools one component alone", -g.Off, r.n, limit)
@@ -216,6 +219,13 @@ func (m *closing) astray(r peersOf, x, limit float64) {
 	case astraySoak:
 		m.blame(astraySoak, "it was %.1f K off ambient in cold soak, limit %.1f K", g.Soak, soakLimit)
 	}
+}
+
+// warm says whether a sensor that is known to read low is hot in this window all the same, or over what it used to be: where fewer than minRelated others say that it is low, that
+// may be heat, and heat stays in.
+func (m *closing) warm() bool {
+	low := m.memory.Gauge.Astray == astrayLow || m.memory.Gauge.Astray == astrayGain
+	return low && (m.window.Features[FRiseBaseline] > 0 || m.window.Features[FOverAmbient] >= hotK)
 }
 
 // soak holds a sensor without a source of heat against ambient once its vehicle has stood for hours.

@@ -324,7 +324,7 @@ func (r *revising) follow(p revisionPlan, was, is carry) {
 var othersFigures = [...]int{FRiseBaseline, FPeerDiff, FPeerZ, FMateDiff}
 
 // othersReasons are the verdicts that a window's own readings do not give. They stand too, in their words.
-var othersReasons = [...]Reason{PeerDisagreement, SensorDrift, Fouling, FailsafeOpen}
+var othersReasons = [...]Reason{PeerDisagreement, SensorDrift, Fouling, Swapped, FailsafeOpen}
 
 // keepOthers takes over what others said of the window when it closed.
 func (m *closing) keepOthers(old *Window) {

@@ -122,7 +122,7 @@ func (c *words) flags(w *windowWant) {
 }
 
 var windowReasons = map[stream.Reason]bool{stream.Incomplete: true, stream.Gap: true, stream.OutOfRange: true, stream.Flatline: true, stream.Spikes: true,
-	stream.RateOfChange: true, "peer_disagreement": true, "sensor_drift": true, "fouling": true, "failsafe_open": true}
+	stream.RateOfChange: true, "peer_disagreement": true, "sensor_drift": true, "fouling": true, "swapped": true, "failsafe_open": true}
 
 // figure reads a feature, or the first reading or the sum of all, with a tolerance: mean 40.3 +- 0.05. none: its input is missing.
 func (c *words) figure(w *windowWant, name string) {

@@ -10,7 +10,7 @@ const LEVEL_HELP = {
 const REASONS = {
   incomplete: 'too few readings', gap: 'too long without a reading', out_of_range: 'outside what is physically possible',
   flatline: 'the value does not move', spikes: 'too many sudden jumps', rate_of_change: 'changes faster than the part can',
-  peer_disagreement: 'disagrees with like sensors', sensor_drift: 'drifts away slowly', fouling: 'dirt dulls the sensor',
+  peer_disagreement: 'disagrees with like sensors', sensor_drift: 'drifts away slowly', fouling: 'dirt dulls the sensor', swapped: 'changed places with its mate',
   failsafe_open: 'the asset’s data is too poor to be scored',
   too_large: 'message too large', unknown_topic: 'topic not known', bad_name: 'site, asset or sensor name not allowed',
   malformed: 'not readable JSON', missing_field: 'a required field is missing', not_finite: 'not a finite number',

@@ -16,7 +16,7 @@ func (b *Batch) onlySent() bool {
 	c := s.Count
 	rows := len(s.Assets) + len(s.Sensors) + len(s.Readings) + len(s.Contexts) + len(s.Conflicted) + len(s.ConflictedContexts) +
 		len(s.Late) + len(s.Refusals) + len(s.Windows) + len(s.Opened) + len(s.Changed) + len(b.Predictions) + len(b.Alerts) + len(b.Transitions) + len(b.Outbox)
-	return rows == 0 && b.Config == nil && s.Messages == 0 && c.Received == 0 && c.Duplicate == 0
+	return rows == 0 && b.Config == nil && len(b.Releases) == 0 && s.Messages == 0 && c.Received == 0 && c.Duplicate == 0
 }
 
 // check finds what would make the tables disagree with the ledger or with each other. Received is not compared: it is counted apart from the rest,
@@ -39,7 +39,40 @@ func (db *DB) check(b *Batch) error {
 	if err := checkRefusals(s); err != nil {
 		return err
 	}
+	if err := checkReleases(b); err != nil {
+		return err
+	}
 	return db.checkPredictions(b)
+}
+
+// checkReleases proves that each release names one piece of evidence, each piece goes back once, and a window that does has its next revision in the batch.
+func checkReleases(b *Batch) error {
+	if len(b.Releases) == 0 {
+		return nil
+	}
+	became := make(map[revision]Outcome, len(b.Windows))
+	for _, w := range b.Windows {
+		became[revision{w.ID(), w.Revision}] = OutcomeQuarantined
+		if w.Valid() {
+			became[revision{w.ID(), w.Revision}] = OutcomeReleased
+		}
+	}
+	seen := map[Release]bool{}
+	for i := range b.Releases {
+		r := &b.Releases[i]
+		which := Release{Message: r.Message, Window: r.Window, Revision: r.Revision}
+		switch {
+		case (r.Message == 0) == (r.Window == 0):
+			return fmt.Errorf("check release: message %d and window %d: it must be one of them", r.Message, r.Window)
+		case !r.back():
+		case seen[which]:
+			return fmt.Errorf("check release: message %d or window %d revision %d goes back twice", r.Message, r.Window, r.Revision)
+		case r.Window != 0 && became[revision{r.Window, r.Revision + 1}] != r.Outcome:
+			return fmt.Errorf("check release: window %d revision %d is %s, and its next revision in the batch says %q", r.Window, r.Revision, r.Outcome, became[revision{r.Window, r.Revision + 1}])
+		}
+		seen[which] = seen[which] || r.back()
+	}
+	return nil
 }
 
 func checkRefusals(s *stream.Batch) error {

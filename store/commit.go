@@ -50,6 +50,7 @@ type pass struct {
 	*Batch
 	evidence *stage
 	over     map[stream.Reason]int64 // evidence over its cap
+	released map[string]int64        // messages put back, by the reason they were refused for
 	fold     bool                    // fold old rows of commit_log
 	more     bool                    // there are more to fold
 }
@@ -72,7 +73,7 @@ func (w *writer) apply(p *pass) error {
 		do   func(*pass) error
 	}{
 		{"register", w.register}, {"configuration", w.config}, {"readings", w.readings}, {"contexts", w.contexts}, {"late", w.lates}, {"evidence", w.evidences},
-		{"windows", w.windows}, {"predictions", w.predictions}, {"fail-safes", w.failsafes}, {"alerts", w.alerts}, {"outbox", w.publish},
+		{"windows", w.windows}, {"releases", w.releases}, {"predictions", w.predictions}, {"fail-safes", w.failsafes}, {"alerts", w.alerts}, {"outbox", w.publish},
 		{"open windows", w.opened}, {"sessions", w.sessions}, {"ledger", w.count}, {"commit log", w.log},
 	} {
 		if err := step.do(p); err != nil {

@@ -168,6 +168,9 @@ func (d *digest) raw(s *sqlite3.Stmt, kind byte, n names, ts int64, columns int)
 	d.end()
 }
 
+// notReleased leaves out what rests on a window w that a person put back: what came of it is not content of the readings.
+const notReleased = `NOT EXISTS (SELECT 1 FROM quarantine_window b WHERE b.window_id = w.window_id AND b.released_ms IS NOT NULL)`
+
 // windows hashes the newest revision of every window that is closed by event time, unless it was released from quarantine by a person. A verdict is the window's own: what
 // its asset's fail-safe added is no content of the readings.
 func (d *digest) windows() error {
@@ -177,7 +180,7 @@ func (d *digest) windows() error {
 		FROM telemetry_window w
 		LEFT JOIN quarantine_window q ON q.window_id = w.window_id AND q.revision = w.revision
 		LEFT JOIN ai_telemetry_predictions p ON p.window_id = w.window_id AND p.revision = w.revision
-		WHERE q.released_ms IS NULL AND NOT EXISTS (SELECT 1 FROM telemetry_window m WHERE m.window_id = w.window_id AND m.revision > w.revision)
+		WHERE `+notReleased+` AND NOT EXISTS (SELECT 1 FROM telemetry_window m WHERE m.window_id = w.window_id AND m.revision > w.revision)
 		ORDER BY w.window_id`, func(s *sqlite3.Stmt) error {
 		start, id := stream.SplitKey(s.ColumnInt64(0))
 		if !d.isClosed(id, start) {
@@ -215,7 +218,7 @@ func (d *digest) isClosed(sensor, start int64) bool {
 
 // transitions hashes what the line did to alerts in those windows; what people did is not content of the readings.
 func (d *digest) transitions() error {
-	return query(d.c, `SELECT at_ms, sensor_id, window_id, kind, from_severity, to_severity, state FROM alert_event WHERE actor = ? AND window_id IS NOT NULL ORDER BY at_ms`,
+	return query(d.c, `SELECT at_ms, sensor_id, window_id, kind, from_severity, to_severity, state FROM alert_event w WHERE actor = ? AND window_id IS NOT NULL AND `+notReleased+` ORDER BY at_ms`,
 		func(s *sqlite3.Stmt) error {
 			at, id := s.ColumnInt64(0), s.ColumnInt64(1)
 			start, _ := stream.SplitKey(s.ColumnInt64(2))

@@ -9,6 +9,9 @@ import (
 	"github.com/ncruces/go-sqlite3"
 )
 
+// evidenceBytes is what is kept of a refused payload when nothing else is said.
+const evidenceBytes = 4096
+
 // nameBytes bounds what evidence keeps of a topic, a client id and a detail: strangers choose them.
 const nameBytes = 1024
 

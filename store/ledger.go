@@ -20,6 +20,8 @@ const (
 	counterWindow     = "window"            // valid, quarantined
 	counterQuarantine = "quarantine"        // the window's reasons, each
 	counterAlert      = "alert"             // the transition's kind
+	counterReleased   = "released"          // messages put back, by the reason they were refused for
+	counterAudit      = "audit"             // the outcome
 )
 
 // expiredOf names the counter of what retention took of another counter's rows, reason by reason: late, refused, window, quarantine, alert. What it took of the stored is
@@ -74,6 +76,12 @@ func (w *writer) count(p *pass) error {
 		for _, reason := range v.Reasons {
 			totals[entry{counterQuarantine, string(reason)}]++
 		}
+	}
+	for reason, v := range p.released {
+		totals[entry{counterReleased, reason}] += v
+	}
+	for i := range p.Releases {
+		totals[entry{counterAudit, string(p.Releases[i].Outcome)}]++
 	}
 	for i := range p.Transitions {
 		totals[entry{counterAlert, p.Transitions[i].Kind}]++

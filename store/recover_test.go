@@ -216,7 +216,7 @@ func TestConsole(t *testing.T) {
 	if err != nil || len(alerts) != 1 || alerts[0].State != "cleared" || *alerts[0].Value != 99.5 {
 		t.Errorf("alerts %+v, %v", alerts, err)
 	}
-	q, err := k.Quarantine(ctx, 2)
+	q, err := k.Quarantine(ctx, store.QuarantineFilter{Limit: 2})
 	if err != nil || len(q.Windows) != 1 || string(q.Windows[0].Reasons) != `["flatline","gap"]` || len(q.Messages) != 2 || q.Messages[0].Element != 2 || len(q.WindowsByReason) != 2 {
 		t.Errorf("quarantine %+v, %v", q, err)
 	}

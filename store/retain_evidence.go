@@ -11,11 +11,14 @@ import (
 func (e *expiry) messages() (func() error, error) {
 	cut := e.received(e.keep.Evidence)
 	var last int64
-	err := e.oldest(`SELECT message_id, received_ms, reason, client_id FROM quarantine_message WHERE message_id < (SELECT max(message_id) FROM quarantine_message) ORDER BY message_id LIMIT ?`, cut, func(s *sqlite3.Stmt) {
+	err := e.oldest(`SELECT message_id, received_ms, reason, client_id, released_ms FROM quarantine_message WHERE message_id < (SELECT max(message_id) FROM quarantine_message) ORDER BY message_id LIMIT ?`, cut, func(s *sqlite3.Stmt) {
 		last = s.ColumnInt64(0)
 		from := source{s.ColumnText(3), stream.Reason(s.ColumnText(2))}
 		e.sources[from]++
 		e.entries[entry{expiredOf(counterRefused), string(from.reason)}]++
+		if !isNull(s, 4) {
+			e.entries[entry{expiredOf(counterReleased), string(from.reason)}]++
+		}
 	})
 	if err != nil || last == 0 {
 		return nil, err

@@ -52,7 +52,7 @@ func (o Options) withDefaults() Options {
 		o.EvidencePerReason = 100_000
 	}
 	if o.EvidenceBytes <= 0 {
-		o.EvidenceBytes = 4096
+		o.EvidenceBytes = evidenceBytes
 	}
 	if o.BusyTimeout <= 0 {
 		o.BusyTimeout = 5 * time.Second

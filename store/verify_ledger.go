@@ -116,6 +116,8 @@ func (v *verifier) compareReasons() error {
 		{counterWindow, "", "in telemetry_window", `SELECT verdict, count(*) FROM telemetry_window GROUP BY verdict`},
 		{counterQuarantine, "", "in quarantine_window", `SELECT r.value, count(*) FROM quarantine_window q, json_each(CASE WHEN json_valid(q.reasons) THEN q.reasons ELSE '[]' END) r GROUP BY r.value`},
 		{counterAlert, "", "in alert_event", `SELECT kind, count(*) FROM alert_event GROUP BY kind`},
+		{counterReleased, "", "released in quarantine_message", `SELECT reason, count(*) FROM quarantine_message WHERE released_ms IS NOT NULL GROUP BY reason`},
+		{counterAudit, "", "in audit", `SELECT outcome, count(*) FROM audit GROUP BY outcome`},
 		{counterLate, "", "in late_reading", `SELECT reason, count(*) FROM late_reading GROUP BY reason`},
 	} {
 		rows := map[string]int64{}

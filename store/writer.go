@@ -32,6 +32,8 @@ type writer struct {
 
 	changed, configured *stmt
 
+	evidenceOf, evidenceBack, quarantineOf, quarantineBack, audit *stmt
+
 	kept map[string]*stmt // of retention, by their text, as they are needed
 }
 
@@ -94,6 +96,11 @@ func newWriter(c *sqlite3.Conn) (*writer, error) {
 		{&w.unowed, `DELETE FROM session_message WHERE message_id = ?1 AND NOT EXISTS (SELECT 1 FROM session_owed WHERE message_id = ?1)`},
 		{&w.changed, `UPDATE sensor SET kind = ?2, position = ?3, axle = ?4, side = ?5, period_ms = ?6 WHERE sensor_id = ?1`},
 		{&w.configured, `INSERT INTO config_change (commit_id, at_ms, who, old_digest, new_digest, what) VALUES (?,?,?,?,?,?)`},
+		{&w.evidenceOf, `SELECT released_ms, reason FROM quarantine_message WHERE message_id = ?`},
+		{&w.evidenceBack, `UPDATE quarantine_message SET released_ms = ?2 WHERE message_id = ?1`},
+		{&w.quarantineOf, `SELECT released_ms, '' FROM quarantine_window WHERE window_id = ? AND revision = ?`},
+		{&w.quarantineBack, `UPDATE quarantine_window SET released_ms = ?3 WHERE window_id = ?1 AND revision = ?2`},
+		{&w.audit, `INSERT INTO audit (commit_id, at_ms, actor, action, message_id, window_id, revision, outcome, detail, note) VALUES (?,?,?,'release',?,?,?,?,?,?)`},
 		{&w.newest, `SELECT COALESCE(max(commit_id), 0) FROM commit_log`},
 	} {
 		var err error

@@ -7,11 +7,8 @@ import (
 
 // accept takes one good element. A reason says that it is refused after all; duplicates and late ones are counted here.
 func (w *Windower) accept(src *source, e *Element, received int64, mono time.Duration) (Reason, string, error) {
-	if ahead := e.TS - received; ahead > w.cfg.FutureAfter.Milliseconds() {
-		return Future, fmt.Sprintf("ts is %d ms ahead of its receipt, more than %s", ahead, w.cfg.FutureAfter), nil
-	}
-	if behind := received - e.TS; w.cfg.TooOld > 0 && behind > w.cfg.TooOld.Milliseconds() {
-		return TooOld, fmt.Sprintf("ts is %d ms behind its receipt, more than %s", behind, w.cfg.TooOld), nil
+	if reason, detail := w.cfg.untimely(e.TS, received); reason != "" {
+		return reason, detail, nil
 	}
 	if src.context {
 		return w.acceptContext(src, Context{TS: e.TS, Conditions: e.Conditions}, received, mono)
@@ -50,9 +47,11 @@ func (w *Windower) acceptReading(src *source, r Reading, received int64, mono ti
 	w.batch.Readings = append(w.batch.Readings, Stored{SensorID: s.ID, Reading: r})
 	w.touch(s)
 	s.fresh++
-	w.heard(s, r.TS, mono)
+	if !w.releasing {
+		w.heard(s, r.TS, mono)
+	}
 	s.advance(r.TS)
-	s.behind = s.asset.advance(r.TS, w.disorder) || s.behind
+	s.behind = s.asset.advance(r.TS, w.disorder) && !w.releasing || s.behind
 	if s.newest >= s.edge || s.newest-w.disorder >= s.mark {
 		s.lookNext(w)
 		w.closeDue(s.asset, -1)

@@ -37,8 +37,10 @@ func (w *Windower) acceptContext(src *source, c Context, received int64, mono ti
 	}
 	w.batch.Count.StoredContext++
 	w.batch.Contexts = append(w.batch.Contexts, StoredContext{AssetID: a.ID, Context: c})
-	k.mono = mono
-	k.behind = a.advance(c.TS, w.disorder) || k.behind
+	if !w.releasing {
+		k.mono = mono
+	}
+	k.behind = a.advance(c.TS, w.disorder) && !w.releasing || k.behind
 	if !k.known || c.TS > k.newest {
 		k.known, k.newest = true, c.TS
 	}

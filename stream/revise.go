@@ -2,7 +2,6 @@ package stream
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -20,10 +19,10 @@ type lateAt struct {
 type cause uint8
 
 const (
-	stands  cause = iota // a stored reading came to be in dispute
-	arrived              // a reading was stored
-	asked                // Revise was called
-	follows              // the window before it was made anew, and ends otherwise
+	stands   cause = iota // a stored reading came to be in dispute
+	arrived               // a reading was stored
+	follows               // the window before it was made anew, and ends otherwise
+	released              // ReleaseWindow was called
 )
 
 // acceptLate takes a reading that comes behind its sensor's last closed window, no later than Config.Lateness. It is stored as any other; its window is made anew once, when the
@@ -32,9 +31,11 @@ func (w *Windower) acceptLate(s *sensorState, r Reading, mono time.Duration) {
 	w.batch.Count.Stored++
 	w.batch.Readings = append(w.batch.Readings, Stored{SensorID: s.ID, Reading: r})
 	w.late = append(w.late, lateAt{s, r.TS, arrived})
-	s.mono = mono
+	if !w.releasing {
+		s.mono = mono
+	}
 	s.last = max(s.last, r.TS)
-	s.behind = s.asset.advance(r.TS, w.disorder) || s.behind
+	s.behind = s.asset.advance(r.TS, w.disorder) && !w.releasing || s.behind
 	if r.TS > s.newest { // silence had closed its window
 		s.advance(r.TS)
 		s.lookNext(w)
@@ -44,31 +45,10 @@ func (w *Windower) acceptLate(s *sensorState, r Reading, mono time.Duration) {
 
 // inTime says whether a reading behind its sensor's last closed window may still revise one.
 func (w *Windower) inTime(s *sensorState, ts int64) bool {
-	return w.history != nil && s.newest-ts <= w.cfg.Lateness.Milliseconds()
+	return w.history != nil && (w.releasing || s.newest-ts <= w.cfg.Lateness.Milliseconds())
 }
 
-// Revise has a closed window made anew from what is stored by then, as a late reading would: with the next MakeRevisions, as the next revision. A window
-// of which readings have expired stands as it is.
-func (w *Windower) Revise(sensorID, start int64) error {
-	if w.history == nil {
-		return errors.New("revise window: the windower has no history to make it from")
-	}
-	if sensorID < 1 || sensorID > int64(len(w.sensors)) {
-		return fmt.Errorf("revise window: sensor %d is not known", sensorID)
-	}
-	s := w.sensors[sensorID-1]
-	old, err := w.newRevising(s).window(s, start)
-	if err != nil {
-		return err
-	}
-	if old == nil || old.Start != start {
-		return fmt.Errorf("revise window: sensor %d has no closed window from %d ms", sensorID, start)
-	}
-	w.late = append(w.late, lateAt{s, start, asked})
-	return nil
-}
-
-// MakeRevisions makes the windows anew that late readings, late disputes and Revise ask for, in the filling batch. It goes before Take, after the batch last taken was
+// MakeRevisions makes the windows anew that late readings, late disputes and ReleaseWindow ask for, in the filling batch. It goes before Take, after the batch last taken was
 // committed; Take does it otherwise, and cannot say what went wrong.
 //
 // A late reading where its sensor has no window makes the one that it belongs to, with revision 0: of the length that the sensor's windows had before it, aligned to that length,
@@ -77,6 +57,7 @@ func (w *Windower) MakeRevisions() error {
 	if w.failed != nil || len(w.late) == 0 {
 		return w.failed
 	}
+	clear(w.expired)
 	err := w.makeRevisions()
 	w.late, w.failed = w.late[:0], err
 	return err
@@ -129,8 +110,8 @@ type revisionPlan struct {
 	start, end int64
 	old        *Window // its newest revision; nil: there is none yet
 	fresh      int     // readings stored for it since
-	asked      bool
-	follows    bool // nothing of its own has changed
+	follows    bool    // nothing of its own has changed
+	released   bool    // a person asks whether it may be scored by now
 }
 
 // newRevising begins with the windows that are in no commit: of one sensor, or of all that something late came for.
@@ -186,7 +167,7 @@ func (r *revising) plan(late []lateAt) error {
 			r.plans = append(r.plans, *next)
 			p = &r.plans[len(r.plans)-1]
 		}
-		p.asked, p.follows = p.asked || l.why == asked, p.follows && l.why == follows
+		p.released, p.follows = p.released || l.why == released, p.follows && l.why == follows
 		if l.why == arrived {
 			p.fresh++
 		}
@@ -246,6 +227,9 @@ func (r *revising) make(p revisionPlan) error {
 	s := p.sensor
 	entries := within(r.stored.readings[s.ID], p.start, p.end)
 	if p.old != nil && len(entries)-p.fresh < p.old.N { // some of its readings have expired: it stands
+		if p.released {
+			r.stand(Key(p.start, p.sensor.ID))
+		}
 		return nil
 	}
 	r.revised.hold(s.ID, p.start, p.end, entries, r.stored.contexts[s.AssetID])
@@ -283,7 +267,7 @@ func (r *revising) make(p revisionPlan) error {
 		r.leaveBehind(p, entries) // a window whose readings are all in dispute by now stands: it cannot be unmade
 		return nil
 	}
-	if p.old != nil && p.fresh == 0 && !p.asked && !p.follows && m.window.N == p.old.N {
+	if p.old != nil && p.fresh == 0 && !p.released && !p.follows && m.window.N == p.old.N {
 		return nil // the dispute is not new
 	}
 	m.window.Sensor, m.window.Behind = s.Sensor, p.end < s.made
@@ -326,10 +310,10 @@ var othersFigures = [...]int{FRiseBaseline, FPeerDiff, FPeerZ, FMateDiff}
 // othersReasons are the verdicts that a window's own readings do not give. They stand too, in their words.
 var othersReasons = [...]Reason{PeerDisagreement, SensorDrift, Fouling, Swapped, FailsafeOpen}
 
-// keepOthers takes over what others said of the window when it closed.
-func (m *closing) keepOthers(old *Window) {
+// keepOthers takes over what others said of the window when it closed; trusted leaves out that the asset was not to be trusted then.
+func (m *closing) keepOthers(old *Window, trusted bool) {
 	for _, reason := range othersReasons {
-		if !slices.Contains(old.Reasons, reason) {
+		if reason == FailsafeOpen && trusted || !slices.Contains(old.Reasons, reason) {
 			continue
 		}
 		m.window.Reasons = append(m.window.Reasons, reason)
@@ -355,10 +339,14 @@ func (r *revising) replace(p revisionPlan, m *closing) error {
 	}
 	m.judge()
 	was, is := k.carry(), m.memory.carry()
+	alone := p.released && p.fresh == 0
+	if alone && w.Behind {
+		is = was // later windows stand as they are: nobody asked for them
+	}
 	k.takeOver(is, w)
 	k.Gauge.note(len(w.Reasons) == 0)
-	m.keepOthers(old)
-	if p.follows && was == is && sameFigures(w, old) {
+	m.keepOthers(old, p.released && !s.asset.guard.open)
+	if (p.follows && was == is || alone) && sameFigures(w, old) {
 		return nil
 	}
 	k.Last = max(k.Last, m.last) // the watermark must be the same after a restart

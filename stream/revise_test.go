@@ -286,31 +286,6 @@ func TestLateReadingAmongDisputesOnly(t *testing.T) {
 	p.settled()
 }
 
-// TestReviseOnDemand makes a window anew without a new reading.
-func TestReviseOnDemand(t *testing.T) {
-	p := newLatePlant(t)
-	p.temps("axle1-left", 0, 1000, 1, healthy)
-	p.revisions()
-	if err := p.w.Revise(1, at(60)); err != nil || !p.w.Pending() {
-		t.Fatalf("pending %v, %v", p.w.Pending(), err)
-	}
-	p.wantRevisions("asked for", "axle1-left 60-120 r1 n=60/60 watermark behind")
-	if err := p.w.Revise(1, at(61)); err == nil || !strings.Contains(err.Error(), "no closed window") {
-		t.Errorf("revise what is none: %v", err)
-	}
-	if err := p.w.Revise(2, at(60)); err == nil {
-		t.Error("revise a window of nobody")
-	}
-	if err := newWindower(t, nil).Revise(1, at(60)); err == nil {
-		t.Error("revise without a history")
-	}
-	delete(p.readings, stream.Key(at(70), 1))
-	if err := p.w.Revise(1, at(60)); err != nil {
-		t.Fatal(err)
-	}
-	p.wantRevisions("a reading has expired", "")
-}
-
 // TestRevisionIsComparedWith: what closes later is compared with the revised window, restart or not.
 func TestRevisionIsComparedWith(t *testing.T) {
 	for _, restart := range []bool{false, true} {

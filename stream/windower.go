@@ -45,6 +45,9 @@ type Windower struct {
 	failed   error          // of a revision that Take had to make
 	revised  revisedWindows
 	watch    watch // who is silent
+
+	releasing bool           // a person puts back what is fed
+	expired   map[int64]bool // windows that the last MakeRevisions could not release
 }
 
 // source is what a topic means: a sensor's readings or an asset's context, or why it means nothing.
@@ -223,6 +226,9 @@ func (w *Windower) Feed(m Message, mono time.Duration) (Reason, error) {
 		if first == "" {
 			first = reason
 		}
+	}
+	if w.releasing { // what is put back is no sign of its device
+		return first, nil
 	}
 	if after, has := src.newest(); has && (!had || after > before) {
 		if !had {

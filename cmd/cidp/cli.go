@@ -27,14 +27,15 @@ type commands struct {
 	LogJSON  bool             `name:"log-json" help:"Log one JSON object a line."`
 	Version  kong.VersionFlag `help:"Print the version and exit." env:"-"`
 
-	Demo     demoCmd     `cmd:"" help:"The whole product with a simulated fleet, no set-up."`
-	Run      runCmd      `cmd:"" help:"The platform: broker, stream, store, model, alerts, console."`
-	Simulate simulateCmd `cmd:"" help:"The simulated fleet alone, against any MQTT broker."`
-	Replay   replayCmd   `cmd:"" help:"Publish a file of past readings over MQTT."`
-	Verify   verifyCmd   `cmd:"" help:"Prove a database: integrity, the ledger law, every invariant."`
-	Train    trainCmd    `cmd:"" help:"Train the forest on the simulated fleet."`
-	Sensors  sensorsCmd  `cmd:"" help:"The sensor registry: check a file, list what is in force, print an example."`
-	Passwd   passwdCmd   `cmd:"" help:"Hash a password for the [users] table."`
+	Demo       demoCmd       `cmd:"" help:"The whole product with a simulated fleet, no set-up."`
+	Run        runCmd        `cmd:"" help:"The platform: broker, stream, store, model, alerts, console."`
+	Simulate   simulateCmd   `cmd:"" help:"The simulated fleet alone, against any MQTT broker."`
+	Replay     replayCmd     `cmd:"" help:"Publish a file of past readings over MQTT."`
+	Verify     verifyCmd     `cmd:"" help:"Prove a database: integrity, the ledger law, every invariant."`
+	Quarantine quarantineCmd `cmd:"" help:"What was refused and why: list it, show the evidence, put it back after a fix."`
+	Train      trainCmd      `cmd:"" help:"Train the forest on the simulated fleet."`
+	Sensors    sensorsCmd    `cmd:"" help:"The sensor registry: check a file, list what is in force, print an example."`
+	Passwd     passwdCmd     `cmd:"" help:"Hash a password for the [users] table."`
 }
 
 // terminal is where a command talks to people and programs.

@@ -91,7 +91,7 @@ func (c *demoCmd) gather(p *platform.Platform, fleet *simulator.Fleet, truth []s
 	if healthy := s.Sensors - s.Faulty; healthy > 0 {
 		s.HealthyQuiet = math.Round(1000*float64(healthy-s.AlertsHealthy)/float64(healthy)) / 10
 	}
-	page, err := w.Quarantine(ctx, math.MaxInt32)
+	page, err := w.Quarantine(ctx, store.QuarantineFilter{Windows: true, Limit: math.MaxInt32})
 	if err != nil {
 		return nil, err
 	}

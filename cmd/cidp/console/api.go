@@ -63,21 +63,6 @@ func (a *api) alerts(w http.ResponseWriter, r *http.Request) {
 	}{wholeAlerts(alerts)})
 }
 
-func (a *api) quarantine(w http.ResponseWriter, r *http.Request) {
-	limit, ok := limitOf(w, r)
-	if !ok {
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), a.patience)
-	defer cancel()
-	page, err := a.source.Quarantine(ctx, limit)
-	if err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	writeJSON(w, http.StatusOK, wholePage(page))
-}
-
 func (a *api) sensor(w http.ResponseWriter, r *http.Request) {
 	limit, ok := limitOf(w, r)
 	if !ok {

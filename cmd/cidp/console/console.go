@@ -13,6 +13,7 @@ import (
 type Config struct {
 	Source   Source
 	Health   Health
+	Releaser Releaser            // nil: nothing can be put back from quarantine
 	Gatherer prometheus.Gatherer // nil: no /metrics
 	Version  string
 
@@ -63,10 +64,15 @@ func routes(cfg Config, b *board, h *hub) http.Handler {
 	locked.HandleFunc("/api/v1/assets", a.assets)
 	locked.HandleFunc("/api/v1/alerts", a.alerts)
 	locked.HandleFunc("/api/v1/quarantine", a.quarantine)
+	if cfg.Releaser != nil {
+		e := &evidence{api: a, releaser: cfg.Releaser, known: cfg.Users != nil}
+		locked.HandleFunc("/api/v1/quarantine/{id}", e.show)
+		locked.HandleFunc("POST "+releasePath, e.release)
+	}
 	locked.HandleFunc("/api/v1/sensors/{site}/{asset}/{sensor}", a.sensor)
 	locked.Handle("/api/v1/stream", h)
 	locked.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, http.StatusNotFound, "no such path; see /api/v1/summary, assets, alerts, quarantine, sensors/{site}/{asset}/{sensor}, stream")
+		writeError(w, http.StatusNotFound, "no such path; see /api/v1/summary, assets, alerts, quarantine, quarantine/{id}, quarantine/release, sensors/{site}/{asset}/{sensor}, stream")
 	})
 	servePage(locked, b)
 

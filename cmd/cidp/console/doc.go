@@ -1,4 +1,4 @@
-// Package console is the HTTP side of the platform: one live page, the health checks, the metrics, and read-only JSON.
+// Package console is the HTTP side of the platform: one live page, the health checks, the metrics, and JSON.
 //
 //	GET /                                    the page, for the controller on duty and for who just ran the demo
 //	GET /healthz                             200 "ok" while the process is alive
@@ -7,12 +7,14 @@
 //	GET /api/v1/summary                      Summary
 //	GET /api/v1/assets                       every asset with its sensors
 //	GET /api/v1/alerts?limit=N               newest alerts
-//	GET /api/v1/quarantine?limit=N           newest refused windows and messages, with the evidence
+//	GET /api/v1/quarantine?limit=N           newest refused windows and messages, with the evidence; ?state= ?reason= ?place= ?since= ?of= narrow it
+//	GET /api/v1/quarantine/{id}              one piece of evidence, and what people did with it
+//	POST /api/v1/quarantine/release          puts evidence back through the line
 //	GET /api/v1/sensors/{site}/{asset}/{sensor}?limit=N
 //	GET /api/v1/stream                       server-sent events: the whole Snapshot at once, then what changed
 //
-// It promises: nothing it serves can change anything (only GET and HEAD are answered); however many viewers there are, the source is
-// asked for one snapshot a period, and for none while nobody looks; a viewer that does not keep up is cut off and slows nobody;
+// It promises: nothing it serves can change anything (only GET and HEAD are answered) but a release from quarantine,
+// which a page of another site cannot ask for; however many viewers there are, the source is asked for one snapshot a period, and for none while nobody looks; a viewer that does not keep up is cut off and slows nobody;
 // the page needs nothing from outside the binary; stale data never looks live, because the page counts the age of what it
 // shows; after Serve has returned nil, nothing of this package asks the source any more.
 //

@@ -82,3 +82,6 @@ type ReadEvent struct {
 	Removed []assetKey      `json:"removed"`
 	Error   json.RawMessage `json:"error"`
 }
+
+// ParseRelease is parseRelease, for its fuzz test.
+var ParseRelease = parseRelease

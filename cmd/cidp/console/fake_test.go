@@ -56,9 +56,9 @@ func (p *plant) Sensor(_ context.Context, site, asset, sensor string, limit int)
 	return d, p.failure()
 }
 
-func (p *plant) Quarantine(_ context.Context, limit int) (console.QuarantinePage, error) {
+func (p *plant) Quarantine(_ context.Context, f console.QuarantineFilter) (console.QuarantinePage, error) {
 	q := console.QuarantinePage{Quarantine: console.Quarantine{MessagesByReason: map[string]int64{"malformed": 2}}}
-	for i := range min(limit, 2) {
+	for i := range min(f.Limit, 2) {
 		q.Messages = append(q.Messages, console.QuarantinedMessage{MessageID: int64(i), Payload: console.Payload{0xff, 0x00}, Element: -1, Reason: "malformed"})
 	}
 	return q, p.failure()

@@ -1,9 +1,11 @@
 package console
 
 import (
+	"mime"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -29,6 +31,11 @@ func guard(hosts []string, next http.Handler) http.Handler {
 			writeError(w, http.StatusMisdirectedRequest,
 				"this address is only served as localhost; name the host in the configuration to reach it through a proxy")
 			return
+		case r.Method == http.MethodPost && r.URL.Path == releasePath:
+			if status, why := ownRequest(r); status != 0 {
+				writeError(w, status, why)
+				return
+			}
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			h.Set("Allow", "GET, HEAD")
 			writeError(w, http.StatusMethodNotAllowed, "only GET and HEAD: nothing can be changed here")
@@ -41,6 +48,23 @@ func guard(hosts []string, next http.Handler) http.Handler {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime))
 		next.ServeHTTP(w, r)
 	})
+}
+
+// ownRequest says why a request that changes something is refused: a page of another site may not make one. A browser sends JSON across sites only after it has asked, which nothing here
+// allows; that its own words say the same costs nothing.
+func ownRequest(r *http.Request) (status int, why string) {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return http.StatusUnsupportedMediaType, "Content-Type must be application/json"
+	}
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
+		return http.StatusForbidden, "another web site asked for this"
+	}
+	if origin := r.Header.Get("Origin"); origin != "" {
+		if u, err := url.Parse(origin); err != nil || !strings.EqualFold(u.Host, r.Host) {
+			return http.StatusForbidden, "another web site asked for this"
+		}
+	}
+	return 0, ""
 }
 
 // hostAllowed refuses a foreign Host on a loopback connection. A page of another site whose name was made to point at this

@@ -15,8 +15,8 @@ type Source interface {
 	Snapshot(ctx context.Context) (Snapshot, error)
 	// Sensor gives at most limit windows of one sensor, newest first, or ErrNotFound.
 	Sensor(ctx context.Context, site, asset, sensor string, limit int) (SensorDetail, error)
-	// Quarantine gives at most limit windows and limit messages, newest first.
-	Quarantine(ctx context.Context, limit int) (QuarantinePage, error)
+	// Quarantine gives the newest windows and messages that a filter lets through.
+	Quarantine(ctx context.Context, f QuarantineFilter) (QuarantinePage, error)
 	// Alerts gives at most limit alerts, newest first.
 	Alerts(ctx context.Context, limit int) ([]Alert, error)
 }
@@ -155,38 +155,6 @@ type Contribution struct {
 type Quarantine struct {
 	WindowsByReason  map[string]int64 `json:"windows_by_reason"`
 	MessagesByReason map[string]int64 `json:"messages_by_reason"`
-}
-
-// QuarantinePage is the newest of what was refused, with the evidence.
-type QuarantinePage struct {
-	Quarantine
-	Windows  []QuarantinedWindow  `json:"windows"`
-	Messages []QuarantinedMessage `json:"messages"`
-}
-
-// QuarantinedWindow is one window that was not scored.
-type QuarantinedWindow struct {
-	WindowID    int64    `json:"window_id,string"` // text: it does not fit into JavaScript's numbers
-	Revision    int      `json:"revision"`
-	Site        string   `json:"site"`
-	Asset       string   `json:"asset"`
-	Sensor      string   `json:"sensor"`
-	WindowStart Time     `json:"window_start"`
-	WindowEnd   Time     `json:"window_end"`
-	Reasons     []string `json:"reasons"`
-	Detail      string   `json:"detail"`
-}
-
-// QuarantinedMessage is one message, or one element of one, that was refused.
-type QuarantinedMessage struct {
-	MessageID  int64   `json:"message_id,string"`
-	ReceivedAt Time    `json:"received_at"`
-	Topic      string  `json:"topic"`
-	Client     string  `json:"client"`
-	Payload    Payload `json:"payload"`
-	Element    int     `json:"element"` // position in an array, -1 for the whole message
-	Reason     string  `json:"reason"`
-	Detail     string  `json:"detail"`
 }
 
 // SensorDetail is one sensor with its recent windows.

@@ -54,6 +54,7 @@ func wholePage(p QuarantinePage) QuarantinePage {
 		p.Windows[i].Reasons = orEmpty(p.Windows[i].Reasons)
 	}
 	p.Messages = orEmpty(p.Messages)
+	p.Matching.Quarantine = wholeQuarantine(p.Matching.Quarantine)
 	return p
 }
 

@@ -46,6 +46,7 @@ type line struct {
 	step     func(string)
 	config   *inForce
 	configs  chan *configuration // to be put in force
+	releases chan *release       // to be put back
 	every    time.Duration       // shortest time between the starts of two commits
 	began    time.Time           // zero of the windower's monotonic time, owned by feed
 
@@ -64,6 +65,7 @@ type line struct {
 	filling    *pass
 	next       *configuration   // waits for the end of the filling pass
 	waiting    []broker.Message // taken from the broker, for the next pass: the filling one is full
+	released   map[int64]bool   // messages put back since the start: their rows may not say so yet
 	remember   bool             // sessions changed
 	swept      bool             // they were asked for the last time
 	committing bool             // a pass is with commit
@@ -76,6 +78,8 @@ type pass struct {
 	batch *store.Batch
 	acks  []broker.Ack
 	bytes int // of the payloads in acks
+
+	releases []*release // answered once the pass is on disk
 
 	bySensor map[int64][]int // positions of predictions, the first indexed of them, once a revision asks
 	indexed  int
@@ -153,9 +157,12 @@ func (l *line) feed(ctx context.Context) error {
 		if held {
 			from = nil
 		}
-		configs := l.configs
+		configs, releases := l.configs, l.releases
 		if intake == nil { // the next start reads the file anew
-			configs = nil
+			configs, releases = nil, nil
+		}
+		if held {
+			releases = nil
 		}
 		begin := time.Now()
 		select {
@@ -182,6 +189,10 @@ func (l *line) feed(ctx context.Context) error {
 			l.remember = true
 		case l.next = <-configs:
 			l.reconfigure()
+		case r := <-releases:
+			if err := l.putBack(r); err != nil {
+				return err
+			}
 		case <-tick.C:
 			if err := l.file.check(); err != nil {
 				return err
@@ -244,7 +255,7 @@ func (l *line) leave() {
 func (l *line) due(draining bool) time.Duration {
 	every := l.every
 	switch {
-	case l.windower.Pending(), l.remember, l.filling.batch.Config != nil && l.commitID > 0:
+	case l.windower.Pending(), len(l.filling.releases) > 0, l.remember, l.filling.batch.Config != nil && l.commitID > 0:
 	case l.hasSent():
 		every = sentEvery
 	default:
@@ -302,6 +313,7 @@ func (l *line) seal() error {
 	}
 	p := l.filling
 	p.batch.Batch = l.windower.Take()
+	l.settleReleases(p)
 	l.raise(p.batch.Batch)
 	l.hold.watchAll(p.batch.Batch)
 	if len(p.batch.Failsafes) > 0 {
@@ -316,7 +328,7 @@ func (l *line) seal() error {
 	if p.batch.Config != nil {
 		nameChanged(p.batch.Config, p.batch.Changed)
 	}
-	if p.batch.Messages > 0 || len(p.batch.Windows) > 0 || len(p.batch.Transitions) > 0 || len(p.batch.Changed) > 0 || p.batch.Config != nil {
+	if p.batch.Messages > 0 || len(p.batch.Windows) > 0 || len(p.batch.Transitions) > 0 || len(p.batch.Changed) > 0 || len(p.batch.Releases) > 0 || p.batch.Config != nil {
 		l.commitID++
 		p.batch.ID = l.commitID
 	}
@@ -372,6 +384,9 @@ func (l *line) commit(ctx context.Context, p *pass) error {
 		l.log.Info().Msg("commits succeed again")
 	}
 	l.step(StepCommitted)
+	for _, r := range p.releases {
+		close(r.done)
+	}
 	l.broker.Acknowledge(p.acks)
 	l.step(StepAcknowledged)
 	if out := p.batch.Outbox; len(out) > 0 {

@@ -20,6 +20,7 @@ type metrics struct {
 	quarantined    *prometheus.CounterVec // reason
 	predictions    *prometheus.CounterVec // level
 	transitions    *prometheus.CounterVec // kind
+	released       *prometheus.CounterVec // outcome
 	standing       *prometheus.GaugeVec   // rule, scope
 	withheld       prometheus.Gauge
 	published      prometheus.Counter
@@ -52,6 +53,7 @@ func newMetrics() *metrics {
 	m.quarantined = vector("cidp_windows_quarantined_total", "Reasons of quarantined windows; a window may have several.", "reason")
 	m.predictions = vector("cidp_predictions_total", "Predictions by level.", "level")
 	m.transitions = vector("cidp_alert_transitions_total", "Alert transitions by kind.", "kind")
+	m.released = vector("cidp_releases_total", "Evidence that people asked to have put back, by what became of it.", "outcome")
 	m.standing = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "cidp_standing", Help: "What stands: silent sensors, assets and sites; assets whose fail-safe is open."}, []string{"rule", "scope"})
 	m.withheld = prometheus.NewGauge(prometheus.GaugeOpts{Name: "cidp_publications_withheld", Help: "Messages that the fail-safe for all holds back in the outbox."})
 	m.registry.MustRegister(m.standing, m.withheld)
@@ -103,6 +105,9 @@ func (m *metrics) committed(b *store.Batch, took time.Duration) {
 	}
 	for i := range b.Predictions {
 		m.predictions.WithLabelValues(b.Predictions[i].Level.String()).Inc()
+	}
+	for i := range b.Releases {
+		m.released.WithLabelValues(string(b.Releases[i].Outcome)).Inc()
 	}
 	for i := range b.Transitions {
 		m.transitions.WithLabelValues(b.Transitions[i].Kind).Inc()

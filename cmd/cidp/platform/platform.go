@@ -162,7 +162,7 @@ func (p *Platform) restore(scorer *model.Scorer) (again []store.Publication, err
 		every: p.cfg.CommitEvery, enough: make(chan struct{}), filling: newPass(),
 		shown: map[string][]shown{}, hot: map[int64]model.Hot{}, standing: map[standingKey]model.Alert{}, pages: p.Warehouse,
 		hold:   withholding{limit: p.cfg.Stream.FailShare, assets: map[int64]evidence{}, free: make(chan struct{}, 1), newest: map[string]int64{}, waiting: p.metrics.withheld},
-		config: &p.config, configs: make(chan *configuration),
+		config: &p.config, configs: make(chan *configuration), releases: make(chan *release), released: map[int64]bool{},
 	}
 	rec, err := p.db.Recover(p.contextSpan)
 	if err != nil {
@@ -336,7 +336,7 @@ func (p *Platform) serveConsole() error {
 	p.clocks.observe(p.metrics.registry)
 	httpCtx, endHTTP := context.WithCancel(context.Background())
 	p.endHTTP = endHTTP
-	cfg := console.Config{Source: &view{p}, Health: p.status, Gatherer: p.metrics.registry, Version: p.cfg.Version, Log: p.cfg.Log}
+	cfg := console.Config{Source: &view{p}, Releaser: &view{p}, Health: p.status, Gatherer: p.metrics.registry, Version: p.cfg.Version, Log: p.cfg.Log}
 	if len(p.cfg.Users) > 0 {
 		cfg.Users = func(user, pass string) bool { return p.authenticate(user, []byte(pass)) }
 	}

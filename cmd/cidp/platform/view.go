@@ -112,32 +112,6 @@ func explanation(raw json.RawMessage) []console.Contribution {
 	return out
 }
 
-// Quarantine gives the newest of what was refused.
-func (v *view) Quarantine(ctx context.Context, limit int) (console.QuarantinePage, error) {
-	pages, err := v.pages()
-	if err != nil {
-		return console.QuarantinePage{}, err
-	}
-	q, err := pages.Quarantine(ctx, limit)
-	if err != nil {
-		return console.QuarantinePage{}, err
-	}
-	out := console.QuarantinePage{Quarantine: quarantine(store.Sum(append(q.WindowsByReason, q.MessagesByReason...)))}
-	for _, w := range q.Windows {
-		out.Windows = append(out.Windows, console.QuarantinedWindow{
-			WindowID: w.WindowID, Revision: w.Revision, Site: w.Site, Asset: w.Asset, Sensor: w.Sensor,
-			WindowStart: console.Time(w.StartMs), WindowEnd: console.Time(w.EndMs), Reasons: texts(w.Reasons), Detail: w.Detail,
-		})
-	}
-	for _, m := range q.Messages {
-		out.Messages = append(out.Messages, console.QuarantinedMessage{
-			MessageID: m.MessageID, ReceivedAt: console.Time(m.ReceivedMs), Topic: m.Topic, Client: m.ClientID,
-			Payload: console.Payload(m.Payload), Element: m.Element, Reason: m.Reason, Detail: m.Detail,
-		})
-	}
-	return out, nil
-}
-
 // Alerts gives the alerts that moved last.
 func (v *view) Alerts(ctx context.Context, limit int) ([]console.Alert, error) {
 	pages, err := v.pages()

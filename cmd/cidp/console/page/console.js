@@ -508,13 +508,19 @@ function quarantineView() {
     title: 'Quarantine', sub: 'what was refused, and why; newest first', url: 'api/v1/quarantine?limit=100',
     draw: (d) => [
       el('h3', '', 'Windows, not scored'),
-      table(['Sensor', 'Window ends', 'Reasons', 'Detail'], d.windows.map((w) => [
-        [w.site, w.asset, w.sensor].join(' / '), moment(w.window_end), w.reasons.join(', '), w.detail])),
+      el('p', 'empty', 'After a fix, cidp quarantine release ID puts evidence back through the line under the rules of now. Bad data stay where they are.'),
+      table(['Id', 'State', 'Sensor', 'Window ends', 'Reasons', 'Detail'], d.windows.map((w) => [
+        el('code', '', w.id), stateOf(w), [w.site, w.asset, w.sensor].join(' / '), moment(w.window_end), w.reasons.join(', '), w.detail])),
       el('h3', '', 'Messages, not stored'),
-      table(['Received', 'Reason', 'Topic', 'Client', 'Detail', 'Evidence'], d.messages.map((m) => [
-        moment(m.received_at), m.reason, m.topic, m.client, m.detail, el('code', '', m.payload.slice(0, 200))])),
+      table(['Id', 'State', 'Received', 'Reason', 'Topic', 'Client', 'Detail', 'Evidence'], d.messages.map((m) => [
+        el('code', '', m.id), stateOf(m), moment(m.received_at), m.reason, m.topic, m.client, m.detail, el('code', '', m.payload.slice(0, 200))])),
     ],
   };
+}
+
+// stateOf says whether evidence is still in quarantine, or when a person put it back.
+function stateOf(x) {
+  return x.released_at ? el('span', '', 'released ', moment(x.released_at)) : x.state;
 }
 
 function sensorView(site, asset, sensor) {

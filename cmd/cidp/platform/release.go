@@ -65,7 +65,7 @@ func (l *line) enter(r *release, b *became, row store.Release) {
 func (l *line) putBackMessage(r *release, e *store.Evidence, b *became) error {
 	id := e.Message.MessageID
 	if e.State == store.StateReleased || l.released[id] {
-		b.outcome, b.already, b.detail = store.OutcomeReleased, true, "it was released before"
+		b.outcome, b.already, b.detail = store.OutcomeReleased, true, "nothing was done"
 		return nil
 	}
 	var err error
@@ -122,7 +122,7 @@ func (l *line) putBackWindow(r *release, e *store.Evidence, b *became) error {
 		b.outcome, b.detail = store.OutcomeKept, "the window has expired"
 		return nil
 	case old.Valid():
-		b.outcome, b.already, b.revision, b.detail = store.OutcomeReleased, true, old.Revision, fmt.Sprintf("revision %d is valid", old.Revision)
+		b.outcome, b.already, b.revision, b.detail = store.OutcomeReleased, true, old.Revision, fmt.Sprintf("revision %d is valid; nothing was done", old.Revision)
 		return nil
 	}
 	id := stream.Key(newest.StartMs, newest.SensorID)

@@ -23,6 +23,7 @@ func TestPageInChromium(t *testing.T) {
 	for i := range 300 {
 		last = c.Publish("cidp/v1/telemetry/douala/loco-42/axle1-left", 1, false, reading(begin+int64(i)*1000, i))
 	}
+	last = c.Publish("cidp/v1/telemetry/douala/loco-42/axle1-left", 1, false, `{"ts":<b>`)
 	if !last.WaitTimeout(10 * time.Second) {
 		t.Fatal("not acknowledged")
 	}
@@ -51,5 +52,15 @@ func TestPageInChromium(t *testing.T) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
+	if _, err := chromedp.Run(ctx, chromedp.Navigate("http://"+p.http+"/#/quarantine")); err != nil {
+		t.Fatalf("open quarantine: %v", err)
+	}
+	wait(t, "the quarantine to show what was refused", func() bool {
+		text, err := chromedp.Run(ctx, chromedp.Text("#detail-body"))
+		if err != nil {
+			t.Fatalf("read quarantine: %v", err)
+		}
+		return strings.Contains(text, "m1") && strings.Contains(text, "open") && strings.Contains(text, `{"ts":<b>`) && strings.Contains(text, "cidp quarantine release ID")
+	})
 	p.stop(t)
 }

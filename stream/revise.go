@@ -15,6 +15,8 @@ type lateAt struct {
 	sensor *sensorState
 	ts     int64
 	why    cause
+	open   bool  // of a sensor that hops: only windows between have closed there
+	next   int64 // and the first of those that had not closed when it came; 0: it does not matter
 }
 
 type cause uint8
@@ -31,7 +33,10 @@ const (
 func (w *Windower) acceptLate(s *sensorState, r Reading, mono time.Duration) {
 	w.batch.Count.Stored++
 	w.batch.Readings = append(w.batch.Readings, Stored{SensorID: s.ID, Reading: r})
-	w.late = append(w.late, lateAt{s, r.TS, arrived})
+	w.late = append(w.late, lateAt{sensor: s, ts: r.TS, why: arrived, next: s.openFrom()})
+	if s.hop != nil {
+		s.hop.late(r, s.frontier)
+	}
 	s.mono = mono
 	s.last = max(s.last, r.TS)
 	s.behind = s.asset.advance(r.TS, w.disorder) || s.behind
@@ -57,14 +62,14 @@ func (w *Windower) Revise(sensorID, start int64) error {
 		return fmt.Errorf("revise window: sensor %d is not known", sensorID)
 	}
 	s := w.sensors[sensorID-1]
-	old, err := w.newRevising(s).window(s, start)
+	old, err := w.newRevising(s).any(s, start)
 	if err != nil {
 		return err
 	}
 	if old == nil || old.Start != start {
 		return fmt.Errorf("revise window: sensor %d has no closed window from %d ms", sensorID, start)
 	}
-	w.late = append(w.late, lateAt{s, start, asked})
+	w.late = append(w.late, lateAt{sensor: s, ts: start, why: asked, open: IsBetween(old.Memory)})
 	return nil
 }
 
@@ -92,13 +97,16 @@ func (w *Windower) makeRevisions() error {
 			for n < len(rest) && rest[n].sensor == rest[0].sensor {
 				n++
 			}
+			if rest[0].sensor.hop != nil {
+				r.hops = append(r.hops, rest[:n]...)
+			}
 			if err := r.plan(rest[:n]); err != nil {
 				return err
 			}
 			rest = rest[n:]
 		}
 		if len(r.plans) == 0 {
-			return nil
+			break
 		}
 		var err error
 		if r.stored, err = w.gather(r.plans); err != nil {
@@ -111,7 +119,7 @@ func (w *Windower) makeRevisions() error {
 		}
 		late = r.next // sorted, as the plans were
 	}
-	return nil
+	return r.makeBetween()
 }
 
 // revising is one making of revisions.
@@ -121,6 +129,7 @@ type revising struct {
 	plans   []revisionPlan
 	stored  *stored
 	next    []lateAt // windows that the made ones end otherwise for
+	hops    []lateAt // what came for sensors that hop: windows between are made last
 }
 
 // revisionPlan is one window to be made.
@@ -131,6 +140,7 @@ type revisionPlan struct {
 	fresh      int     // readings stored for it since
 	asked      bool
 	follows    bool // nothing of its own has changed
+	between    bool
 }
 
 // newRevising begins with the windows that are in no commit: of one sensor, or of all that something late came for.
@@ -142,7 +152,16 @@ func (w *Windower) newRevising(only *sensorState) *revising {
 	for _, l := range w.late {
 		r.windows[l.sensor.ID] = nil
 	}
-	for _, b := range []*Batch{w.taken, w.batch} {
+	r.uncommitted()
+	return r
+}
+
+// uncommitted gathers the windows that are in no commit, of the sensors in windows.
+func (r *revising) uncommitted() {
+	for id := range r.windows {
+		r.windows[id] = nil
+	}
+	for _, b := range []*Batch{r.taken, r.batch} {
 		if b == nil {
 			continue
 		}
@@ -152,11 +171,19 @@ func (w *Windower) newRevising(only *sensorState) *revising {
 			}
 		}
 	}
-	return r
 }
 
-// window gives the newest revision of a sensor's last window that starts at or before ts, nil when there is none.
+// window gives the newest revision of a sensor's last window that learnt and starts at or before ts, nil when there is none.
 func (r *revising) window(s *sensorState, ts int64) (*Window, error) {
+	w, err := r.any(s, ts)
+	for w != nil && err == nil && IsBetween(w.Memory) {
+		w, err = r.any(s, w.Start-1)
+	}
+	return w, err
+}
+
+// any does the same for windows between, too.
+func (r *revising) any(s *sensorState, ts int64) (*Window, error) {
 	found, err := r.history.Window(s.ID, ts)
 	if err != nil {
 		return nil, fmt.Errorf("look up window: %w", err)
@@ -174,6 +201,9 @@ func (r *revising) plan(late []lateAt) error {
 	s := late[0].sensor
 	var p *revisionPlan
 	for _, l := range late {
+		if l.open {
+			continue
+		}
 		if p == nil || l.ts >= p.end {
 			next, err := r.planned(s, l)
 			if err != nil {
@@ -288,9 +318,14 @@ func (r *revising) make(p revisionPlan) error {
 	}
 	m.window.Sensor, m.window.Behind = s.Sensor, p.end < s.made
 	if p.old != nil {
-		return r.replace(p, m)
+		err = r.replace(p, m)
+	} else {
+		err = r.fill(p, before, m)
 	}
-	return r.fill(p, before, m)
+	if err == nil && s.hop != nil {
+		err = r.refresh(s)
+	}
+	return err
 }
 
 // carry is what a window's own figures take over from the one before it: a value that stands still, a fault code that goes on, the good reading before a leap.
@@ -316,7 +351,7 @@ func (m *memory) takeOver(c carry, w *Window) {
 // follow has the window that begins where one ends made anew, if that one ends otherwise than it did.
 func (r *revising) follow(p revisionPlan, was, is carry) {
 	if was != is && p.end < p.sensor.made {
-		r.next = append(r.next, lateAt{p.sensor, p.end, follows})
+		r.next = append(r.next, lateAt{sensor: p.sensor, ts: p.end, why: follows})
 	}
 }
 
@@ -405,7 +440,7 @@ func (r *revising) fill(p revisionPlan, before *Window, m *closing) error {
 	a := s.asset
 	a.setJointEnd(m.length, w.End)
 	if !m.cut {
-		a.remember(append(a.closed, mate{s, w.Start, w.End, m.length, w.Features[FMean], w.Features[FSlope], m.memory.Gauge.Verdict == gaugeSound}))
+		a.remember(append(a.closed, mate{s, w.Start, w.End, m.length, w.Features[FMean], w.Features[FSlope], m.memory.Gauge.Verdict == gaugeSound, false}))
 	}
 	r.put(m)
 	r.follow(p, was.memory.carry(), g.memory.carry())

@@ -68,6 +68,7 @@ type assetState struct {
 	hush    hush       // who of them is silent
 	guard   guard      // the fail-safe
 	moved   bool       // a sensor's period is configured otherwise than when this was last looked through for windows to close
+	step    int64      // windows end at multiples of it, ms: the configured length, or less where a sensor hops
 }
 
 type frontier struct{ length, end int64 }
@@ -116,6 +117,7 @@ type sensorState struct {
 	quiet    quiet
 	told     told
 	clock    clock
+	hop      *hopping // nil: its windows tumble
 }
 
 // NewWindower gives a windower with no past. past may be nil when nothing precedes (tests, training); score may be nil.

@@ -15,8 +15,8 @@ import (
 //
 // Only sensors whose windows have the configured length hop. A longer window, one that was cut and one that a change of lengths cut short have none that overlap them.
 
-// maxHops is how many windows a reading lies in at most.
-const maxHops = 12
+// MaxHops is how many windows a reading lies in at most.
+const MaxHops = 12
 
 // hopping is what a sensor keeps that hops. It belongs to its sensor.
 type hopping struct {
@@ -50,8 +50,8 @@ func (c *Config) hopFault(l *Limits) error {
 	switch {
 	case hop == 0 && l.HopS >= 0:
 		return nil
-	case hop <= 0 || hop > length || length%hop != 0 || length/hop > maxHops:
-		return fmt.Errorf("must be the window's length %s divided by a whole number up to %d, not %s", c.Window, maxHops, ms(hop))
+	case hop <= 0 || hop > length || length%hop != 0 || length/hop > MaxHops:
+		return fmt.Errorf("must be the window's length %s divided by a whole number up to %d, not %s", c.Window, MaxHops, ms(hop))
 	}
 	return nil
 }

@@ -41,9 +41,9 @@ type worn struct {
 	holds map[int64]model.Hold
 }
 
-func newWorn(t *testing.T, path string) *worn {
+func newWorn(t *testing.T, path string, hop ...time.Duration) *worn {
 	t.Helper()
-	w := &worn{line: newLine(t, path), path: path}
+	w := &worn{line: newLine(t, path, hop...), path: path}
 	r := recovered(t, w.db, time.Minute)
 	w.holds = r.Holds
 	if err := r.Close(); err != nil {
@@ -68,6 +68,12 @@ func (l *worn) commit() {
 		if !w.Valid() {
 			continue
 		}
+		if w.Between {
+			p := predictionOf(w, score(w), model.Normal)
+			p.Hold = model.NoHold()
+			b.Predictions = append(b.Predictions, p)
+			continue
+		}
 		if w.Revision > 0 || w.Behind {
 			l.rescore(b, w)
 			continue
@@ -87,7 +93,7 @@ func (l *worn) commit() {
 func (l *worn) again() *worn {
 	l.t.Helper()
 	l.crash()
-	return newWorn(l.t, l.path)
+	return newWorn(l.t, l.path, l.hop...)
 }
 
 // contextSpan is that of the slowest sensor of the traffic.

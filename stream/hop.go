@@ -44,6 +44,15 @@ func (c *Config) hopOf(l *Limits) int64 {
 	return hop
 }
 
+// Begins says whether a sensor with these limits has windows that begin at a time, ms. Those of slow sensors are longer, and begin more seldom.
+func (c *Config) Begins(l *Limits, start int64) bool {
+	hop := c.hopOf(l)
+	if hop == 0 {
+		hop = c.Window.Milliseconds()
+	}
+	return start%hop == 0
+}
+
 // hopFault says what is wrong with the hop of limits; nil: nothing.
 func (c *Config) hopFault(l *Limits) error {
 	hop, length := c.hopOf(l), c.Window.Milliseconds()

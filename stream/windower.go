@@ -99,7 +99,6 @@ type sensorState struct {
 	mate     *string // the one that the registry names; nil: by position
 	period   int64   // configured, ms; 0: learned
 	learned  int64   // by the memory, ms; 0: not known yet
-	known    bool    // newest holds
 	newest   int64   // newest accepted event time, ms
 	mark     int64   // the watermark that next makes it worth to look for windows to close
 	edge     int64   // and the newest event time that does
@@ -107,12 +106,13 @@ type sensorState struct {
 	made     int64   // and of the last one that was made, ms; MinInt64: none
 	mono     time.Duration
 	pace     pace
+	known    bool    // newest holds
+	dirty    bool    // its open readings have changed
 	behind   bool    // it has sent readings farther behind its asset's newest than disorder: it may yet, so nobody overtakes it
 	pending  pending // open readings
 	last     int64   // event time of the last reading in a closed window, made or not, ms
 	unmade   []int64 // event times of the readings of closed windows since the last one made, all in dispute, the first maxTimes+1 of them: a restart needs them
 	memory   memory
-	dirty    bool
 	fresh    int // readings accepted since the last Take
 	quiet    quiet
 	told     told

@@ -221,9 +221,14 @@ func (s *sensorState) hasClosed(m *mate) bool {
 	return s.frontier >= m.end
 }
 
+// whole says whether windows between overlap one that learnt: it has the configured length, at a multiple of that.
+func (h *hopping) whole(start, end, nominal int64, cut bool) bool {
+	return nominal == h.length && !cut && end-start == h.length && start%h.length == 0
+}
+
 // keep takes a window that learns as it closes, with its readings and the memory before it: windows between go on from them.
 func (h *hopping) keep(c candidate, entries []entry, before memory) {
-	if c.length != h.length || c.cut || c.end-c.start != c.length || c.start%c.length != 0 {
+	if !h.whole(c.start, c.end, c.length, c.cut) {
 		h.held, h.kept, h.next = false, pending{}, max(h.next, h.first(c.end))
 		return
 	}

@@ -80,7 +80,13 @@ func (r *revising) reopenOne(s *sensorState) error {
 	if err != nil {
 		return err
 	}
-	if last == nil || last.End != s.frontier || last.End-last.Start != h.length || last.Start%h.length != 0 {
+	var k memory
+	if last != nil {
+		if err := k.decode(last.Memory); err != nil {
+			return fmt.Errorf("look up window of %s/%s/%s: %w", s.Site, s.Asset, s.Name, err)
+		}
+	}
+	if last == nil || last.End != s.frontier || !h.whole(last.Start, last.End, k.Nominal, k.Cut != 0) {
 		h.next = max(h.next, h.first(newest.Start+1))
 		return nil
 	}

@@ -143,16 +143,16 @@ func (r *revising) remake(p revisionPlan) error {
 
 // hopped says whether windows between were made at a time: the windows that learn were of the configured length there.
 func (r *revising) hopped(p revisionPlan) (bool, error) {
-	length := p.sensor.hop.length
-	last, err := r.window(p.sensor, p.end-length) // the last that has ended by the end of this one
+	h := p.sensor.hop
+	last, err := r.window(p.sensor, p.start) // the last that has ended by the end of this one
 	if err != nil {
 		return false, err
 	}
 	g, err := ghost(p.sensor, last)
-	if err != nil || r.length(g) != length {
+	if err != nil || r.length(g) != h.length {
 		return false, err
 	}
-	return last == nil || last.End <= p.start || last.End-last.Start == length && last.Start%length == 0, nil
+	return last == nil || last.End <= p.start || h.whole(last.Start, last.End, g.memory.Nominal, g.memory.Cut != 0), nil
 }
 
 // putBetween judges a window between and puts it into the batch, with what others said of its last revision.

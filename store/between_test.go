@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/camrail/cidp/store"
+	"github.com/camrail/cidp/stream"
 )
 
 // learns is, in SQL, a window that learns, not one between of a sensor that hops.
@@ -19,6 +22,9 @@ func TestHoppingLineKeepsTheLaws(t *testing.T) {
 
 // TestHoppingRevisionsKeepTheLaws: as TestRevisionsKeepTheLaws.
 func TestHoppingRevisionsKeepTheLaws(t *testing.T) { revisionsKeepTheLaws(t, 2, 20*time.Second) }
+
+// TestRetentionOfHoppingWindows: as TestRetentionChangesNothingElse.
+func TestRetentionOfHoppingWindows(t *testing.T) { retentionChangesNothingElse(t, 1, 20*time.Second) }
 
 // TestVerifyCountsOverlappingWindows: a reading is in several windows, and each says how many it has.
 func TestVerifyCountsOverlappingWindows(t *testing.T) {
@@ -40,6 +46,19 @@ func TestVerifyCountsOverlappingWindows(t *testing.T) {
 	if one(t, path, `SELECT sum(windows) = (SELECT count(*) FROM telemetry_window WHERE `+learns+`) FROM kpi_data_quality`) != "1" {
 		t.Error("the KPIs count windows that overlap")
 	}
+	db := open(t, path, store.Options{})
+	r := recovered(t, db, time.Minute)
+	for _, g := range r.Good {
+		if last := r.Windows[g.SensorID]; g.End != last.End {
+			t.Errorf("sensor %d: the newest good window ends at %d, the newest that learnt at %d", g.SensorID, g.End, last.End)
+		}
+	}
+	if err := r.Close(); err != nil || len(r.Good) == 0 {
+		t.Fatalf("%d good windows, %v", len(r.Good), err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
 	whole, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -52,4 +71,26 @@ func TestVerifyCountsOverlappingWindows(t *testing.T) {
 			t.Errorf("%s: %+v", damage, r.Breaches)
 		}
 	}
+}
+
+// TestRetentionKeepsTheHold: the window of a sensor's newest hold stays, also when windows between have newer predictions: those carry none.
+func TestRetentionKeepsTheHold(t *testing.T) {
+	l := newWorn(t, dbPath(t), 20*time.Second)
+	topic := stream.TelemetryTopic("douala", "loco-0", "axle1-left")
+	for s := int64(0); s < 131; s++ {
+		if s >= 100 && s < 130 { // so that the window from 60 to 120 is out, and those between before it are not
+			continue
+		}
+		l.feed(sent{topic: topic, reading: stream.Reading{TS: t0 + 1000*s, Temp: stream.Milli(40_000 + 30*(s%7))}, arrival: t0 + minute*3})
+	}
+	l.commit()
+	before := memory(t, l.db)
+	if n := one(t, l.path, `SELECT count(*) FROM ai_telemetry_predictions WHERE hold_last_end_ms < 0 AND start_ms > (SELECT max(start_ms) FROM ai_telemetry_predictions WHERE hold_last_end_ms >= 0)`); n == "0" {
+		t.Fatal("no window between is newer than the one that learnt: the test shows nothing")
+	}
+	e := expire(t, l.db, store.Keep{Raw: time.Minute, Windows: time.Minute, ContextSpan: contextSpan()}, t0+60*minute, false)
+	if after := memory(t, l.db); after != before || e.Windows == 0 {
+		t.Errorf("%d windows expired, and a recovery gives\n%s\nnot\n%s", e.Windows, after, before)
+	}
+	holds(t, l.path)
 }

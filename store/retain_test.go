@@ -145,9 +145,11 @@ func seeds() uint64 {
 
 // TestRetentionChangesNothingElse runs the real windower over a database that forgets while it fills, crashes included, beside one that keeps all: what is still there is the same, a
 // recovery gives the same as without, every law holds at any time, and in the end of each kind something went and something stayed.
-func TestRetentionChangesNothingElse(t *testing.T) {
+func TestRetentionChangesNothingElse(t *testing.T) { retentionChangesNothingElse(t, seeds()) }
+
+func retentionChangesNothingElse(t *testing.T, seeds uint64, hop ...time.Duration) {
 	all := traffic(0)
-	whole := newWorn(t, dbPath(t))
+	whole := newWorn(t, dbPath(t), hop...)
 	for _, s := range all {
 		whole.feed(s)
 	}
@@ -158,9 +160,9 @@ func TestRetentionChangesNothingElse(t *testing.T) {
 		want[r] = true
 	}
 	keep := store.Keep{Raw: 4 * time.Minute, Windows: 7 * time.Minute, Alerts: 9 * time.Minute, ContextSpan: contextSpan()}
-	for seed := range seeds() {
+	for seed := range seeds {
 		luck := rand.New(rand.NewPCG(seed, 9))
-		l := newWorn(t, dbPath(t))
+		l := newWorn(t, dbPath(t), hop...)
 		now, acked := int64(0), 0
 		var sum store.Expired
 		for i := 0; i < len(all); {

@@ -56,13 +56,15 @@ func (c *Config) Begins(l *Limits, start int64) bool {
 // hopFault says what is wrong with the hop of limits; nil: nothing.
 func (c *Config) hopFault(l *Limits) error {
 	hop, length := c.hopOf(l), c.Window.Milliseconds()
-	switch {
-	case hop == 0 && l.HopS >= 0:
-		return nil
-	case hop <= 0 || hop > length || length%hop != 0 || length/hop > MaxHops:
-		return fmt.Errorf("must be the window's length %s divided by a whole number up to %d, not %s", c.Window, MaxHops, ms(hop))
+	given := fmt.Sprint(c.Hop)
+	if l.HopS != 0 {
+		given = fmt.Sprintf("%gs", l.HopS)
 	}
-	return nil
+	switch tumbles := hop == 0 && (l.HopS == 0 || l.HopS*1000 >= 1); {
+	case tumbles || hop > 0 && hop <= length && length%hop == 0 && length/hop <= MaxHops && l.HopS >= 0:
+		return nil
+	}
+	return fmt.Errorf("must be the window's length %s divided by a whole number up to %d, not %s", c.Window, MaxHops, given)
 }
 
 // setHop puts a hop into force, 0: none. What has begun and is not closed by then goes by it: reopen finds that.

@@ -106,12 +106,12 @@ func TestExampleIsRightAndExplained(t *testing.T) {
 	if s := r.Resolve("douala", "loco-7", "hub-d"); s.Mate == nil || *s.Mate != "hub-c" {
 		t.Error("hub-d has not hub-c as its mate")
 	}
-	if s := r.Resolve("douala", "loco-1", "gearbox2-de"); *s.Mate != "gearbox2-nde" || s.Limits.Source != "gearbox manual" || s.From.Limits != "sensors.toml line 40" {
+	if s := r.Resolve("douala", "loco-1", "gearbox2-de"); *s.Mate != "gearbox2-nde" || s.Limits.Source != "gearbox manual" || s.From.Limits != "sensors.toml line 39" {
 		t.Errorf("gearbox: mate %s, source %s, from %+v", *s.Mate, s.Limits.Source, s.From)
 	}
 	lines := strings.Split(sensors.Example, "\n")
-	if at := lines[40-1]; !strings.HasPrefix(at, "limits") {
-		t.Errorf("line 40 is %q", at)
+	if at := lines[39-1]; !strings.HasPrefix(at, "limits") {
+		t.Errorf("line 39 is %q", at)
 	}
 }
 

@@ -110,6 +110,12 @@ type Hold struct {
 	LastEnd   int64  // brakes: end of the window before, event time, ms
 }
 
+// NoHold stands for the hold of a window that moves none: one between of a sensor that hops.
+func NoHold() Hold { return Hold{LastEnd: -1} }
+
+// None says whether it is the hold of such a window.
+func (h *Hold) None() bool { return h.LastEnd < 0 }
+
 // AlertState is where an alert stands.
 type AlertState string
 

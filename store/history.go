@@ -19,7 +19,7 @@ func (h *history) prepare(c *sqlite3.Conn) (err error) {
 	if err != nil {
 		return err
 	}
-	h.hold, err = prepare(c, `SELECT start_ms, `+holdColumns+` FROM ai_telemetry_predictions WHERE sensor_id = ? AND start_ms <= ? ORDER BY start_ms DESC, revision DESC LIMIT 1`)
+	h.hold, err = prepare(c, `SELECT start_ms, `+holdColumns+` FROM ai_telemetry_predictions WHERE sensor_id = ? AND start_ms <= ? AND `+hasHold+` ORDER BY start_ms DESC, revision DESC LIMIT 1`)
 	return err
 }
 

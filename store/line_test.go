@@ -83,18 +83,23 @@ type line struct {
 	db *store.DB
 	w  *stream.Windower
 	p  *store.Past
+
+	hop []time.Duration // of all sensors: none or one
 }
 
-// newLine opens the database and recovers what it held.
-func newLine(t *testing.T, path string) *line {
+// newLine opens the database and recovers what it held. hop, where it is given, is that of all sensors.
+func newLine(t *testing.T, path string, hop ...time.Duration) *line {
 	t.Helper()
-	l := &line{t: t, db: open(t, path, store.Options{})}
+	l := &line{t: t, db: open(t, path, store.Options{}), hop: hop}
 	var err error
 	if l.p, err = l.db.Past(); err != nil {
 		t.Fatal(err)
 	}
 	cfg := stream.DefaultConfig()
 	cfg.Disorder, cfg.HistoryAfter = disorder, 0
+	if len(hop) > 0 {
+		cfg.Hop = hop[0]
+	}
 	if l.w, err = stream.NewWindower(cfg, l.p, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -146,6 +151,9 @@ func (l *line) commit() {
 	for _, w := range b.Windows {
 		if w.Valid() {
 			b.Predictions = append(b.Predictions, predictionOf(w, 1/(1+w.Features[stream.FMax]), model.Normal))
+			if w.Between {
+				b.Predictions[len(b.Predictions)-1].Hold = model.NoHold()
+			}
 		}
 	}
 	commit(l.t, l.db, b)
@@ -164,9 +172,11 @@ func (l *line) crash() {
 
 // TestLineKeepsTheLaws runs the real windower over the store, in order and in one go, and then disordered, in small batches and with crashes after which
 // what was not acknowledged comes again: every invariant holds, and the digests agree.
-func TestLineKeepsTheLaws(t *testing.T) {
+func TestLineKeepsTheLaws(t *testing.T) { lineKeepsTheLaws(t) }
+
+func lineKeepsTheLaws(t *testing.T, hop ...time.Duration) {
 	path := dbPath(t)
-	l := newLine(t, path)
+	l := newLine(t, path, hop...)
 	for _, s := range traffic(0) {
 		l.feed(s)
 	}
@@ -177,7 +187,7 @@ func TestLineKeepsTheLaws(t *testing.T) {
 	if got := one(t, path, `SELECT count(DISTINCT counter) FROM ledger WHERE counter IN ('stored', 'duplicate', 'late', 'refused') AND value > 0`); got != "4" {
 		t.Fatalf("%s of 4 kinds of reading came", got)
 	}
-	l = newLine(t, path) // silence closes the last windows, and is no content
+	l = newLine(t, path, hop...) // silence closes the last windows, and is no content
 	l.w.Tick(24*time.Hour, t0)
 	l.commit()
 	l.crash()
@@ -192,7 +202,7 @@ func TestLineKeepsTheLaws(t *testing.T) {
 		path := dbPath(t)
 		all := traffic(seed)
 		luck := rand.New(rand.NewPCG(seed, 0))
-		l := newLine(t, path)
+		l := newLine(t, path, hop...)
 		acked := 0
 		for i := 0; i < len(all); {
 			l.feed(all[i])
@@ -203,7 +213,7 @@ func TestLineKeepsTheLaws(t *testing.T) {
 				acked = i
 			case n == 10:
 				l.crash()
-				l = newLine(t, path)
+				l = newLine(t, path, hop...)
 				i = acked
 			}
 		}

@@ -37,7 +37,7 @@ type Recovery struct {
 	log zerolog.Logger
 }
 
-// LastWindow is a sensor's newest closed window, in its newest revision.
+// LastWindow is a sensor's newest closed window that learnt, in its newest revision.
 type LastWindow struct {
 	SensorID   int64
 	Revision   int
@@ -110,7 +110,7 @@ func (r *Recovery) readSensors() error {
 // readWindows looks one row up per sensor, by the index.
 func (r *Recovery) readWindows() error {
 	return r.perSensor(`SELECT sensor_id, revision, start_ms, end_ms, last_ms, period_ms, memory FROM telemetry_window
-		WHERE sensor_id = ? ORDER BY start_ms DESC, revision DESC LIMIT 1`, func(s *sqlite3.Stmt) error {
+		WHERE sensor_id = ? AND `+learnt+` ORDER BY start_ms DESC, revision DESC LIMIT 1`, func(s *sqlite3.Stmt) error {
 		w := LastWindow{SensorID: s.ColumnInt64(0), Revision: s.ColumnInt(1), Start: s.ColumnInt64(2), End: s.ColumnInt64(3),
 			Last: s.ColumnInt64(4), PeriodMs: s.ColumnInt64(5), Memory: s.ColumnBlob(6, nil)}
 		r.Windows[w.SensorID] = w
@@ -120,7 +120,7 @@ func (r *Recovery) readWindows() error {
 
 func (r *Recovery) readHolds() error {
 	return r.perSensor(`SELECT sensor_id, `+holdColumns+` FROM ai_telemetry_predictions
-		WHERE sensor_id = ? ORDER BY start_ms DESC, revision DESC LIMIT 1`, func(s *sqlite3.Stmt) error {
+		WHERE sensor_id = ? AND `+hasHold+` ORDER BY start_ms DESC, revision DESC LIMIT 1`, func(s *sqlite3.Stmt) error {
 		h, err := holdAt(s, 1)
 		r.Holds[s.ColumnInt64(0)] = h
 		return err
@@ -136,7 +136,7 @@ type GoodWindow struct {
 // readGood looks for it among the windows that begin up to a quarter of an hour, which is for how long it counts, before the sensor's newest one.
 func (r *Recovery) readGood() error {
 	q, err := prepare(r.c, `SELECT w.end_ms, w.last_c FROM telemetry_window w LEFT JOIN quarantine_window q ON q.window_id = w.window_id AND q.revision = w.revision
-		WHERE w.sensor_id = ? AND w.end_ms >= ? AND w.start_ms >= ? AND w.last_c IS NOT NULL AND COALESCE(q.reasons, '') NOT LIKE '%"rate_of_change"%'
+		WHERE w.sensor_id = ? AND w.end_ms >= ? AND w.start_ms >= ? AND w.last_c IS NOT NULL AND `+learnt+` AND COALESCE(q.reasons, '') NOT LIKE '%"rate_of_change"%'
 		ORDER BY w.start_ms DESC, w.revision DESC LIMIT 1`)
 	if err != nil {
 		return err

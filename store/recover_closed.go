@@ -26,14 +26,14 @@ const selfValid = `(w.verdict = 'valid' OR EXISTS (SELECT 1 FROM quarantine_wind
 // left behind, is not looked at.
 func (r *Recovery) readClosed() error {
 	spots := r.spots()
-	q, err := prepare(r.c, `SELECT start_ms, end_ms, mean_c, `+selfValid+`, memory FROM telemetry_window w WHERE sensor_id = ? AND start_ms < ?
+	q, err := prepare(r.c, `SELECT start_ms, end_ms, mean_c, `+selfValid+`, memory FROM telemetry_window w WHERE sensor_id = ? AND start_ms < ? AND `+learnt+`
 		AND NOT EXISTS (SELECT 1 FROM telemetry_window m WHERE m.window_id = w.window_id AND m.revision > w.revision) ORDER BY start_ms DESC`)
 	if err != nil {
 		return err
 	}
 	defer q.s.Close()
 	for _, s := range r.Sensors {
-		before := int64(math.MaxInt64) // start of the last window found: windows of a sensor do not overlap
+		before := int64(math.MaxInt64) // start of the last window found: windows of a sensor that learnt do not overlap
 		for _, spot := range spots[s.AssetID] {
 			if before <= spot.from {
 				continue

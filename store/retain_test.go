@@ -41,9 +41,9 @@ type worn struct {
 	holds map[int64]model.Hold
 }
 
-func newWorn(t *testing.T, path string) *worn {
+func newWorn(t *testing.T, path string, hop ...time.Duration) *worn {
 	t.Helper()
-	w := &worn{line: newLine(t, path), path: path}
+	w := &worn{line: newLine(t, path, hop...), path: path}
 	r := recovered(t, w.db, time.Minute)
 	w.holds = r.Holds
 	if err := r.Close(); err != nil {
@@ -68,6 +68,12 @@ func (l *worn) commit() {
 		if !w.Valid() {
 			continue
 		}
+		if w.Between {
+			p := predictionOf(w, score(w), model.Normal)
+			p.Hold = model.NoHold()
+			b.Predictions = append(b.Predictions, p)
+			continue
+		}
 		if w.Revision > 0 || w.Behind {
 			l.rescore(b, w)
 			continue
@@ -87,7 +93,7 @@ func (l *worn) commit() {
 func (l *worn) again() *worn {
 	l.t.Helper()
 	l.crash()
-	return newWorn(l.t, l.path)
+	return newWorn(l.t, l.path, l.hop...)
 }
 
 // contextSpan is that of the slowest sensor of the traffic.
@@ -139,9 +145,11 @@ func seeds() uint64 {
 
 // TestRetentionChangesNothingElse runs the real windower over a database that forgets while it fills, crashes included, beside one that keeps all: what is still there is the same, a
 // recovery gives the same as without, every law holds at any time, and in the end of each kind something went and something stayed.
-func TestRetentionChangesNothingElse(t *testing.T) {
+func TestRetentionChangesNothingElse(t *testing.T) { retentionChangesNothingElse(t, seeds()) }
+
+func retentionChangesNothingElse(t *testing.T, seeds uint64, hop ...time.Duration) {
 	all := traffic(0)
-	whole := newWorn(t, dbPath(t))
+	whole := newWorn(t, dbPath(t), hop...)
 	for _, s := range all {
 		whole.feed(s)
 	}
@@ -152,9 +160,9 @@ func TestRetentionChangesNothingElse(t *testing.T) {
 		want[r] = true
 	}
 	keep := store.Keep{Raw: 4 * time.Minute, Windows: 7 * time.Minute, Alerts: 9 * time.Minute, ContextSpan: contextSpan()}
-	for seed := range seeds() {
+	for seed := range seeds {
 		luck := rand.New(rand.NewPCG(seed, 9))
-		l := newWorn(t, dbPath(t))
+		l := newWorn(t, dbPath(t), hop...)
 		now, acked := int64(0), 0
 		var sum store.Expired
 		for i := 0; i < len(all); {

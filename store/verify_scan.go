@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -15,7 +16,8 @@ type track struct {
 	clean, disputed int64 // readings in it
 	loose, looseAny int64 // first reading behind it, 0: none; looseAny: in dispute or not
 	evaluated       int64
-	known           bool // there is such a sensor
+	known           bool      // there is such a sensor
+	hops            []counted // windows between that have begun and not ended
 	openness
 }
 
@@ -47,6 +49,7 @@ type scanner struct {
 	*verifier
 	tracks    map[int64]*track
 	windows   *cursor
+	hops      *cursor // windows between
 	conflicts *cursor
 	expired   int64 // event time before which readings may have expired, 0: none has
 }
@@ -67,11 +70,16 @@ func (v *verifier) scan() (err error) {
 	if err := s.readOpen(); err != nil {
 		return err
 	}
-	if s.windows, err = v.cursor(`SELECT window_id, revision, sensor_id, start_ms, end_ms, n FROM telemetry_window w
-		WHERE NOT EXISTS (SELECT 1 FROM telemetry_window m WHERE m.window_id = w.window_id AND m.revision > w.revision) ORDER BY window_id`); err != nil {
+	const newest = `SELECT window_id, revision, sensor_id, start_ms, end_ms, n FROM telemetry_window w
+		WHERE NOT EXISTS (SELECT 1 FROM telemetry_window m WHERE m.window_id = w.window_id AND m.revision > w.revision) AND %s ORDER BY window_id`
+	if s.windows, err = v.cursor(fmt.Sprintf(newest, learnt)); err != nil {
 		return err
 	}
 	defer s.windows.q.s.Close()
+	if s.hops, err = v.cursor(fmt.Sprintf(newest, `NOT `+learnt)); err != nil {
+		return err
+	}
+	defer s.hops.q.s.Close()
 	if s.conflicts, err = v.cursor(`SELECT key FROM conflicted ORDER BY key`); err != nil {
 		return err
 	}
@@ -117,6 +125,7 @@ func (s *scanner) reading(key int64) error {
 		}
 	}
 	t := s.track(id)
+	s.countHops(t, ts, disputed)
 	switch inside := t.has && ts < t.window.end; {
 	case inside && disputed:
 		t.disputed++
@@ -138,9 +147,11 @@ func (s *scanner) reading(key int64) error {
 
 // begin takes up the windows that start at or before a time.
 func (s *scanner) begin(ts int64) error {
+	if err := s.beginHops(ts); err != nil {
+		return err
+	}
 	for s.windows.more {
-		q := s.windows.q.s
-		w := checkedWindow{q.ColumnInt64(0), q.ColumnInt64(1), q.ColumnInt64(2), q.ColumnInt64(3), q.ColumnInt64(4), q.ColumnInt64(5)}
+		w := s.windows.window()
 		if w.start > ts {
 			return nil
 		}
@@ -152,7 +163,7 @@ func (s *scanner) begin(ts int64) error {
 		if t.loose != 0 {
 			s.breach("window", "reading of sensor %d at %d is in no window, and window %d after it has closed", w.sensor, t.loose, w.id)
 		}
-		*t = track{window: w, has: true, evaluated: t.evaluated, known: t.known, openness: t.openness}
+		*t = track{window: w, has: true, evaluated: t.evaluated, known: t.known, openness: t.openness, hops: t.hops}
 		if err := s.windows.step(); err != nil {
 			return err
 		}
@@ -163,12 +174,18 @@ func (s *scanner) begin(ts int64) error {
 // finish compares a window's n with the readings that were counted. One in dispute may be in n or not: the dispute may have come after the closing. Of a window
 // that begins before the time up to which readings have expired some or all are gone.
 func (s *scanner) finish(t *track) {
-	if !t.has || t.window.n >= t.clean && (t.window.n <= t.clean+t.disputed || t.window.start < s.expired) {
+	if t.has {
+		s.compare(t.window, t.clean, t.disputed)
+	}
+}
+
+// compare holds a window's n against the readings counted in it.
+func (s *scanner) compare(w checkedWindow, clean, disputed int64) {
+	if w.n >= clean && (w.n <= clean+disputed || w.start < s.expired) {
 		return
 	}
-	w := t.window
 	s.breach("window", "window %d revision %d of sensor %d, %d to %d: n is %d, the table holds %d readings and %d in dispute",
-		w.id, w.revision, w.sensor, w.start, w.end, w.n, t.clean, t.disputed)
+		w.id, w.revision, w.sensor, w.start, w.end, w.n, clean, disputed)
 }
 
 // end judges each sensor once all was read.
@@ -181,6 +198,7 @@ func (s *scanner) end() error {
 	for _, id := range ids {
 		t := s.tracks[id]
 		s.finish(t)
+		s.endHops(t, math.MaxInt64)
 		if !t.known {
 			s.breach("reference", "readings or windows refer to sensor %d, which does not exist", id)
 			continue

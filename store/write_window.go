@@ -29,23 +29,8 @@ func (w *writer) windows(p *pass) error {
 		if err := w.insertWindow(v, p.Committed); err != nil {
 			return fmt.Errorf("insert window %d: %w", v.ID(), err)
 		}
-		for _, ts := range v.Times { // a revision: its readings' flags are judged anew
-			k, err := key(ts, v.Sensor.ID)
-			if err != nil {
-				return err
-			}
-			if err := w.unflag.int(k).run(); err != nil {
-				return fmt.Errorf("delete flag: %w", err)
-			}
-		}
-		for _, f := range v.Flagged {
-			k, err := key(f.TS, v.Sensor.ID)
-			if err != nil {
-				return err
-			}
-			if err := w.flag.int(k).int(int64(f.Flag)).run(); err != nil {
-				return fmt.Errorf("insert flag: %w", err)
-			}
+		if err := w.evaluate(v); err != nil {
+			return err
 		}
 		if !v.Valid() {
 			reasons, err := json.Marshal(v.Reasons)
@@ -57,12 +42,38 @@ func (w *writer) windows(p *pass) error {
 				return fmt.Errorf("insert quarantine of window %d: %w", v.ID(), err)
 			}
 		}
-		if err := w.evaluated.int(v.Sensor.ID).int(v.PeriodMs).int(v.Last).int(v.End).run(); err != nil {
-			return fmt.Errorf("update sensor %d: %w", v.Sensor.ID, err)
+	}
+	return nil
+}
+
+// evaluate keeps what a window says of its readings and its sensor. One between says nothing: the windows that learn have the same readings.
+func (w *writer) evaluate(v *stream.Window) error {
+	if v.Between {
+		return nil
+	}
+	for _, ts := range v.Times { // a revision: its readings' flags are judged anew
+		k, err := key(ts, v.Sensor.ID)
+		if err != nil {
+			return err
 		}
-		if err := w.visited.int(v.Sensor.AssetID).int(v.Last).run(); err != nil {
-			return fmt.Errorf("update asset %d: %w", v.Sensor.AssetID, err)
+		if err := w.unflag.int(k).run(); err != nil {
+			return fmt.Errorf("delete flag: %w", err)
 		}
+	}
+	for _, f := range v.Flagged {
+		k, err := key(f.TS, v.Sensor.ID)
+		if err != nil {
+			return err
+		}
+		if err := w.flag.int(k).int(int64(f.Flag)).run(); err != nil {
+			return fmt.Errorf("insert flag: %w", err)
+		}
+	}
+	if err := w.evaluated.int(v.Sensor.ID).int(v.PeriodMs).int(v.Last).int(v.End).run(); err != nil {
+		return fmt.Errorf("update sensor %d: %w", v.Sensor.ID, err)
+	}
+	if err := w.visited.int(v.Sensor.AssetID).int(v.Last).run(); err != nil {
+		return fmt.Errorf("update asset %d: %w", v.Sensor.AssetID, err)
 	}
 	return nil
 }

@@ -37,6 +37,9 @@ func (w *Windower) acceptReading(src *source, r Reading, received int64, mono ti
 			return "", "", nil
 		}
 		s.pending.dispute(i)
+		if s.hop != nil {
+			w.reachBack(s, r.TS, stands)
+		}
 		w.batch.Conflicted = append(w.batch.Conflicted, Stored{SensorID: s.ID, Reading: r})
 		return Conflict, conflictDetail, nil
 	}
@@ -47,6 +50,9 @@ func (w *Windower) acceptReading(src *source, r Reading, received int64, mono ti
 	w.batch.Readings = append(w.batch.Readings, Stored{SensorID: s.ID, Reading: r})
 	w.touch(s)
 	s.fresh++
+	if s.hop != nil {
+		w.reachBack(s, r.TS, arrived)
+	}
 	if !w.releasing {
 		w.heard(s, r.TS, mono)
 	}
@@ -68,7 +74,7 @@ func (s *sensorState) advance(ts int64) {
 
 // lookNext notes when it is next worth to look for windows to close: when the sensor goes on beyond a possible end, and when its watermark does.
 func (s *sensorState) lookNext(w *Windower) {
-	s.edge, s.mark = next(s.newest, w.base), next(s.newest-w.disorder, w.base)
+	s.edge, s.mark = next(s.newest, s.asset.step), next(s.newest-w.disorder, s.asset.step)
 }
 
 // advance moves the asset's newest event time and says whether a reading came farther behind it than disorder.
@@ -91,8 +97,11 @@ func (w *Windower) behind(s *sensorState, r Reading, received int64, mono time.D
 		return "", "", nil
 	case found:
 		w.batch.Conflicted = append(w.batch.Conflicted, Stored{SensorID: s.ID, Reading: r})
+		if s.hop != nil {
+			s.hop.disputed(r.TS)
+		}
 		if w.inTime(s, r.TS) {
-			w.late = append(w.late, lateAt{s, r.TS, stands})
+			w.late = append(w.late, lateAt{sensor: s, ts: r.TS, why: stands, next: s.openFrom()})
 		} else {
 			w.revised.forget(s.ID, r.TS)
 		}

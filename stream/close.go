@@ -33,6 +33,7 @@ type candidate struct {
 	start, end, length int64
 	cut                bool // it ends early, where the sensor woke up
 	left               bool // the asset has closed windows this far already, and the sensor's readings came after
+	between            bool // it overlaps those that learn
 }
 
 // busy is how many readings within the configured length say that a slow sensor woke up. Its long window ends there: one that sends every second now must
@@ -97,10 +98,10 @@ func (w *Windower) closeNext(a *assetState, horizon int64, mono time.Duration) b
 	first := candidate{end: math.MaxInt64}
 	var by ClosedBy
 	for _, s := range a.sensors {
-		if s.pending.len() == 0 {
+		c, ok := w.upcoming(s)
+		if !ok {
 			continue
 		}
-		c := w.candidate(s)
 		if c.end > first.end || c.end == first.end && c.length >= first.length {
 			continue
 		}
@@ -110,7 +111,7 @@ func (w *Windower) closeNext(a *assetState, horizon int64, mono time.Duration) b
 			first, by = c, j.by
 		case j.idle && passed || (j.idle || j.by != "") && w.silent(s, mono):
 			first, by = c, ByIdle
-		case passed && !c.left && (a.jointEnd(c.length) >= c.end || s.overtaken(c, horizon) && !j.held):
+		case passed && !c.left && (!c.between && a.jointEnd(c.length) >= c.end || s.overtaken(c, horizon) && !j.held):
 			first, by = c, ByWatermark // its like has closed without it, or it holds up its own next one
 		}
 	}
@@ -136,17 +137,15 @@ func (w *Windower) silent(s *sensorState, mono time.Duration) bool {
 type dueSensor struct {
 	*sensorState
 	candidate
+	early bool // another window of the sensor closes before it: it is only compared with
 }
 
 // group gives the sensors whose next window ends with c, by name: the order of closing does not depend on who came first.
 func (w *Windower) group(a *assetState, c candidate) []dueSensor {
 	var out []dueSensor
 	for _, s := range a.sensors {
-		if s.pending.len() == 0 {
-			continue
-		}
-		if o := w.candidate(s); o.end == c.end && o.length == c.length && o.left == c.left {
-			out = append(out, dueSensor{s, o})
+		if o, early, ok := w.alike(s, c); ok {
+			out = append(out, dueSensor{s, o, early})
 		}
 	}
 	slices.SortFunc(out, func(x, y dueSensor) int { return strings.Compare(x.Name, y.Name) })
@@ -159,14 +158,29 @@ func (w *Windower) closeGroup(a *assetState, c candidate, by ClosedBy, mono time
 	var closed, behind []*closing
 	for _, g := range w.group(a, c) {
 		s := g.sensorState
-		n := s.from(c.end)
-		w.open = s.pending.entries(w.open[:0], 0, n)
-		m := w.measure(s, w.open, g.candidate, by)
-		if !w.passed(s, c.end) && !(by == ByIdle && w.silent(s, mono)) {
+		n, m := 0, (*closing)(nil)
+		if g.between {
+			m = w.measureBetween(s, g.candidate, by)
+		} else {
+			n = s.from(c.end)
+			w.open = s.pending.entries(w.open[:0], 0, n)
+			m = w.measure(s, w.open, g.candidate, by)
+		}
+		if g.early || !w.passed(s, c.end) && !(by == ByIdle && w.silent(s, mono)) {
 			if m != nil {
 				behind = append(behind, m)
 			}
 			continue
+		}
+		if g.between {
+			if m != nil {
+				closed = append(closed, m)
+			}
+			s.hop.closed(g.candidate, s.frontier, m != nil)
+			continue
+		}
+		if s.hop != nil {
+			s.hop.keep(g.candidate, w.open, s.memory)
 		}
 		if m != nil {
 			closed = append(closed, m)
@@ -185,14 +199,20 @@ func (w *Windower) closeGroup(a *assetState, c candidate, by ClosedBy, mono time
 	}
 	w.guardClosed(a, c, closed)
 	for _, m := range closed {
-		frozen := w.score(m.window)
-		m.learn(frozen)
-		m.window.Memory = m.sensor.memory.encode()
+		if m.window.Between {
+			m.window.Memory = m.encodeBetween()
+			w.score(m.window)
+		} else {
+			m.learn(w.score(m.window))
+			m.window.Memory = m.sensor.memory.encode()
+		}
 		m.window.PeriodMs = m.sensor.periodNow()
 		w.batch.Windows = append(w.batch.Windows, m.window)
 	}
 	a.remember(mates)
-	a.setJointEnd(c.length, c.end)
+	if !c.between {
+		a.setJointEnd(c.length, c.end)
+	}
 	w.prune(a)
 }
 
@@ -212,7 +232,7 @@ func (w *Windower) Tick(mono time.Duration, wall int64) {
 func (w *Windower) stalled(a *assetState, mono time.Duration) bool {
 	open, silent := false, a.context.known && mono-a.context.mono >= w.cfg.Idle
 	for _, s := range a.sensors {
-		open = open || s.pending.len() > 0
+		open = open || w.unclosed(s)
 		silent = silent || mono-s.mono >= w.cfg.Idle
 	}
 	return open && silent

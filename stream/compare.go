@@ -13,6 +13,7 @@ type mate struct {
 	mean       float64 // degC, NaN without a sound reading
 	slope      float64 // K/min, NaN where it is not known
 	sound      bool    // valid by its own figures, and not known to drift: a broken sensor is nobody's measure
+	between    bool
 }
 
 // mates gives what the windows that close now are compared with: each other, those of sensors that are behind and stay open, and those that closed
@@ -23,7 +24,7 @@ func (a *assetState) mates(groups ...[]*closing) []mate {
 		for _, m := range group {
 			m.judge()
 			if !m.cut {
-				out = append(out, mate{m.sensor, m.window.Start, m.window.End, m.length, m.window.Features[FMean], m.window.Features[FSlope], m.memory.Gauge.Verdict == gaugeSound})
+				out = append(out, mate{m.sensor, m.window.Start, m.window.End, m.length, m.window.Features[FMean], m.window.Features[FSlope], m.memory.Gauge.Verdict == gaugeSound, m.window.Between})
 			}
 		}
 	}
@@ -33,10 +34,7 @@ func (a *assetState) mates(groups ...[]*closing) []mate {
 // remember keeps the closed windows that a sensor of the asset has open readings beside: its own will be compared with them.
 func (a *assetState) remember(all []mate) {
 	a.closed = slices.DeleteFunc(all, func(m mate) bool {
-		return m.sensor.frontier < m.end || !slices.ContainsFunc(a.sensors, func(s *sensorState) bool {
-			i := s.from(m.start)
-			return s != m.sensor && i < s.pending.len() && s.pending.ts(i) < m.end
-		})
+		return !m.sensor.hasClosed(&m) || !slices.ContainsFunc(a.sensors, func(s *sensorState) bool { return s != m.sensor && s.hasOpen(&m) })
 	})
 }
 

@@ -11,7 +11,8 @@ import (
 
 // Config is what the windower is told. The zero value is not usable: start from DefaultConfig.
 type Config struct {
-	Window       time.Duration // length of a tumbling window of event time, aligned to the epoch
+	Window       time.Duration // length of a window of event time, aligned to the epoch
+	Hop          time.Duration `json:",omitempty"` // distance between the starts of windows, where a kind does not give its own; 0 or the window: they tumble (hop.go)
 	Disorder     time.Duration // how far behind its sensor's newest a reading may come and still find its window open
 	Lateness     time.Duration // how far behind its sensor's newest a reading may come and still revise its closed window; 0: such a reading is late
 	Idle         time.Duration // how long a member may send nothing before its mates' windows stop waiting for it
@@ -40,6 +41,7 @@ type Limits struct {
 	RateKPerMin             float64   // K/min: faster than this for a sixth of a window is not physical
 	Sentinels               []float64 // degC: what devices say instead of a temperature; fails only where it stands out from its neighbours
 	TauMin                  float64   // min: thermal time constant of the component, for heading_over_ambient_c
+	HopS                    float64   `json:",omitempty"` // s: distance between the starts of windows; 0: Config.Hop
 	Source                  string
 	Where                   string `json:"-"` // where they stand, for people: sensors.toml line 3; empty: defaults
 }
@@ -123,6 +125,9 @@ func (c *Config) Validate() error {
 		check(ok, "kind %s has no limits", k)
 		check(!ok || l.FailLow <= l.SuspectLow && l.SuspectLow < l.SuspectHigh && l.SuspectHigh <= l.FailHigh,
 			"the limits of kind %s must be in order: fail low, suspect low, suspect high, fail high", k)
+		if err := c.hopFault(&l); ok && err != nil {
+			check(false, "the hop of kind %s %w", k, err)
+		}
 		check(!ok || l.SpikeK > 0 && l.RateKPerMin > 0 && l.TauMin > 0, "the spike, rate and time constant of kind %s must be above 0", k)
 	}
 	for _, p := range c.Patterns {

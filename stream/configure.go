@@ -34,13 +34,16 @@ func (w *Windower) Configure(cfg Config) error {
 	for _, s := range w.sensors {
 		before, period := *s.Sensor, s.period
 		w.configure(s)
+		s.asset.moved = s.asset.moved || s.hop != nil && s.hop.stale
 		if *s.Sensor == before && s.period == period {
 			continue
 		}
 		w.batch.Changed = append(w.batch.Changed, s.change(&before, period))
 		s.asset.moved = s.asset.moved || s.period != period
 	}
+	w.reopen()
 	for _, a := range w.assets {
+		w.setStep(a)
 		if a.moved {
 			w.closeDue(a, -1)
 			a.moved = false
@@ -59,6 +62,7 @@ func withoutRegistry(c Config) Config {
 func (w *Windower) configure(s *sensorState) {
 	in := w.registry.Resolve(s.Site, s.Asset, s.Name)
 	s.period, s.limits, s.mate = in.Period.Milliseconds(), in.Limits, in.Mate
+	s.setHop(w.cfg.hopOf(in.Limits), w.base)
 	now := *s.Sensor
 	now.Kind, now.Position, now.Axle, now.Side = in.Kind, in.Position, in.Axle, in.Side
 	if now != *s.Sensor {

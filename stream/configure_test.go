@@ -30,6 +30,9 @@ func drawRules(cfg stream.Config, rng *rand.Rand) stream.Config {
 		}
 		if rng.IntN(3) == 0 {
 			r.Limits = map[string][]float64{"spike_k": {float64(1 + rng.IntN(20))}}
+			if rng.IntN(2) == 0 {
+				r.Limits["hop_s"] = []float64{[]float64{5, 2, 10}[rng.IntN(3)]}
+			}
 		}
 		cfg.Rules = append(cfg.Rules, r)
 	}

@@ -48,7 +48,7 @@ func (w *Windower) acceptContext(src *source, c Context, received int64, mono ti
 		w.prune(a)
 	}
 	if k.newest-w.disorder >= k.mark {
-		k.mark = next(k.newest-w.disorder, w.base)
+		k.mark = next(k.newest-w.disorder, a.step)
 		w.closeDue(a, -1)
 	}
 	return "", "", nil
@@ -86,6 +86,9 @@ func (a *assetState) closedTo() int64 {
 	end := int64(math.MinInt64)
 	for _, s := range a.sensors {
 		end = max(end, s.frontier)
+		if s.hop != nil {
+			end = max(end, s.hop.end)
+		}
 	}
 	return end
 }
@@ -98,6 +101,9 @@ func (w *Windower) prune(a *assetState) {
 		length = max(length, w.length(s))
 		if s.pending.len() > 0 {
 			lowest = min(lowest, s.pending.ts(0))
+		}
+		if s.hop != nil && s.hop.held {
+			lowest = min(lowest, s.hop.start)
 		}
 	}
 	if lowest == math.MaxInt64 {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/camrail/cidp/stream"
 )
@@ -44,13 +45,12 @@ func BenchmarkReading(b *testing.B) {
 			if json {
 				name = fmt.Sprintf("%d_sensors_json", n)
 			}
-			b.Run(name, func(b *testing.B) { benchReading(b, n, json) })
+			b.Run(name, func(b *testing.B) { benchReading(b, newWindower(b, nil), n, json) })
 		}
 	}
 }
 
-func benchReading(b *testing.B, sensors int, json bool) {
-	w := newWindower(b, nil)
+func benchReading(b *testing.B, w *stream.Windower, sensors int, json bool) {
 	topics := fleetTopics(sensors)
 	payload := make([]byte, 0, 128)
 	windows, i := 0, 0
@@ -94,19 +94,19 @@ func BenchmarkMemory(b *testing.B) {
 			}
 			b.Run(fmt.Sprintf("%d_sensors_%s", n, c), func(b *testing.B) {
 				for b.Loop() {
-					b.ReportMetric(residentBytes(b, n, c)/float64(n), "B/sensor")
+					b.ReportMetric(residentBytes(b, 0, n, c)/float64(n), "B/sensor")
 				}
 			})
 		}
 	}
 }
 
-func residentBytes(b *testing.B, sensors int, what string) float64 {
+func residentBytes(b *testing.B, hop time.Duration, sensors int, what string) float64 {
 	topics := fleetTopics(sensors)
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	w := newWindower(b, nil)
+	w := hoppingWindower(b, hop)
 	for second := range 60 + 69 {
 		for s := range sensors {
 			r := fleetReading(second, s, what == "varied")

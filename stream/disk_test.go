@@ -24,11 +24,12 @@ type disk struct {
 	disputed  map[int64]bool
 	contexts  map[int64]stream.Context
 	disputedC map[int64]bool
-	open      map[int64]stream.Open // by sensor
-	told      int                   // rows of it written
-	last      map[int64]*stream.Window
-	revised   int  // revisions above the first
-	wild      bool // readings come behind the disorder: a restart may close what a sensor known to be late had held
+	open      map[int64]stream.Open    // by sensor
+	told      int                      // rows of it written
+	last      map[int64]*stream.Window // that learnt
+	newest    map[int64]int64          // start of the newest that did not
+	revised   int                      // revisions above the first
+	wild      bool                     // readings come behind the disorder: a restart may close what a sensor known to be late had held
 	period    map[int64]int64
 	windows   []*stream.Window
 	late      []stream.LateReading
@@ -41,7 +42,7 @@ type disk struct {
 
 func newDisk(t testing.TB, cfg stream.Config, score stream.Scorer) *disk {
 	return &disk{t: t, cfg: cfg, score: score, readings: map[int64]stream.Reading{}, disputed: map[int64]bool{}, contexts: map[int64]stream.Context{},
-		disputedC: map[int64]bool{}, open: map[int64]stream.Open{}, last: map[int64]*stream.Window{}, failsafe: map[int64]int64{}, period: map[int64]int64{},
+		disputedC: map[int64]bool{}, open: map[int64]stream.Open{}, last: map[int64]*stream.Window{}, newest: map[int64]int64{}, failsafe: map[int64]int64{}, period: map[int64]int64{},
 		silent: map[[3]string]stream.Scope{}}
 }
 
@@ -109,7 +110,9 @@ func (d *disk) commit(b *stream.Batch) {
 	}
 	for _, w := range b.Windows {
 		d.window(w)
-		d.period[w.Sensor.ID] = w.PeriodMs
+		if !w.Between {
+			d.period[w.Sensor.ID] = w.PeriodMs
+		}
 	}
 	for _, o := range b.Opened {
 		if d.told++; o.From == 0 {
@@ -290,6 +293,10 @@ func (d *disk) settled() {
 		}
 	}
 	for _, w := range d.windows {
+		if w.Between {
+			d.holds(w)
+			continue
+		}
 		if !d.wild || w.N > 1 || !d.standing(w) {
 			in[w.Sensor.ID] -= w.N
 		}
@@ -298,6 +305,20 @@ func (d *disk) settled() {
 		if n != 0 {
 			d.t.Errorf("sensor %d: windows and table differ by %d readings", id, n)
 		}
+	}
+}
+
+// holds checks that a window between has the readings of its time, as far as they are not in dispute.
+func (d *disk) holds(w *stream.Window) {
+	d.t.Helper()
+	n := 0
+	for key := range d.readings {
+		if ts, id := stream.SplitKey(key); id == w.Sensor.ID && ts >= w.Start && ts < w.End && !d.disputed[key] {
+			n++
+		}
+	}
+	if n != w.N && !(d.wild && w.N == 1 && n == 0) {
+		d.t.Errorf("sensor %d: window %d to %d has %d readings, the table %d", w.Sensor.ID, w.Start-t0, w.End-t0, w.N, n)
 	}
 }
 

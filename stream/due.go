@@ -80,17 +80,19 @@ func (w *Windower) idle(mono, heard time.Duration, period, stride int64) bool {
 // that far ahead of its sensor's open one is asked of windows of the configured length: how long the sensor's own will be is not known before the
 // earlier ones close. MinInt64 when none is.
 func (w *Windower) horizon(a *assetState, mono time.Duration) int64 {
-	h, next, top := int64(math.MinInt64), int64(math.MaxInt64), floor(a.newest-w.disorder, w.base)
+	h, next, top := int64(math.MinInt64), int64(math.MaxInt64), floor(a.newest-w.disorder, a.step)
 	for _, s := range a.sensors {
-		if s.pending.len() == 0 {
+		c, ok := w.upcoming(s)
+		if !ok {
 			continue
 		}
-		c := w.candidate(s)
 		if c.end > h && !c.left && w.judge(a, c, mono).by != "" {
 			h = c.end
 		}
 		if !c.left && c.end < min(top, next) {
-			if i := s.from(c.end); i < s.pending.len() {
+			if i := s.from(c.end); i < s.pending.len() && s.hop != nil {
+				next = min(next, c.end)
+			} else if i < s.pending.len() {
 				next = min(next, s.pending.ts(i))
 			}
 		}
@@ -99,8 +101,8 @@ func (w *Windower) horizon(a *assetState, mono time.Duration) int64 {
 		if w.rule(a, candidate{end: end, length: w.base}, mono).by != "" {
 			return end
 		}
-		if end -= w.base; len(w.members) == 0 { // nobody was heard: on to the last window that somebody was heard for
-			end = min(end, floor(a.heardBefore(end-w.base), w.base)+2*w.base)
+		if end -= a.step; len(w.members) == 0 { // nobody was heard: on to the last window that somebody was heard for
+			end = min(end, floor(a.heardBefore(end-w.base), a.step)+2*w.base)
 		}
 	}
 	return h
@@ -133,7 +135,7 @@ func (s *sensorState) overtaken(c candidate, horizon int64) bool {
 		return false
 	}
 	i := s.from(c.end)
-	return i < s.pending.len() && s.pending.ts(i) < horizon
+	return i < s.pending.len() && (s.hop != nil || s.pending.ts(i) < horizon) // what hops has later windows with the same readings
 }
 
 // hold marks, after a restart, whose fault it was that a window did not close before: it would have otherwise.

@@ -93,7 +93,7 @@ func (w *Windower) guardClosed(a *assetState, c candidate, closed []*closing) {
 		}
 		return
 	}
-	before, alone, live := a.guard, a.jointEnd(c.length) >= c.end, false
+	before, alone, live := a.guard, c.between || a.jointEnd(c.length) >= c.end, false
 	for _, m := range closed {
 		bad := !m.window.Valid()
 		if before.open {

@@ -39,7 +39,7 @@ func (w *Windower) gather(plans []revisionPlan) (*stored, error) {
 	for _, p := range plans {
 		id, asset := p.sensor.ID, p.sensor.AssetID
 		h, ok := w.revised.of(id, p.start, p.end)
-		if !ok || p.released { // who asks may know of something that came otherwise
+		if !ok || p.released || p.between { // who asks may know of something that came otherwise
 			h = revisedWindow{}
 			sensors = append(sensors, Stretch{id, p.start, p.end})
 			assets = append(assets, Stretch{asset, p.start - contextAge, p.end})

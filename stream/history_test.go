@@ -51,19 +51,22 @@ func (d *disk) standing(w *stream.Window) bool {
 // window takes a window: a later revision in the place of the one before it, another where its sensor has none at that time. windows holds the newest revisions.
 func (d *disk) window(w *stream.Window) {
 	d.t.Helper()
+	if w.Between != stream.IsBetween(w.Memory) {
+		d.t.Fatalf("window %d of sensor %s: between is %v, its memory %x", w.Start, w.Sensor.Name, w.Between, w.Memory)
+	}
 	last := d.last[w.Sensor.ID]
-	if w.Behind != (last != nil && last.Start > w.Start) {
+	if w.Behind != (last != nil && last.Start > w.Start || w.Between && d.newest[w.Sensor.ID] > w.Start) {
 		d.t.Fatalf("window %d of sensor %s revision %d: behind is %v", w.Start, w.Sensor.Name, w.Revision, w.Behind)
 	}
 	for i, o := range d.windows {
 		switch {
-		case o.Sensor.ID != w.Sensor.ID || o.End <= w.Start || w.End <= o.Start:
+		case o.Sensor.ID != w.Sensor.ID || o.End <= w.Start || w.End <= o.Start || (w.Between || o.Between) && o.Start != w.Start:
 			continue
 		case o.Start != w.Start || o.End != w.End || w.Revision != o.Revision+1:
 			d.t.Fatalf("window %d of sensor %s overlaps another or is no next revision: %s%s", w.Start, w.Sensor.Name, tell(o), tell(w))
 		}
 		d.windows[i] = w
-		if last.Start == w.Start {
+		if !w.Between && last.Start == w.Start {
 			d.last[w.Sensor.ID] = w
 		}
 		d.revised++
@@ -72,7 +75,9 @@ func (d *disk) window(w *stream.Window) {
 	if w.Revision != 0 {
 		d.t.Fatalf("window %d of sensor %s has revision %d and none before it", w.Start, w.Sensor.Name, w.Revision)
 	}
-	if last == nil || w.Start > last.Start {
+	if w.Between {
+		d.newest[w.Sensor.ID] = max(d.newest[w.Sensor.ID], w.Start)
+	} else if last == nil || w.Start > last.Start {
 		d.last[w.Sensor.ID] = w
 	}
 	d.windows = append(d.windows, w)

@@ -18,8 +18,9 @@ import (
 // latePeriods are the configured periods of a late morning's sensors, ms. What a sensor would learn of its period depends on what came in order.
 var latePeriods = map[string]int64{"axle1-left": 1000, "axle1-right": 1000, "axle2-left": 700, "motor1": 2500, "x": 5000}
 
-func lateConfig() stream.Config {
+func lateConfig(hop time.Duration) stream.Config {
 	cfg := smallConfig()
+	cfg.Hop = hop
 	cfg.Lateness = 2 * time.Minute
 	for name, ms := range latePeriods {
 		cfg.Patterns = append([]stream.Pattern{{Match: name, Kind: stream.Bearing, Period: time.Duration(ms) * time.Millisecond}}, cfg.Patterns...)
@@ -99,9 +100,9 @@ func delay(all []sent, lateness int64, lead float64, rng *rand.Rand) []sent {
 }
 
 // runLate feeds what arrives, commits, crashes and falls silent at random.
-func runLate(t *testing.T, line []sent, rng *rand.Rand, takeEvery, crashEvery, silentEvery int) *disk {
+func runLate(t *testing.T, cfg stream.Config, line []sent, rng *rand.Rand, takeEvery, crashEvery, silentEvery int) *disk {
 	t.Helper()
-	d := newDisk(t, lateConfig(), frozen)
+	d := newDisk(t, cfg, frozen)
 	d.wild = true
 	w := d.windower()
 	committed, mono := 0, time.Duration(0)
@@ -138,7 +139,7 @@ func runLate(t *testing.T, line []sent, rng *rand.Rand, takeEvery, crashEvery, s
 
 // TestRevisionsSayWhatOrderWouldHave: within lateness the newest revisions of each window's own figures do not depend on how the readings came. CIDP_SCHEDULES runs more of it.
 func TestRevisionsSayWhatOrderWouldHave(t *testing.T) {
-	mornings := 25
+	mornings := 36
 	if v := os.Getenv("CIDP_SCHEDULES"); v != "" {
 		n, err := strconv.Atoi(v)
 		if err != nil {
@@ -150,8 +151,8 @@ func TestRevisionsSayWhatOrderWouldHave(t *testing.T) {
 	for seed := range uint64(mornings) {
 		t.Run(fmt.Sprint("morning ", seed), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 11))
-			all := lateMorning(rng)
-			want := runLate(t, all, rng, 0, 0, 0)
+			all, cfg := lateMorning(rng), lateConfig([]time.Duration{0, 5 * time.Second, 2 * time.Second}[seed%3])
+			want := runLate(t, cfg, all, rng, 0, 0, 0)
 			if want.count.Late > 0 || want.revised > 0 {
 				t.Fatalf("%d late, %d revised in perfect order", want.count.Late, want.revised)
 			}
@@ -160,7 +161,7 @@ func TestRevisionsSayWhatOrderWouldHave(t *testing.T) {
 				if s[2] > 0 { // silence closes windows before their time
 					lead = 400e3
 				}
-				got := runLate(t, delay(all, lateConfig().Lateness.Milliseconds(), lead, rng), rng, s[0], s[1], s[2])
+				got := runLate(t, cfg, delay(all, cfg.Lateness.Milliseconds(), lead, rng), rng, s[0], s[1], s[2])
 				if got.count.Late > 0 {
 					t.Fatalf("schedule %d: %d late within lateness, the first %+v", n, got.count.Late, got.late[0])
 				}

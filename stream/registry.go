@@ -37,6 +37,7 @@ func (w *Windower) addAsset(a *assetState) {
 	w.byName[[2]string{a.Site, a.Name}] = a
 	a.newest = math.MinInt64 / 2
 	a.hush.site = w.siteOf(a)
+	a.step = w.base
 	a.context.mark = math.MinInt64
 	a.context.cut = math.MinInt64
 }
@@ -62,6 +63,7 @@ func (w *Windower) addSensor(s *sensorState, a *assetState) {
 	s.mark, s.edge, s.frontier, s.last, s.made = math.MinInt64, math.MinInt64, math.MinInt64, math.MinInt64, math.MinInt64
 	w.sensors = append(w.sensors, s)
 	a.sensors = append(a.sensors, s)
+	w.setStep(a)
 	topic := TelemetryTopic(s.Site, s.Asset, s.Name)
 	s.source = &source{address: address{s.Site, s.Asset, s.Name}, sensor: s, asset: a}
 	w.sources[topic] = s.source

@@ -85,7 +85,7 @@ func (w *Windower) ReleaseWindow(sensorID, start int64) (*Window, error) {
 	if err != nil || old == nil || old.Valid() {
 		return old, err
 	}
-	w.late = append(w.late, lateAt{s, start, released})
+	w.late = append(w.late, lateAt{sensor: s, ts: start, why: released, open: IsBetween(old.Memory)})
 	return old, nil
 }
 
@@ -95,7 +95,7 @@ func (w *Windower) closedWindow(sensorID, start int64) (*sensorState, *Window, e
 		return nil, nil, nil
 	}
 	s := w.sensors[sensorID-1]
-	old, err := w.newRevising(s).window(s, start)
+	old, err := w.newRevising(s).any(s, start)
 	if err != nil || old == nil || old.Start != start {
 		return s, nil, err
 	}

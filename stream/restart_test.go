@@ -3,6 +3,7 @@ package stream_test
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -116,6 +117,27 @@ func smallConfig() stream.Config {
 	return cfg
 }
 
+// drawHops lets some kinds and some sensors hop, in three quarters of all mornings; the window must be 10 s.
+func drawHops(cfg stream.Config, rng *rand.Rand) stream.Config {
+	hops := []float64{0, 5, 2.5, 2, 1, 10}
+	hop := func() float64 { return hops[rng.IntN(len(hops))] }
+	if rng.IntN(4) == 0 {
+		return cfg
+	}
+	cfg.Kinds = maps.Clone(cfg.Kinds)
+	for k := stream.Other; k <= stream.Transformer; k++ {
+		l := cfg.Kinds[k]
+		l.HopS = hop()
+		cfg.Kinds[k] = l
+	}
+	for _, match := range []string{"axle1-*", "d/loco0/axle2-left", "x"} {
+		if rng.IntN(3) == 0 {
+			cfg.Rules = append(cfg.Rules, stream.Rule{Match: match, Limits: map[string][]float64{"hop_s": {hop()}}})
+		}
+	}
+	return cfg
+}
+
 // run feeds what arrives and commits at random; crashes lose what was not committed, and the devices send it again.
 func run(t *testing.T, cfg stream.Config, line []sent, rng *rand.Rand, takeEvery, crashEvery int) *disk {
 	t.Helper()
@@ -176,6 +198,7 @@ func oneMorning(t *testing.T, seed uint64) (windows, valid int) {
 	cfg := smallConfig()
 	cfg.Disorder = []time.Duration{3 * time.Second, 0, 25 * time.Second}[seed%3]
 	rng := rand.New(rand.NewPCG(seed, 7))
+	cfg = drawHops(cfg, rand.New(rand.NewPCG(seed, 8)))
 	all := morning(rng)
 	want := run(t, cfg, all, rng, 0, 0)
 	if want.count.Late > 0 {

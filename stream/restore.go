@@ -90,6 +90,9 @@ func (w *Windower) RestoreClosed(sensorID, start, end int64, mean float64, valid
 		return fmt.Errorf("restore window: sensor %d is not known", sensorID)
 	}
 	s := w.sensors[sensorID-1]
+	if IsBetween(memory) { // Settle looks for those itself
+		return nil
+	}
 	m := s.memory
 	if err := m.decode(memory); err != nil {
 		return fmt.Errorf("restore window of %s/%s/%s: %w", s.Site, s.Asset, s.Name, err)
@@ -97,7 +100,7 @@ func (w *Windower) RestoreClosed(sensorID, start, end int64, mean float64, valid
 	s.asset.setJointEnd(m.Nominal, end)
 	if m.Cut == 0 {
 		slope, sound := m.Gauge.asMate(valid)
-		s.asset.remember(append(s.asset.closed, mate{s, start, end, m.Nominal, mean, slope, sound}))
+		s.asset.remember(append(s.asset.closed, mate{s, start, end, m.Nominal, mean, slope, sound, false}))
 	}
 	return nil
 }
@@ -120,12 +123,13 @@ func (w *Windower) Settle(mono time.Duration, wall int64) {
 		}
 	}
 	w.settleSilence(mono)
+	w.reopen()
 	for _, a := range w.assets {
 		if k := &a.context; k.known {
 			k.mono = mono
-			k.mark = next(k.newest-w.disorder, w.base)
+			k.mark = next(k.newest-w.disorder, a.step)
 		}
-		if a.moved { // what is due is so by the new lengths: nobody held it back
+		if a.moved || a.step != w.base { // what is due is so by the new lengths: nobody held it back. Which hop was in force before is not known
 			w.closeDue(a, -1)
 			a.moved = false
 		}

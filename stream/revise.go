@@ -14,6 +14,8 @@ type lateAt struct {
 	sensor *sensorState
 	ts     int64
 	why    cause
+	open   bool  // of a sensor that hops: only windows between have closed there
+	next   int64 // and the first of those that had not closed when it came; 0: it does not matter
 }
 
 type cause uint8
@@ -30,7 +32,10 @@ const (
 func (w *Windower) acceptLate(s *sensorState, r Reading, mono time.Duration) {
 	w.batch.Count.Stored++
 	w.batch.Readings = append(w.batch.Readings, Stored{SensorID: s.ID, Reading: r})
-	w.late = append(w.late, lateAt{s, r.TS, arrived})
+	w.late = append(w.late, lateAt{sensor: s, ts: r.TS, why: arrived, next: s.openFrom()})
+	if s.hop != nil {
+		s.hop.late(r, s.frontier)
+	}
 	if !w.releasing {
 		s.mono = mono
 	}
@@ -73,13 +78,16 @@ func (w *Windower) makeRevisions() error {
 			for n < len(rest) && rest[n].sensor == rest[0].sensor {
 				n++
 			}
+			if rest[0].sensor.hop != nil {
+				r.hops = append(r.hops, rest[:n]...)
+			}
 			if err := r.plan(rest[:n]); err != nil {
 				return err
 			}
 			rest = rest[n:]
 		}
 		if len(r.plans) == 0 {
-			return nil
+			break
 		}
 		var err error
 		if r.stored, err = w.gather(r.plans); err != nil {
@@ -92,7 +100,7 @@ func (w *Windower) makeRevisions() error {
 		}
 		late = r.next // sorted, as the plans were
 	}
-	return nil
+	return r.makeBetween()
 }
 
 // revising is one making of revisions.
@@ -102,6 +110,7 @@ type revising struct {
 	plans   []revisionPlan
 	stored  *stored
 	next    []lateAt // windows that the made ones end otherwise for
+	hops    []lateAt // what came for sensors that hop: windows between are made last
 }
 
 // revisionPlan is one window to be made.
@@ -112,6 +121,7 @@ type revisionPlan struct {
 	fresh      int     // readings stored for it since
 	follows    bool    // nothing of its own has changed
 	released   bool    // a person asks whether it may be scored by now
+	between    bool
 }
 
 // newRevising begins with the windows that are in no commit: of one sensor, or of all that something late came for.
@@ -123,7 +133,16 @@ func (w *Windower) newRevising(only *sensorState) *revising {
 	for _, l := range w.late {
 		r.windows[l.sensor.ID] = nil
 	}
-	for _, b := range []*Batch{w.taken, w.batch} {
+	r.uncommitted()
+	return r
+}
+
+// uncommitted gathers the windows that are in no commit, of the sensors in windows.
+func (r *revising) uncommitted() {
+	for id := range r.windows {
+		r.windows[id] = nil
+	}
+	for _, b := range []*Batch{r.taken, r.batch} {
 		if b == nil {
 			continue
 		}
@@ -133,11 +152,19 @@ func (w *Windower) newRevising(only *sensorState) *revising {
 			}
 		}
 	}
-	return r
 }
 
-// window gives the newest revision of a sensor's last window that starts at or before ts, nil when there is none.
+// window gives the newest revision of a sensor's last window that learnt and starts at or before ts, nil when there is none.
 func (r *revising) window(s *sensorState, ts int64) (*Window, error) {
+	w, err := r.any(s, ts)
+	for w != nil && err == nil && IsBetween(w.Memory) {
+		w, err = r.any(s, w.Start-1)
+	}
+	return w, err
+}
+
+// any does the same for windows between, too.
+func (r *revising) any(s *sensorState, ts int64) (*Window, error) {
 	found, err := r.history.Window(s.ID, ts)
 	if err != nil {
 		return nil, fmt.Errorf("look up window: %w", err)
@@ -155,6 +182,9 @@ func (r *revising) plan(late []lateAt) error {
 	s := late[0].sensor
 	var p *revisionPlan
 	for _, l := range late {
+		if l.open {
+			continue
+		}
 		if p == nil || l.ts >= p.end {
 			next, err := r.planned(s, l)
 			if err != nil {
@@ -272,9 +302,14 @@ func (r *revising) make(p revisionPlan) error {
 	}
 	m.window.Sensor, m.window.Behind = s.Sensor, p.end < s.made
 	if p.old != nil {
-		return r.replace(p, m)
+		err = r.replace(p, m)
+	} else {
+		err = r.fill(p, before, m)
 	}
-	return r.fill(p, before, m)
+	if err == nil && s.hop != nil {
+		err = r.refresh(s)
+	}
+	return err
 }
 
 // carry is what a window's own figures take over from the one before it: a value that stands still, a fault code that goes on, the good reading before a leap.
@@ -300,7 +335,7 @@ func (m *memory) takeOver(c carry, w *Window) {
 // follow has the window that begins where one ends made anew, if that one ends otherwise than it did.
 func (r *revising) follow(p revisionPlan, was, is carry) {
 	if was != is && p.end < p.sensor.made {
-		r.next = append(r.next, lateAt{p.sensor, p.end, follows})
+		r.next = append(r.next, lateAt{sensor: p.sensor, ts: p.end, why: follows})
 	}
 }
 
@@ -393,7 +428,7 @@ func (r *revising) fill(p revisionPlan, before *Window, m *closing) error {
 	a := s.asset
 	a.setJointEnd(m.length, w.End)
 	if !m.cut {
-		a.remember(append(a.closed, mate{s, w.Start, w.End, m.length, w.Features[FMean], w.Features[FSlope], m.memory.Gauge.Verdict == gaugeSound}))
+		a.remember(append(a.closed, mate{s, w.Start, w.End, m.length, w.Features[FMean], w.Features[FSlope], m.memory.Gauge.Verdict == gaugeSound, false}))
 	}
 	r.put(m)
 	r.follow(p, was.memory.carry(), g.memory.carry())

@@ -50,6 +50,7 @@ func LimitFields() []LimitField {
 		{Name: "sentinels_c", Unit: "degC", Meaning: "what the device says instead of a temperature; it fails where it stands out from its neighbours", Many: true,
 			Get: func(l *Limits) []float64 { return l.Sentinels }, Put: func(l *Limits, v []float64) { l.Sentinels = v }},
 		number("tau_min", "min", "thermal time constant of the component", func(l *Limits) *float64 { return &l.TauMin }),
+		number("hop_s", "s", "the time between the starts of two windows; 0: as --hop says", func(l *Limits) *float64 { return &l.HopS }),
 	}
 }
 

@@ -80,8 +80,10 @@ func (c *words) kind(cfg *stream.Config) {
 			l.RateKPerMin = c.number()
 		case c.take("tau"):
 			l.TauMin = c.number()
+		case c.take("hop"):
+			l.HopS = c.duration().Seconds()
 		default:
-			c.fail("%q is not a limit: fail, suspect, spike, rate and tau are", c.peek())
+			c.fail("%q is not a limit: fail, suspect, spike, rate, tau and hop are", c.peek())
 		}
 	}
 	cfg.Kinds[k] = l

@@ -73,7 +73,7 @@ type Flagged struct {
 	Flag Flag
 }
 
-// Window is one closed tumbling window [Start, End) of one sensor, with its verdict.
+// Window is one closed window [Start, End) of one sensor, with its verdict.
 type Window struct {
 	Sensor       *Sensor
 	Start, End   int64 // event time, ms, half-open
@@ -89,6 +89,7 @@ type Window struct {
 	Features     Features
 	Flagged      []Flagged // in event-time order
 	Live         bool      // false when older than history-after at receipt: stored and scored, not published
+	Between      bool      // of a sensor that hops: it overlaps those windows that learn and count, and does neither
 	Behind       bool      // a later window of its sensor has closed before: a revision that moves no alert and is published as nothing
 	Times        []int64   // of a revision, and where Behind: event times of the readings it was made of, whose older flags go
 	Memory       []byte    // what the sensor's next window needs of its past: opaque, stored with the window

@@ -71,6 +71,7 @@ type assetState struct {
 	hush    hush       // who of them is silent
 	guard   guard      // the fail-safe
 	moved   bool       // a sensor's period is configured otherwise than when this was last looked through for windows to close
+	step    int64      // windows end at multiples of it, ms: the configured length, or less where a sensor hops
 }
 
 type frontier struct{ length, end int64 }
@@ -101,7 +102,6 @@ type sensorState struct {
 	mate     *string // the one that the registry names; nil: by position
 	period   int64   // configured, ms; 0: learned
 	learned  int64   // by the memory, ms; 0: not known yet
-	known    bool    // newest holds
 	newest   int64   // newest accepted event time, ms
 	mark     int64   // the watermark that next makes it worth to look for windows to close
 	edge     int64   // and the newest event time that does
@@ -109,16 +109,18 @@ type sensorState struct {
 	made     int64   // and of the last one that was made, ms; MinInt64: none
 	mono     time.Duration
 	pace     pace
+	known    bool    // newest holds
+	dirty    bool    // its open readings have changed
 	behind   bool    // it has sent readings farther behind its asset's newest than disorder: it may yet, so nobody overtakes it
 	pending  pending // open readings
 	last     int64   // event time of the last reading in a closed window, made or not, ms
 	unmade   []int64 // event times of the readings of closed windows since the last one made, all in dispute, the first maxTimes+1 of them: a restart needs them
 	memory   memory
-	dirty    bool
 	fresh    int // readings accepted since the last Take
 	quiet    quiet
 	told     told
 	clock    clock
+	hop      *hopping // nil: its windows tumble
 }
 
 // NewWindower gives a windower with no past. past may be nil when nothing precedes (tests, training); score may be nil.

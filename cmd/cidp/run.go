@@ -18,6 +18,7 @@ type lineFlags struct {
 	MQTT           string        `name:"mqtt" help:"Address of the MQTT broker." default:"127.0.0.1:1883" placeholder:"ADDR"`
 	HTTP           string        `name:"http" help:"Address of the console." default:"127.0.0.1:8080" placeholder:"ADDR"`
 	Window         time.Duration `help:"Length of a window of event time." default:"60s"`
+	Hop            time.Duration `help:"Time between the starts of two windows of a sensor, a whole part of the window, at least a twelfth: windows overlap. Kinds and sensors may have their own (hop_s). 0: as long as the window." default:"0s"`
 	Disorder       time.Duration `help:"How far out of order readings may come and still find their window open." default:"10s"`
 	Lateness       time.Duration `help:"How far behind its sensor's newest a reading may come and still revise its closed window; beyond it is late; 0: never." default:"10m"`
 	Idle           time.Duration `help:"How long a silent member is waited for." default:"30s"`
@@ -40,7 +41,7 @@ var atStep func(step string)
 // config makes the platform's configuration of flags and config file.
 func (f *lineFlags) config(t *terminal, history time.Duration) (platform.Config, error) {
 	s := stream.DefaultConfig()
-	s.Window, s.Disorder, s.Idle, s.HistoryAfter = f.Window, f.Disorder, f.Idle, history
+	s.Window, s.Hop, s.Disorder, s.Idle, s.HistoryAfter = f.Window, f.Hop, f.Disorder, f.Idle, history
 	s.FutureAfter, s.TooOld, s.Lateness = f.FutureAfter, f.TooOld, f.Lateness
 	s.SilentAfter, s.FailShare = f.SilentAfter, f.FailsafeShare
 	if err := t.settings.apply(&s); err != nil {

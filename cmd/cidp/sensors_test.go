@@ -68,7 +68,7 @@ func TestSensorsCommands(t *testing.T) {
 		t.Fatalf("example: exit %d", code)
 	}
 	code, out, errOut := cidp(t, "sensors", "check", file)
-	if code != 0 || !strings.Contains(out, "sensors.toml is right; kinds with limits: 1, rules for sensors: 4\n") || !strings.Contains(out, "the sensor douala/loco-7/hub-a: kind bearing") {
+	if code != 0 || !strings.Contains(out, "sensors.toml is right; kinds with limits: 1, rules for sensors: 5\n") || !strings.Contains(out, "the sensor douala/loco-7/hub-a: kind bearing") {
 		t.Errorf("check: exit %d, %s%s", code, out, errOut)
 	}
 	rows = list()

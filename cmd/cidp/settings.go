@@ -36,6 +36,7 @@ type kindSettings struct {
 	Spike       *float64 `toml:"spike_k"`
 	Rate        *float64 `toml:"rate_k_per_min"`
 	Tau         *float64 `toml:"tau_min"`
+	Hop         *float64 `toml:"hop_s"`
 	Source      string   `toml:"source"`
 }
 
@@ -138,7 +139,7 @@ func (s *settings) apply(cfg *stream.Config) error {
 			to   *float64
 		}{
 			{k.FailLow, &l.FailLow}, {k.FailHigh, &l.FailHigh}, {k.SuspectLow, &l.SuspectLow}, {k.SuspectHigh, &l.SuspectHigh},
-			{k.Spike, &l.SpikeK}, {k.Rate, &l.RateKPerMin}, {k.Tau, &l.TauMin},
+			{k.Spike, &l.SpikeK}, {k.Rate, &l.RateKPerMin}, {k.Tau, &l.TauMin}, {k.Hop, &l.HopS},
 		} {
 			if f.from != nil {
 				*f.to = *f.from

@@ -37,7 +37,8 @@ SELECT w.window_id, w.revision, w.sensor_id, a.site, a.asset, s.sensor, s.kind,
        /*features*/
        w.period_ms, w.last_ms, w.closed_ms,
        p.p_failure, p.level, p.source, p.rule_score, p.model_id, p.explanation, p.scored_ms,
-       q.reasons, q.detail, q.released_ms
+       q.reasons, q.detail, q.released_ms,
+       substr(w.memory, 1, 1) = x'68' AS hopping -- 1: it overlaps the windows before and after it, and counts in no KPI
 FROM telemetry_window w
 JOIN sensor s ON s.sensor_id = w.sensor_id
 JOIN asset a ON a.asset_id = s.asset_id
@@ -74,6 +75,7 @@ SELECT w.site, w.asset,
        max(w.p_failure) AS p_failure_max,
        sum(COALESCE(w.level IN ('alarm', 'critical'), 0)) AS alarm_windows
 FROM window_now w
+WHERE NOT w.hopping
 GROUP BY w.site, w.asset, day_ms;
 
 CREATE VIEW kpi_data_quality AS
@@ -86,5 +88,5 @@ FROM sensor s
 JOIN asset a ON a.asset_id = s.asset_id
 LEFT JOIN (SELECT sensor_id, count(*) AS windows, sum(verdict = 'quarantined') AS quarantined,
                   avg(completeness) AS completeness, avg(suspect_share) AS suspect_share
-           FROM window_now GROUP BY sensor_id) k ON k.sensor_id = s.sensor_id
+           FROM window_now WHERE NOT hopping GROUP BY sensor_id) k ON k.sensor_id = s.sensor_id
 LEFT JOIN (SELECT sensor_id, count(*) AS late FROM late_reading GROUP BY sensor_id) l ON l.sensor_id = s.sensor_id;

@@ -61,7 +61,7 @@ func (l *line) holdAt(sensorID, ts int64) (h model.Hold, start int64, err error)
 	}
 	l.filling.indexed = len(predictions)
 	for _, i := range l.filling.bySensor[sensorID] {
-		if p := &predictions[i]; p.Start <= ts && p.Start >= start {
+		if p := &predictions[i]; p.Start <= ts && p.Start >= start && !p.Hold.None() {
 			h, start = p.Hold, p.Start
 		}
 	}

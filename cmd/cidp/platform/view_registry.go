@@ -6,6 +6,7 @@ import (
 
 	"github.com/camrail/cidp/cmd/cidp/console"
 	"github.com/camrail/cidp/store"
+	"github.com/camrail/cidp/stream"
 )
 
 // register adds what is in force for a sensor, and names for each of its windows the mate and peers that had none to be compared with.
@@ -20,6 +21,7 @@ func (v *view) register(ctx context.Context, pages *store.Console, d *console.Se
 		LimitsSource: in.Limits.Source,
 		From:         map[string]string{"kind": in.From.Kind, "position": in.From.Position, "period": in.From.Period, "limits": in.From.Limits}}
 	var compared []string // mate and peers
+	limits := map[string]*stream.Limits{}
 	if in.Mate != nil && *in.Mate != d.Sensor {
 		r.Mate, r.From["mate"] = *in.Mate, in.From.Mate
 	}
@@ -29,18 +31,20 @@ func (v *view) register(ctx context.Context, pages *store.Console, d *console.Se
 			r.Mate, r.From["mate"] = n.Sensor, in.From.Mate
 		}
 		if o.Kind == in.Kind || n.Sensor == r.Mate {
-			compared = append(compared, n.Sensor)
+			compared, limits[n.Sensor] = append(compared, n.Sensor), o.Limits
 		}
 	}
 	if r.Mate != "" && !slices.Contains(compared, r.Mate) { // nothing of it came yet
-		compared = append(compared, r.Mate)
+		o := c.registry.Resolve(d.Site, d.Asset, r.Mate)
+		compared, limits[r.Mate] = append(compared, r.Mate), o.Limits
 	}
 	d.Registry = r
-	return missing(ctx, pages, d, compared)
+	return missing(ctx, pages, d, compared, func(name string, start int64) bool { return c.stream.Begins(limits[name], start) })
 }
 
-// missing names for each window whom of those to be compared with had no valid window of its times.
-func missing(ctx context.Context, pages *store.Console, d *console.SensorDetail, compared []string) error {
+// missing names for each window whom of those to be compared with had no valid window of its times. begins says whether one has windows from a time on at all: one that hops otherwise is
+// not missing.
+func missing(ctx context.Context, pages *store.Console, d *console.SensorDetail, compared []string, begins func(name string, start int64) bool) error {
 	spans := make([][2]int64, len(d.Windows))
 	for i, w := range d.Windows {
 		spans[i] = [2]int64{int64(w.WindowStart), int64(w.WindowEnd)}
@@ -51,7 +55,7 @@ func missing(ctx context.Context, pages *store.Console, d *console.SensorDetail,
 	}
 	for i := range d.Windows {
 		for _, name := range compared {
-			if !sound[i][name] {
+			if !sound[i][name] && begins(name, int64(d.Windows[i].WindowStart)) {
 				d.Windows[i].Missing = append(d.Windows[i].Missing, name)
 			}
 		}

@@ -322,7 +322,7 @@ func (m *closing) encodeBetween() []byte {
 // IsBetween says whether a stored memory is that of a window between: of one that overlaps those that learn.
 func IsBetween(memory []byte) bool { return len(memory) > 0 && memory[0] == betweenVersion }
 
-// mateOf gives a closed window between as others compare with it.
+// mateBetween gives a closed window between as others compare with it.
 func mateBetween(s *sensorState, w *Window) mate {
 	slope := w.Features[FSlope]
 	if math.IsNaN(slope) {

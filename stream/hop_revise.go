@@ -34,8 +34,9 @@ func (r *revising) makeBetween() error {
 		return nil
 	}
 	r.plans = r.plans[:0]
+	planned := map[int64]int{}
 	for _, l := range r.hops {
-		if err := r.planBetween(l); err != nil {
+		if err := r.planBetween(l, planned); err != nil {
 			return err
 		}
 	}
@@ -64,8 +65,8 @@ func (r *revising) makeBetween() error {
 	return nil
 }
 
-// planBetween finds the windows between that are to be made for what came at a time.
-func (r *revising) planBetween(l lateAt) error {
+// planBetween finds the windows between that are to be made for what came at a time. planned says where in plans one is, by Key.
+func (r *revising) planBetween(l lateAt, planned map[int64]int) error {
 	h := l.sensor.hop
 	if h == nil || l.why == released && !l.open {
 		return nil
@@ -82,8 +83,8 @@ func (r *revising) planBetween(l lateAt) error {
 	}
 	for k := from; k < min(to, h.next); k = h.first(k + 1) {
 		inside := k <= l.ts && l.why != follows
-		i := slices.IndexFunc(r.plans, func(p revisionPlan) bool { return p.sensor == l.sensor && p.start == k })
-		if i < 0 {
+		i, there := planned[Key(k, l.sensor.ID)]
+		if !there {
 			old, err := r.any(l.sensor, k)
 			if err != nil {
 				return err
@@ -92,6 +93,7 @@ func (r *revising) planBetween(l lateAt) error {
 				old = nil
 			}
 			i = len(r.plans)
+			planned[Key(k, l.sensor.ID)] = i
 			r.plans = append(r.plans, revisionPlan{sensor: l.sensor, start: k, end: k + h.length, old: old, follows: true, between: true})
 		}
 		p := &r.plans[i]

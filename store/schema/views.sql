@@ -38,7 +38,7 @@ SELECT w.window_id, w.revision, w.sensor_id, a.site, a.asset, s.sensor, s.kind,
        w.period_ms, w.last_ms, w.closed_ms,
        p.p_failure, p.level, p.source, p.rule_score, p.model_id, p.explanation, p.scored_ms,
        q.reasons, q.detail, q.released_ms,
-       substr(w.memory, 1, 1) = x'68' AS hopping -- 1: it overlaps the windows before and after it, and counts in no KPI
+       substr(w.memory, 1, 1) IS x'68' AS hopping -- 1: it overlaps the windows before and after it, and counts in no KPI
 FROM telemetry_window w
 JOIN sensor s ON s.sensor_id = w.sensor_id
 JOIN asset a ON a.asset_id = s.asset_id

@@ -47,7 +47,7 @@ func (w *Windower) acceptReading(src *source, r Reading, received int64, mono ti
 	if w.batch.Readings == nil && w.taken != nil { // as many as the last batch had: growing to it would copy each twice
 		w.batch.Readings = make([]Stored, 0, max(1, len(w.taken.Readings)))
 	}
-	w.batch.Readings = append(w.batch.Readings, Stored{SensorID: s.ID, Reading: r})
+	w.batch.Readings = append(w.batch.Readings, Stored{SensorID: s.id, Reading: r})
 	w.touch(s)
 	s.fresh++
 	if s.hop != nil {

@@ -36,6 +36,7 @@ func SampleMemory() []byte {
 		Dither: 0.25, DitherN: 19, Still: 20, Soak: -0.75, SoakN: 21, XY: 22.5, XX: 23.5, GainN: 24, Off: -25.5, OffN: 26, Own: -26.5, OwnN: 15, Grow: 27.5, GrowW: 28.5,
 		Fit: [fitSums]float64{29, 30, 31, 32, 33}, Astray: astrayGain}
 	m.Pair = pairing{Apart: [pairRing]float64{1, -2, 3, -4, 5}, Both: [pairRing]float64{-6, 7, -8, 9, -10}, N: 4, End: 11, Move: 0.12, MoveBoth: 0.13, MoveN: 14, Jump: -1.5, Limit: 0.16, Level: -0.7, Left: 17}
+	m.Twin = twin{At: 18, Off: -19.5, Own: 20.5, Moves: 21.5, Bends: 22.5, N: 6.5}
 	return m.encode()
 }
 
@@ -69,6 +70,9 @@ func SameFolds(a, b []byte) bool {
 	x.Last, x.Gauge.Verdict, x.Gauge.Slope = y.Last, y.Gauge.Verdict, y.Gauge.Slope
 	return x == y
 }
+
+// TwinBytes is how long the twin is that version 4 of the memory added.
+var TwinBytes = binary.Size(twin{})
 
 // PairBytes is how long the pairing is that version 3 of the memory added.
 var PairBytes = binary.Size(pairing{})

@@ -32,6 +32,7 @@ type memory struct {
 	Baseline  [speedBins]baseline
 	Gauge     gauge   // since version 2
 	Pair      pairing // since version 3
+	Twin      twin    // since version 4
 }
 
 // baseline is the usual rise over ambient at one class of speed.
@@ -118,8 +119,8 @@ func (m *memory) learnRise(bin int, rise float64) {
 	b.Rise += float64(step / float64(b.N))
 }
 
-// memoryVersion is the form that is written. Version 1 ended before the gauge, version 2 before the pairing, which a sensor then begins anew.
-const memoryVersion = 3
+// memoryVersion is the form that is written. Version 1 ended before the gauge, version 2 before the pairing, version 3 before the twin, which a sensor then begins anew.
+const memoryVersion = 4
 
 // encode writes the memory as a version byte and little-endian fields.
 func (m *memory) encode() []byte {
@@ -134,7 +135,7 @@ func (m *memory) decode(b []byte) error {
 		return errors.New("decode window memory: it is empty")
 	}
 	fields := b[1:]
-	missing := map[byte]int{1: binary.Size(m.Gauge) + binary.Size(m.Pair), 2: binary.Size(m.Pair)}[b[0]]
+	missing := map[byte]int{1: binary.Size(m.Gauge) + binary.Size(m.Pair) + binary.Size(m.Twin), 2: binary.Size(m.Pair) + binary.Size(m.Twin), 3: binary.Size(m.Twin)}[b[0]]
 	if missing > 0 && len(fields) == binary.Size(m)-missing {
 		fields = append(slices.Clone(fields), make([]byte, missing)...)
 	} else if b[0] != memoryVersion || len(fields) != binary.Size(m) {
@@ -164,5 +165,5 @@ func (m *memory) sound() bool {
 	for _, b := range m.Baseline {
 		ok = ok && b.N >= 0 && b.N <= baselineMemory && !math.IsNaN(b.Rise) && !math.IsInf(b.Rise, 0)
 	}
-	return ok && m.Gauge.sound() && m.Pair.sound()
+	return ok && m.Gauge.sound() && m.Pair.sound() && m.Twin.sound()
 }

@@ -45,7 +45,7 @@ func TestMemoryOfVersion1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again[0] != 3 || !bytes.Equal(again[1:len(old)], old[1:]) || len(bytes.Trim(again[len(old):], "\x00")) != 0 {
+	if again[0] != 4 || !bytes.Equal(again[1:len(old)], old[1:]) || len(bytes.Trim(again[len(old):], "\x00")) != 0 {
 		t.Errorf("%x comes back %x", old, again)
 	}
 	w := newWindower(t, nil)

@@ -18,8 +18,8 @@ const (
 	minMoves      = 10   // moves before anything is said
 	moveMemory    = 60   // moves that the usual one stands on
 	moveClip      = 4.0  // times the usual move: more is no measure of what is usual
-	swapJump      = 6.0  // usual moves: a jump from the mean of two windows to the mean of the next two but one
-	swapLeast     = 0.1  // K: no less is called a jump
+	swapJump      = 4.5  // usual moves: a jump from the mean of two windows to the mean of the next two but one
+	swapLeast     = 0.08 // K: no less is called a jump
 	swapQuanta    = 2    // nor less than so many steps of the sensor's resolution
 	swapCalm      = 0.16 // of the jump: how far the two may move before it and after it
 	swapCalmMoves = 3.0  // or so many usual moves

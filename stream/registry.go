@@ -59,7 +59,7 @@ func (w *Windower) newSensor(src *source, ts int64) *sensorState {
 // addSensor links a sensor, new or restored, to its asset, its topic and its configuration.
 func (w *Windower) addSensor(s *sensorState, a *assetState) {
 	w.configure(s)
-	s.asset = a
+	s.asset, s.id = a, s.ID
 	s.mark, s.edge, s.frontier, s.last, s.made = math.MinInt64, math.MinInt64, math.MinInt64, math.MinInt64, math.MinInt64
 	w.sensors = append(w.sensors, s)
 	a.sensors = append(a.sensors, s)

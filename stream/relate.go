@@ -15,7 +15,8 @@ import (
 //	soak     hours after the last run everything is at ambient: what is not, is off
 //
 // A sensor that reads above its peers and does not rise at standstill is left in, and so is whatever is hot: it may be what the alarms are for. Where there are only
-// two of a kind they cannot tell which of them is wrong: the lower one is out when its own past says so too, the higher one never.
+// two of a kind they cannot tell which of them is wrong: the lower one is out when the way in which they came apart is no heat's (twin.go), and of motors, whose heat comes as slowly as a
+// sensor's error, when its own past says so too; the higher one never.
 
 // The limits of a comparison with peers.
 const (
@@ -27,9 +28,11 @@ const (
 	gainPrior   = 300. // K²: before much is known the gain is 1
 	minGain     = 10   // windows before anything is said
 	minRelated  = 3    // peers that together tell who is wrong
-	pairK       = 2.5  // K: with fewer, the limit is this and pairShare of their rise, and the sensor's own past must say the same
+	pairK       = 2.5  // K: with fewer, the limit is this and pairShare of their rise, how they came apart must say so (twin.go), and the sensor's own past
 	pairShare   = 0.06
-	pairOwn     = 0.6  // share of the deviation that must show against the sensor's own baseline
+	pairOwn     = 0.6 // share of the deviation that must show against the sensor's own baseline
+	discK       = 2.0 // K: of discs, whose past says little, the limit is this and discShare
+	discShare   = 0.04
 	ownMemory   = 15   // windows that Own stands on
 	growKMin    = 0.04 // K/min: growth at standstill that is no noise of the fit
 	growMost    = 0.6  // K/min: what goes faster is no drift
@@ -89,6 +92,9 @@ func (m *closing) relate(with []mate) {
 	if own := w.Features[FRiseBaseline]; !math.IsNaN(own) {
 		g.OwnN = min(g.OwnN+1, ownMemory)
 		g.Own += float64((own - g.Own) / float64(g.OwnN))
+	}
+	if r.n < minRelated {
+		m.memory.Twin.follow(w.Start, w.End, off, y)
 	}
 	m.growth(r, limit)
 	m.astray(r, x, limit)
@@ -189,14 +195,13 @@ func (m *closing) astray(r peersOf, x, limit float64) {
 	switch {
 	case g.Astray == astrayHigh && (g.Off < limit/2 || !(m.window.Features[FOverAmbient] < hotK)), (g.Astray == astrayLow || g.Astray == astrayGain) && g.Off > -limit/2:
 		g.Astray, g.Grow, g.GrowW = 0, 0, 0
-	case (g.Astray == astrayLow || g.Astray == astrayGain) && r.n < minRelated && g.Own > 0.5*pairOwn*g.Off:
-		g.Astray = 0
 	case g.Astray != 0 || g.OffN < offMemory:
 	case r.n < minRelated:
-		if off := pairK + float64(pairShare*math.Abs(x)); g.Off < -off && g.OwnN >= ownMemory && g.Own < pairOwn*g.Off {
-			g.Astray = astrayLow
-			if g.fouled() {
+		if m.low(x) {
+			if sensor, gain := m.memory.Twin.tells(g.Off); sensor && gain {
 				g.Astray = astrayGain
+			} else if sensor {
+				g.Astray = astrayLow
 			}
 		}
 	case g.Off < -limit && g.fouled():
@@ -221,11 +226,20 @@ func (m *closing) astray(r peersOf, x, limit float64) {
 	}
 }
 
+// low says whether a sensor with fewer than minRelated peers reads so low that it may be its own fault.
+func (m *closing) low(x float64) bool {
+	g := &m.memory.Gauge
+	if m.sensor.Kind == Brake {
+		return g.Off < -discK-float64(discShare*math.Abs(x))
+	}
+	return g.Off < -pairK-float64(pairShare*math.Abs(x)) && g.OwnN >= ownMemory && g.Own < pairOwn*g.Off
+}
+
 // warm says whether a sensor that is known to read low is hot in this window all the same, or over what it used to be: where fewer than minRelated others say that it is low, that
-// may be heat, and heat stays in.
+// may be heat, and heat stays in. What a disc used to be says little: it is what it was braked.
 func (m *closing) warm() bool {
 	low := m.memory.Gauge.Astray == astrayLow || m.memory.Gauge.Astray == astrayGain
-	return low && (m.window.Features[FRiseBaseline] > 0 || m.window.Features[FOverAmbient] >= hotK)
+	return low && (m.window.Features[FRiseBaseline] > 0 && m.sensor.Kind != Brake || m.window.Features[FOverAmbient] >= hotK)
 }
 
 // soak holds a sensor without a source of heat against ambient once its vehicle has stood for hours.

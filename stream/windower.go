@@ -95,32 +95,35 @@ type contextEntry struct {
 
 // sensorState is a sensor with its readings that are in no closed window yet.
 type sensorState struct {
-	*Sensor  // never changed, but replaced: windows that were given away refer to it
+	// What every reading touches comes first, so that it lies in few cache lines.
 	asset    *assetState
-	source   *source
-	limits   *Limits // in force
-	mate     *string // the one that the registry names; nil: by position
-	period   int64   // configured, ms; 0: learned
-	learned  int64   // by the memory, ms; 0: not known yet
-	newest   int64   // newest accepted event time, ms
-	mark     int64   // the watermark that next makes it worth to look for windows to close
-	edge     int64   // and the newest event time that does
-	frontier int64   // end of the last closed window
-	made     int64   // and of the last one that was made, ms; MinInt64: none
+	id       int64 // Sensor.ID
+	newest   int64 // newest accepted event time, ms
+	mark     int64 // the watermark that next makes it worth to look for windows to close
+	edge     int64 // and the newest event time that does
+	frontier int64 // end of the last closed window
 	mono     time.Duration
-	pace     pace
-	known    bool    // newest holds
-	dirty    bool    // its open readings have changed
-	behind   bool    // it has sent readings farther behind its asset's newest than disorder: it may yet, so nobody overtakes it
-	pending  pending // open readings
-	last     int64   // event time of the last reading in a closed window, made or not, ms
-	unmade   []int64 // event times of the readings of closed windows since the last one made, all in dispute, the first maxTimes+1 of them: a restart needs them
-	memory   memory
-	fresh    int // readings accepted since the last Take
-	quiet    quiet
-	told     told
-	clock    clock
+	fresh    int      // readings accepted since the last Take
 	hop      *hopping // nil: its windows tumble
+	pending  pending  // open readings
+	quiet    quiet
+	pace     pace
+	clock    clock
+	known    bool // newest holds
+	behind   bool // it has sent readings farther behind its asset's newest than disorder: it may yet, so nobody overtakes it
+	dirty    bool // its open readings have changed
+	told     told
+
+	*Sensor // never changed, but replaced: windows that were given away refer to it
+	source  *source
+	limits  *Limits // in force
+	mate    *string // the one that the registry names; nil: by position
+	period  int64   // configured, ms; 0: learned
+	learned int64   // by the memory, ms; 0: not known yet
+	made    int64   // end of the last window that was made, ms; MinInt64: none
+	last    int64   // event time of the last reading in a closed window, made or not, ms
+	unmade  []int64 // event times of the readings of closed windows since the last one made, all in dispute, the first maxTimes+1 of them: a restart needs them
+	memory  memory
 }
 
 // NewWindower gives a windower with no past. past may be nil when nothing precedes (tests, training); score may be nil.

@@ -119,14 +119,14 @@ func Draws(seed, stream, below uint64, n int) []uint64 {
 }
 
 // RootSplit is the split that the trainer puts at the root of tree 0 with every feature tried, and the bag it saw.
-func RootSplit(d Dataset, minLeaf int, seed uint64) (feature int, cut float32, bag []uint32, ok bool) {
-	cfg := TrainConfig{Trees: 1, MaxDepth: 1, MinLeaf: minLeaf, PerNode: len(d.Schema), Seed: seed}
+func RootSplit(d Dataset, cfg TrainConfig) (feature int, cut float32, bag []uint32, ok bool) {
+	cfg.Trees, cfg.MaxDepth, cfg.PerNode = 1, 1, len(d.Schema)
 	cols := make([]column, len(d.Schema))
 	for j := range cols {
 		cols[j] = binColumn(d.X, j)
 	}
-	g := newGrower(cols, d.Y, cfg)
-	rng := newDraws(seed, 0)
+	g := newGrower(cols, d.Y, cfg, newMeasure(cfg, len(d.Y)))
+	rng := newDraws(cfg.Seed, 0)
 	total := g.bootstrap(rng)
 	for i := range g.order {
 		g.order[i] = uint8(i)
@@ -158,6 +158,9 @@ func PackNode(feature int, threshold float32, left int) uint64 {
 	return packNode(feature, threshold, left)
 }
 func PackLeaf(self int) uint64 { return packLeaf(self) }
+
+// NLogN is n ln n.
+func NLogN(n float64) float64 { return nLogN(n) }
 
 // RuleLevel and RuleScore show one limit.
 func (l Limit) RuleLevel(v float64, held Level) Level { return l.level(v, held) }

@@ -32,7 +32,8 @@ type commands struct {
 	Simulate simulateCmd `cmd:"" help:"The simulated fleet alone, against any MQTT broker."`
 	Replay   replayCmd   `cmd:"" help:"Publish a file of past readings over MQTT."`
 	Verify   verifyCmd   `cmd:"" help:"Prove a database: integrity, the ledger law, every invariant."`
-	Train    trainCmd    `cmd:"" help:"Train the forest on the simulated fleet."`
+	Train    trainCmd    `cmd:"" help:"Train the forest on the simulated fleet, or on a table."`
+	Model    modelCmd    `cmd:"" help:"Model files: import, export, show, predict."`
 	Sensors  sensorsCmd  `cmd:"" help:"The sensor registry: check a file, list what is in force, print an example."`
 	Passwd   passwdCmd   `cmd:"" help:"Hash a password for the [users] table."`
 }

@@ -200,6 +200,8 @@ type CrossValidation struct {
 	Folds  []*Evaluation `json:"folds"`  // of each fold; null for one without both classes
 	Pooled Evaluation    `json:"pooled"` // of all rows that tested, each scored by the forest of its fold
 
+	Reliability Reliability `json:"reliability"` // of the same rows
+
 	Rows []int     `json:"-"` // the rows that tested, fold by fold
 	P    []float64 `json:"-"` // their out-of-fold probabilities
 }
@@ -235,5 +237,8 @@ func CrossValidate(ctx context.Context, d Dataset, cfg TrainConfig, folds FoldCo
 		return out, fmt.Errorf("measure folds: %w", err)
 	}
 	out.Pooled.Groups = tested.Groups()
+	if out.Reliability, err = Reliable(out.P, tested.Y); err != nil {
+		return out, err
+	}
 	return out, nil
 }

@@ -217,7 +217,7 @@ func TestCrossValidateIsHonest(t *testing.T) {
 	}
 	cfg.Folds = &honest
 	kept := mustDecode(t, mustEncode(t, mustTrain(t, d, cfg))).Manifest().Folds
-	if kept == nil || kept.Pooled != honest.Pooled || kept.Split != model.ByGroup {
+	if kept == nil || kept.Pooled != honest.Pooled || len(kept.Reliability.Bins) == 0 || kept.Split != model.ByGroup {
 		t.Errorf("the file says %+v of the folds", kept)
 	}
 }

@@ -115,7 +115,7 @@ func (c *trainCmd) say(t *terminal, f *model.Forest, size int, left []string, to
 		fmt.Fprintf(t.out, "out of bag by row (flatters, decides nothing): ROC-AUC %.4f, Brier %.5f\n", m.RowOOB.ROCAUC, m.RowOOB.Brier)
 	}
 	if m.Folds != nil {
-		fmt.Fprintf(t.out, "folds by %s: %s\n", m.Folds.Split, inWords(m.Folds.Pooled))
+		fmt.Fprintf(t.out, "folds by %s: %s; calibration error %.4f\n", m.Folds.Split, inWords(m.Folds.Pooled), m.Folds.Reliability.ECE)
 	}
 	if m.HeldOut != nil {
 		fmt.Fprintf(t.out, "test %s: %s\n", filepath.Base(c.Test), inWords(*m.HeldOut))

@@ -87,3 +87,23 @@ func BenchmarkPredictBatchLarge(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(rows)), "ns/row")
 }
+
+// BenchmarkPredictGolden scores the golden forests of scikit-learn on their own rows.
+func BenchmarkPredictGolden(b *testing.B) {
+	for name, files := range golden(b) {
+		var rows struct {
+			Rows [][]float64 `json:"rows"`
+		}
+		sharedJSON(b, "vectors/forest/"+name+"_test_rows.json.gz", &rows)
+		b.Run(name, func(b *testing.B) {
+			f := imported(b, files[0])
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				f.Predict(rows.Rows[i%len(rows.Rows)])
+				i++
+			}
+			b.ReportMetric(float64(f.Nodes()), "nodes")
+		})
+	}
+}

@@ -17,7 +17,7 @@ import (
 )
 
 // shared opens a file of the folder that lies beside the repository, unpacked; the test is skipped where there is none.
-func shared(t *testing.T, path string) io.Reader {
+func shared(t testing.TB, path string) io.Reader {
 	t.Helper()
 	full := filepath.Join("..", "..", "shared", path)
 	file, err := os.Open(full)
@@ -35,7 +35,7 @@ func shared(t *testing.T, path string) io.Reader {
 	return r
 }
 
-func sharedJSON(t *testing.T, path string, into any) {
+func sharedJSON(t testing.TB, path string, into any) {
 	t.Helper()
 	if err := json.NewDecoder(shared(t, path)).Decode(into); err != nil {
 		t.Fatal(err)
@@ -43,7 +43,7 @@ func sharedJSON(t *testing.T, path string, into any) {
 }
 
 // golden are the forests that scikit-learn trained, with rows and the probabilities that scikit-learn gave them.
-func golden(t *testing.T) map[string][]string {
+func golden(t testing.TB) map[string][]string {
 	t.Helper()
 	out := map[string][]string{}
 	for _, pattern := range []string{"*_rf_*.json.gz", "*_rf_*.onnx"} {
@@ -94,7 +94,7 @@ func TestParityWithScikitLearn(t *testing.T) {
 }
 
 // imported reads a golden file.
-func imported(t *testing.T, path string) *model.Forest {
+func imported(t testing.TB, path string) *model.Forest {
 	t.Helper()
 	file, err := os.Open(path)
 	if err != nil {

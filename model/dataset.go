@@ -17,6 +17,7 @@ type Dataset struct {
 	X      [][]float64      // one row a window, as wide as Schema; NaN: missing
 	Y      []uint8          // 1: fails within the horizon, 0: does not
 	Group  []int32          // the asset of each row; empty when unknown
+	Time   []int64          // when each row was known, in any one unit, epoch milliseconds for windows; empty when unknown
 }
 
 // Limits of a data set. A count of rows fits 26 bits, so that every product of two counts is exact in a float64.
@@ -39,6 +40,8 @@ func (d Dataset) Check() error {
 		return fmt.Errorf("%d rows but %d labels", len(d.X), len(d.Y))
 	case len(d.Group) != 0 && len(d.Group) != len(d.X):
 		return fmt.Errorf("%d rows but %d groups", len(d.X), len(d.Group))
+	case len(d.Time) != 0 && len(d.Time) != len(d.X):
+		return fmt.Errorf("%d rows but %d times", len(d.X), len(d.Time))
 	}
 	for i, y := range d.Y {
 		if y > 1 {
@@ -91,10 +94,16 @@ func (d Dataset) Pick(rows []int) Dataset {
 	if len(d.Group) != 0 {
 		out.Group = make([]int32, len(rows))
 	}
+	if len(d.Time) != 0 {
+		out.Time = make([]int64, len(rows))
+	}
 	for i, r := range rows {
 		out.X[i], out.Y[i] = d.X[r], d.Y[r]
 		if out.Group != nil {
 			out.Group[i] = d.Group[r]
+		}
+		if out.Time != nil {
+			out.Time[i] = d.Time[r]
 		}
 	}
 	return out
@@ -117,7 +126,7 @@ func (d Dataset) Groups() int {
 	return len(seen)
 }
 
-// digest is the SHA-256, in hex, of everything in the data: names, units, float64 bits (one NaN for all), labels, groups.
+// digest is the SHA-256, in hex, of everything in the data: names, units, float64 bits (one NaN for all), labels, groups, times where there are any.
 func (d Dataset) digest() string {
 	h := sha256.New()
 	var buf []byte
@@ -137,6 +146,9 @@ func (d Dataset) digest() string {
 		buf = append(buf, d.Y[i])
 		if len(d.Group) != 0 {
 			buf = binary.LittleEndian.AppendUint32(buf, uint32(d.Group[i]))
+		}
+		if len(d.Time) != 0 {
+			buf = binary.LittleEndian.AppendUint64(buf, uint64(d.Time[i]))
 		}
 		h.Write(buf)
 		buf = buf[:0]

@@ -2,8 +2,6 @@ package model
 
 import (
 	"encoding/json"
-	"math"
-
 	"github.com/camrail/cidp/stream"
 )
 
@@ -41,65 +39,6 @@ func (f *Forest) Thresholds() (out []Threshold) {
 	return out
 }
 
-// Depth is the depth of the deepest tree.
-func (f *Forest) Depth() (depth int) {
-	for _, g := range f.groups {
-		depth = max(depth, g.steps)
-	}
-	return depth
-}
-
-// PlainTree is a tree as scikit-learn dumps it: Left is -1 at a leaf; nodes are in any order, the root first.
-type PlainTree struct {
-	Left, Right, Feature []int
-	Threshold            []float64
-	Value                []float64 // probability of failure
-}
-
-// Flatten lays plain trees out as our nodes, the child with more descendants first.
-func Flatten(schema []stream.Feature, trees []PlainTree) (*Forest, error) {
-	var out []tree
-	for _, t := range trees {
-		size := make([]int, len(t.Left))
-		for i := len(size) - 1; i >= 0; i-- {
-			size[i] = 1
-			if t.Left[i] >= 0 {
-				size[i] += size[t.Left[i]] + size[t.Right[i]]
-			}
-		}
-		flat := tree{nodes: make([]uint64, len(size)), values: make([]float32, len(size))}
-		type step struct{ from, to int }
-		next, stack := 1, []step{{0, 0}}
-		for len(stack) > 0 {
-			s := stack[len(stack)-1]
-			stack = stack[:len(stack)-1]
-			flat.values[s.to] = float32(t.Value[s.from])
-			if t.Left[s.from] < 0 {
-				flat.nodes[s.to] = packLeaf(s.to)
-				continue
-			}
-			flat.nodes[s.to] = packNode(t.Feature[s.from], RoundDown(t.Threshold[s.from]), next)
-			l, r := step{t.Left[s.from], next}, step{t.Right[s.from], next + 1}
-			next += 2
-			if size[l.from] >= size[r.from] {
-				l, r = r, l
-			}
-			stack = append(stack, l, r)
-		}
-		out = append(out, flat)
-	}
-	return assemble(schema, Manifest{Name: "flattened"}, out)
-}
-
-// RoundDown is the largest float32 that is at most v.
-func RoundDown(v float64) float32 {
-	f := float32(v)
-	if float64(f) > v {
-		f = math.Nextafter32(f, float32(math.Inf(-1)))
-	}
-	return f
-}
-
 // Key and ThresholdOf are the two halves of the node's threshold.
 func Key(v float64) uint32           { return key(v) }
 func ThresholdOf(key uint32) float32 { return threshold(key) }
@@ -119,14 +58,14 @@ func Draws(seed, stream, below uint64, n int) []uint64 {
 }
 
 // RootSplit is the split that the trainer puts at the root of tree 0 with every feature tried, and the bag it saw.
-func RootSplit(d Dataset, minLeaf int, seed uint64) (feature int, cut float32, bag []uint32, ok bool) {
-	cfg := TrainConfig{Trees: 1, MaxDepth: 1, MinLeaf: minLeaf, PerNode: len(d.Schema), Seed: seed}
+func RootSplit(d Dataset, cfg TrainConfig) (feature int, cut float32, bag []uint32, ok bool) {
+	cfg.Trees, cfg.MaxDepth, cfg.PerNode = 1, 1, len(d.Schema)
 	cols := make([]column, len(d.Schema))
 	for j := range cols {
 		cols[j] = binColumn(d.X, j)
 	}
-	g := newGrower(cols, d.Y, cfg)
-	rng := newDraws(seed, 0)
+	g := newGrower(cols, d.Y, cfg, newMeasure(cfg, len(d.Y)))
+	rng := newDraws(cfg.Seed, 0)
 	total := g.bootstrap(rng)
 	for i := range g.order {
 		g.order[i] = uint8(i)
@@ -158,6 +97,12 @@ func PackNode(feature int, threshold float32, left int) uint64 {
 	return packNode(feature, threshold, left)
 }
 func PackLeaf(self int) uint64 { return packLeaf(self) }
+
+// AppendBytes writes a field of bytes.
+func AppendBytes(dst []byte, id int, v []byte) []byte { return appendBytes(dst, id, v) }
+
+// NLogN is n ln n.
+func NLogN(n float64) float64 { return nLogN(n) }
 
 // RuleLevel and RuleScore show one limit.
 func (l Limit) RuleLevel(v float64, held Level) Level { return l.level(v, held) }

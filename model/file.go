@@ -60,12 +60,17 @@ func (f *Forest) Encode(w io.Writer) error {
 	return nil
 }
 
-func (f *Forest) appendFile(dst []byte) ([]byte, error) {
+// header says all of a forest but its trees.
+func (f *Forest) header() fileHeader {
 	h := fileHeader{Trees: len(f.roots), Nodes: len(f.nodes), Manifest: f.manifest}
 	for _, s := range f.schema {
 		h.Features = append(h.Features, fileFeature{s.Name, s.Unit})
 	}
-	header, err := json.Marshal(h)
+	return h
+}
+
+func (f *Forest) appendFile(dst []byte) ([]byte, error) {
+	header, err := json.Marshal(f.header())
 	if err != nil {
 		return nil, fmt.Errorf("encode model header: %w", err)
 	}

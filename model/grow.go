@@ -19,6 +19,7 @@ type grower struct {
 	cols    []column
 	y       []uint8
 	cfg     TrainConfig
+	measure *measure
 	drawn   []uint32 // how often the bootstrap drew each row
 	rows    []int32  // rows in the bag; a node owns a run of it
 	weights []uint64 // weight of rows[i]
@@ -45,9 +46,9 @@ type split struct {
 	score   float64
 }
 
-func newGrower(cols []column, y []uint8, cfg TrainConfig) *grower {
+func newGrower(cols []column, y []uint8, cfg TrainConfig, m *measure) *grower {
 	return &grower{
-		cols: cols, y: y, cfg: cfg,
+		cols: cols, y: y, cfg: cfg, measure: m,
 		drawn: make([]uint32, len(y)),
 		restR: make([]int32, len(y)), restW: make([]uint64, len(y)),
 		order:  make([]uint8, len(cols)),
@@ -70,7 +71,7 @@ func (g *grower) grow(ctx context.Context, t int) (tree, error) {
 		}
 		n := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
-		g.tree.values[n.slot] = float32(float64(n.total>>32) / float64(uint32(n.total)))
+		g.tree.values[n.slot] = g.measure.share(n.total)
 		s, ok := g.bestSplit(n, rng)
 		if !ok {
 			g.tree.nodes[n.slot] = packLeaf(n.slot)
@@ -121,7 +122,7 @@ func (g *grower) bootstrap(rng draws) (total uint64) {
 	return total
 }
 
-// bestSplit draws features until enough of them vary within the node, and gives the cut that lowers Gini impurity most; the first
+// bestSplit draws features until enough of them vary within the node, and gives the cut that lowers impurity most; the first
 // drawn, lowest cut where several are equal. ok = false: the node stays a leaf.
 func (g *grower) bestSplit(n open, rng draws) (best split, ok bool) {
 	count, positives := uint32(n.total), n.total>>32
@@ -152,7 +153,7 @@ func (g *grower) tryFeature(n open, feature int, best *split) (varies bool) {
 			bin := word<<6 | bits.TrailingZeros64(set)
 			if !first {
 				varies = true
-				if s := g.gain(left, n.total); s > best.score {
+				if s := g.measure.gain(left, n.total); s > best.score {
 					*best = split{feature, cutBin(last, bin), s}
 				}
 			}
@@ -184,20 +185,6 @@ func (g *grower) fill(column []uint8, n open) (used [4]uint64) {
 		}
 	}
 	return used
-}
-
-// gain is how much a cut lowers Gini impurity, up to a factor that is the same for every cut of a node: with n rows, P positive, and
-// nL, pL of them left, (pL n - P nL)^2 / (nL nR). The difference is exact in integers, and no product is added to anything, so that
-// all machines rank cuts alike. 0 for a cut that leaves too few rows on a side.
-func (g *grower) gain(left, total uint64) float64 {
-	n, p := int64(uint32(total)), int64(total>>32)
-	nl, pl := int64(uint32(left)), int64(left>>32)
-	nr := n - nl
-	if nl < int64(g.cfg.MinLeaf) || nr < int64(g.cfg.MinLeaf) {
-		return 0
-	}
-	d := float64(pl*n - p*nl)
-	return d * d / float64(nl*nr)
 }
 
 // cutBin picks the cut between two neighbouring used bins: in the middle of the empty bins, but with all values on the left when the

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/camrail/cidp/model"
@@ -16,7 +17,7 @@ import (
 )
 
 // shared opens a file of the folder that lies beside the repository, unpacked; the test is skipped where there is none.
-func shared(t *testing.T, path string) io.Reader {
+func shared(t testing.TB, path string) io.Reader {
 	t.Helper()
 	full := filepath.Join("..", "..", "shared", path)
 	file, err := os.Open(full)
@@ -34,61 +35,88 @@ func shared(t *testing.T, path string) io.Reader {
 	return r
 }
 
-func sharedJSON(t *testing.T, path string, into any) {
+func sharedJSON(t testing.TB, path string, into any) {
 	t.Helper()
 	if err := json.NewDecoder(shared(t, path)).Decode(into); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// TestParityWithScikitLearn fills our nodes with forests that scikit-learn trained and compares every probability with what
-// scikit-learn said. It proves layout, keys and comparison on trees that are not ours.
-func TestParityWithScikitLearn(t *testing.T) {
-	for _, name := range []string{"ai4i", "cmapss8"} {
-		t.Run(name, func(t *testing.T) {
-			var dump struct {
-				Features int `json:"n_features"`
-				Trees    []struct {
-					Left      []int       `json:"children_left"`
-					Right     []int       `json:"children_right"`
-					Feature   []int       `json:"feature"`
-					Threshold []float64   `json:"threshold"`
-					Value     [][]float64 `json:"value"`
-				} `json:"trees"`
-			}
-			var rows struct {
-				Rows  [][]float64 `json:"rows"`
-				Proba []float64   `json:"proba1"`
-			}
-			sharedJSON(t, "vectors/forest/"+name+"_rf_d12.json.gz", &dump)
-			sharedJSON(t, "vectors/forest/"+name+"_test_rows.json.gz", &rows)
-			var trees []model.PlainTree
-			for _, tr := range dump.Trees {
-				p := model.PlainTree{Left: tr.Left, Right: tr.Right, Feature: tr.Feature, Threshold: tr.Threshold}
-				for _, v := range tr.Value {
-					p.Value = append(p.Value, v[1]/(v[0]+v[1]))
-				}
-				trees = append(trees, p)
-			}
-			f, err := model.Flatten(numbered(dump.Features), trees)
-			if err != nil {
-				t.Fatal(err)
-			}
-			f = mustDecode(t, mustEncode(t, f))
-			worst := 0.0
-			for i, x := range rows.Rows {
-				p := f.Predict(x)
-				if p != f.Walk(x) {
-					t.Fatalf("row %d: %v, walk %v", i, p, f.Walk(x))
-				}
-				worst = math.Max(worst, math.Abs(p-rows.Proba[i]))
-			}
-			if len(rows.Rows) == 0 || !(worst <= 1e-6) {
-				t.Errorf("%d rows differ by up to %v", len(rows.Rows), worst)
-			}
-			t.Logf("%d rows, %d nodes, depth %d: largest difference %.2g", len(rows.Rows), f.Nodes(), f.Depth(), worst)
-		})
+// golden are the forests that scikit-learn trained, with rows and the probabilities that scikit-learn gave them.
+func golden(t testing.TB) map[string][]string {
+	t.Helper()
+	out := map[string][]string{}
+	for _, pattern := range []string{"*_rf_*.json.gz", "*_rf_*.onnx"} {
+		files, err := filepath.Glob(filepath.Join("..", "..", "shared", "vectors", "forest", pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			name, _, _ := strings.Cut(filepath.Base(f), "_rf_")
+			out[name] = append(out[name], f)
+		}
 	}
+	if len(out) == 0 {
+		t.Skip("../shared/vectors/forest is not here: nothing to compare with")
+	}
+	return out
+}
+
+// TestParityWithScikitLearn imports every golden forest in every form it has, and compares every probability with what scikit-learn said. What is
+// exported comes back as the same model, by its id, and gives the same bits.
+func TestParityWithScikitLearn(t *testing.T) {
+	for name, files := range golden(t) {
+		var rows struct {
+			Rows  [][]float64 `json:"rows"`
+			Proba []float64   `json:"proba1"`
+		}
+		sharedJSON(t, "vectors/forest/"+name+"_test_rows.json.gz", &rows)
+		for _, path := range files {
+			t.Run(filepath.Base(path), func(t *testing.T) {
+				f := imported(t, path)
+				f = mustDecode(t, mustEncode(t, f))
+				worst := 0.0
+				for i, x := range rows.Rows {
+					p := f.Predict(x)
+					if p != f.Walk(x) {
+						t.Fatalf("row %d: %v, walk %v", i, p, f.Walk(x))
+					}
+					worst = math.Max(worst, math.Abs(p-rows.Proba[i]))
+				}
+				if len(rows.Rows) == 0 || !(worst <= 1e-6) {
+					t.Errorf("%d rows differ by up to %v", len(rows.Rows), worst)
+				}
+				t.Logf("%d rows, %d nodes, depth %d: largest difference %.2g", len(rows.Rows), f.Nodes(), f.Depth(), worst)
+				comesBack(t, f, rows.Rows)
+			})
+		}
+	}
+}
+
+// imported reads a golden file.
+func imported(t testing.TB, path string) *model.Forest {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if strings.HasSuffix(path, ".onnx") {
+		f, err := model.ReadONNX(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	r, err := gzip.NewReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := model.ReadArrays(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
 }
 
 // TestRealEngines trains the default forest on run-to-failure data of 100 engines and tests on 100 others: C-MAPSS FD001, three temperatures. A forest of

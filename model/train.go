@@ -19,9 +19,13 @@ type TrainConfig struct {
 	Seed     uint64
 	Threads  int // 0: as many as the process may use. The forest does not depend on it
 
-	Name    string      // of the model, for people
-	Source  string      // where the data come from, for people
-	HeldOut *Evaluation // what a held-out run measured, for the manifest; nil when nothing was held out
+	Criterion      Criterion // what a split lowers; empty: Gini
+	PositiveWeight float64   // how many negative rows a positive one counts as; 0 or 1: as one. Another weight is no longer a probability of what happens
+
+	Name    string           // of the model, for people
+	Source  string           // where the data come from, for people
+	HeldOut *Evaluation      // what a held-out run measured, for the manifest; nil when nothing was held out
+	Folds   *CrossValidation // what folds measured, for the manifest; nil when there were none
 
 	Progress func(done, total int) // trees; called from one goroutine at a time, in rising order; may be nil
 }
@@ -47,6 +51,12 @@ type Manifest struct {
 	DataSHA256 string      `json:"data_sha256"`
 	RowOOB     *RowOOB     `json:"row_oob"`  // null when the out-of-bag rows lack a class
 	HeldOut    *Evaluation `json:"held_out"` // null when nothing was held out
+
+	// What the fields above cannot say; a field that says nothing is not written.
+	Criterion      Criterion        `json:"criterion,omitempty"`       // empty: Gini
+	PositiveWeight float64          `json:"positive_weight,omitempty"` // 0: classes are not weighted
+	Folds          *CrossValidation `json:"folds,omitempty"`
+	Positional     bool             `json:"positional,omitempty"` // the inputs have no names of their own, only places
 }
 
 // RowOOB is what the trees say of the rows they did not see. Rows of one asset resemble each other, and the bag parts them at random, so
@@ -60,7 +70,7 @@ type RowOOB struct {
 
 const rowCaveat = "by row, not by asset: flatters, because rows of one asset resemble each other"
 
-// Train grows a random forest (Breiman 2001): CART on 255-bin histograms by Gini impurity, a bootstrap of the rows for each tree, a
+// Train grows a random forest (Breiman 2001): CART on 255-bin histograms by Gini impurity or entropy, a bootstrap of the rows for each tree, a
 // draw of features at each node. The forest depends on data and configuration alone: the same seed gives the same file on any
 // number of threads. It returns the context's error when cancelled, within the time of one node.
 func Train(ctx context.Context, d Dataset, cfg TrainConfig) (*Forest, error) {
@@ -81,7 +91,10 @@ func Train(ctx context.Context, d Dataset, cfg TrainConfig) (*Forest, error) {
 	m := Manifest{
 		Name: cfg.Name, Source: cfg.Source, Seed: cfg.Seed, Trees: cfg.Trees, MaxDepth: cfg.MaxDepth,
 		MinLeaf: cfg.MinLeaf, PerNode: cfg.PerNode, Rows: len(d.X), Positives: d.positives(), Groups: d.Groups(),
-		DataSHA256: d.digest(), RowOOB: rowOOB(growers, d.Y), HeldOut: cfg.HeldOut,
+		DataSHA256: d.digest(), RowOOB: rowOOB(growers, d.Y), HeldOut: cfg.HeldOut, Folds: cfg.Folds, PositiveWeight: cfg.PositiveWeight,
+	}
+	if cfg.Criterion != Gini {
+		m.Criterion = cfg.Criterion
 	}
 	f, err := assemble(d.Schema, m, trees)
 	if err != nil {
@@ -89,6 +102,9 @@ func Train(ctx context.Context, d Dataset, cfg TrainConfig) (*Forest, error) {
 	}
 	return f, nil
 }
+
+// Weights beyond these leave nothing of one class.
+const minWeight, maxWeight = 1e-6, 1e6
 
 // settle checks the configuration and fills what it leaves open.
 func (c *TrainConfig) settle(features int) error {
@@ -101,6 +117,10 @@ func (c *TrainConfig) settle(features int) error {
 		return fmt.Errorf("leaves of at least %d rows, from 1 to %d is allowed", c.MinLeaf, maxRows)
 	case c.PerNode < 0 || c.PerNode > features:
 		return fmt.Errorf("%d features a node of %d", c.PerNode, features)
+	case c.Criterion != "" && c.Criterion != Gini && c.Criterion != Entropy:
+		return fmt.Errorf("criterion %q, only %s and %s are known", c.Criterion, Gini, Entropy)
+	case c.PositiveWeight != 0 && !(c.PositiveWeight >= minWeight && c.PositiveWeight <= maxWeight):
+		return fmt.Errorf("a positive row counted as %v, from %v to %v is allowed", c.PositiveWeight, minWeight, maxWeight)
 	case c.Threads < 0:
 		return fmt.Errorf("%d threads", c.Threads)
 	}
@@ -112,6 +132,9 @@ func (c *TrainConfig) settle(features int) error {
 	if c.Threads == 0 {
 		c.Threads = runtime.GOMAXPROCS(0)
 	}
+	if c.PositiveWeight == 1 {
+		c.PositiveWeight = 0
+	}
 	c.Threads = min(c.Threads, c.Trees)
 	return nil
 }
@@ -120,12 +143,13 @@ func (c *TrainConfig) settle(features int) error {
 func growAll(ctx context.Context, cols []column, y []uint8, cfg TrainConfig) ([]tree, []*grower, error) {
 	trees := make([]tree, cfg.Trees)
 	growers := make([]*grower, cfg.Threads)
+	shared := newMeasure(cfg, len(y))
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	var mu sync.Mutex // orders the calls of Progress and guards done
 	done := 0
 	for i := range growers {
-		g := newGrower(cols, y, cfg)
+		g := newGrower(cols, y, cfg, shared)
 		growers[i] = g
 		wg.Go(func() {
 			for t := int(next.Add(1)) - 1; t < len(trees); t = int(next.Add(1)) - 1 {

@@ -46,6 +46,17 @@ func TestSameForestForEver(t *testing.T) {
 	if want := []uint64{411, 743, 718, 42, 75, 849, 688, 653}; !slices.Equal(draws, want) {
 		t.Errorf("draws %v, want %v", draws, want)
 	}
+	d := pinned()
+	cfg := small()
+	cfg.Name = "pinned"
+	f := mustTrain(t, d, cfg)
+	if got, want := f.ID(), "18b3dc230e194a42"; got != want {
+		t.Errorf("the pinned training made model %s, want %s", got, want)
+	}
+}
+
+// pinned is data made of integers alone.
+func pinned() model.Dataset {
 	d := model.Dataset{Schema: numbered(6)}
 	state := uint32(1)
 	for i := range 500 {
@@ -60,12 +71,7 @@ func TestSameForestForEver(t *testing.T) {
 		d.X = append(d.X, x)
 		d.Y = append(d.Y, label(x[0]+x[1] > 600 || x[2] < 40))
 	}
-	cfg := small()
-	cfg.Name = "pinned"
-	f := mustTrain(t, d, cfg)
-	if got, want := f.ID(), "18b3dc230e194a42"; got != want {
-		t.Errorf("the pinned training made model %s, want %s", got, want)
-	}
+	return d
 }
 
 // TestRootSplitIsTheBest compares the trainer's first split with a search of every cut by Gini impurity in plain floats.
@@ -73,7 +79,7 @@ func TestRootSplitIsTheBest(t *testing.T) {
 	for seed := range uint64(20) {
 		for _, minLeaf := range []int{1, 5, 40} {
 			d := noisy(150, 4, seed+1)
-			feature, cut, bag, ok := model.RootSplit(d, minLeaf, seed)
+			feature, cut, bag, ok := model.RootSplit(d, model.TrainConfig{MinLeaf: minLeaf, Seed: seed})
 			if !ok {
 				t.Fatalf("seed %d: no split", seed)
 			}
@@ -229,6 +235,9 @@ func TestTrainRefuses(t *testing.T) {
 		"too deep":      {func(_ *model.Dataset, c *model.TrainConfig) { c.MaxDepth = 65 }, []string{"depth 65"}},
 		"empty leaves":  {func(_ *model.Dataset, c *model.TrainConfig) { c.MinLeaf = 0 }, []string{"at least 0 rows"}},
 		"many per node": {func(_ *model.Dataset, c *model.TrainConfig) { c.PerNode = 4 }, []string{"4 features a node of 3"}},
+		"a criterion":   {func(_ *model.Dataset, c *model.TrainConfig) { c.Criterion = "hunch" }, []string{`"hunch"`, "entropy"}},
+		"no weight":     {func(_ *model.Dataset, c *model.TrainConfig) { c.PositiveWeight = -2 }, []string{"counted as -2"}},
+		"NaN weight":    {func(_ *model.Dataset, c *model.TrainConfig) { c.PositiveWeight = math.NaN() }, []string{"counted as NaN"}},
 		"few threads":   {func(_ *model.Dataset, c *model.TrainConfig) { c.Threads = -1 }, []string{"-1 threads"}},
 	} {
 		t.Run(name, func(t *testing.T) {

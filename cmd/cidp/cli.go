@@ -33,9 +33,10 @@ type commands struct {
 	Replay     replayCmd     `cmd:"" help:"Publish a file of past readings over MQTT."`
 	Verify     verifyCmd     `cmd:"" help:"Prove a database: integrity, the ledger law, every invariant."`
 	Quarantine quarantineCmd `cmd:"" help:"What was refused and why: list it, show the evidence, put it back after a fix."`
-	Train      trainCmd      `cmd:"" help:"Train the forest on the simulated fleet."`
+	Train      trainCmd      `cmd:"" help:"Train the forest on the simulated fleet, or on a table."`
 	Sensors    sensorsCmd    `cmd:"" help:"The sensor registry: check a file, list what is in force, print an example."`
 	Passwd     passwdCmd     `cmd:"" help:"Hash a password for the [users] table."`
+	Model      modelCmd      `cmd:"" help:"Model files: import, export, show, predict."`
 }
 
 // terminal is where a command talks to people and programs.

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"sync"
 	"time"
@@ -26,32 +24,44 @@ type trainCmd struct {
 	Depth   int           `help:"Greatest depth." default:"8"`
 	MinLeaf int           `help:"Fewest windows in a leaf." default:"5"`
 	Threads int           `help:"Threads; the model does not depend on it." default:"0"`
+
+	trainTable
 }
 
 func (trainCmd) Help() string {
 	return `Example:
   cidp train --seed 1 --out model/default.cidpmodel
 Trains the forest on a simulated fleet through the same windows as live readings have. With its defaults it reproduces the model that comes with the
-program, byte for byte. A quarter of the assets is held out to measure it.`
+program, byte for byte. A quarter of the assets is held out to measure it.
+  cidp train --csv windows.csv.gz --label fails_within_30 --group engine --test others.csv.gz --out engine.cidpmodel
+Trains on a table. Folds never part an asset (--group) or test the past (--time); columns like clocks are left out, one that tells the label exactly is refused.`
 }
 
 func (c *trainCmd) Run(ctx context.Context, t *terminal) error {
+	if c.CSV != "" {
+		return c.runTable(ctx, t)
+	}
+	if c.Label != "" || c.Group != "" || c.Time != "" || c.Test != "" || c.Split != "" || len(c.Drop)+len(c.Keep) > 0 {
+		return usageError{errors.New("--label, --group, --time, --test, --split, --drop and --keep are for training on a table: give it with --csv")}
+	}
+	from := time.Now()
 	forest, err := c.train(ctx, t)
 	if err != nil {
 		return err
 	}
-	var file bytes.Buffer
-	if err := forest.Encode(&file); err != nil {
-		return fmt.Errorf("write model: %w", err)
+	took := time.Since(from)
+	size, err := writeModel(c.Out, forest)
+	if err != nil {
+		return err
 	}
-	if err := os.WriteFile(c.Out, file.Bytes(), 0o644); err != nil {
-		return fmt.Errorf("write model: %w", err)
+	if c.JSON {
+		return c.say(t, forest, size, nil, took)
 	}
 	manifest, err := json.MarshalIndent(forest.Manifest(), "", "  ")
 	if err != nil {
 		return fmt.Errorf("describe model: %w", err)
 	}
-	fmt.Fprintf(t.out, "%s\nmodel %s, %d bytes: %s\n", manifest, forest.ID(), file.Len(), c.Out)
+	fmt.Fprintf(t.out, "%s\nmodel %s, %d bytes: %s\n", manifest, forest.ID(), size, c.Out)
 	return nil
 }
 
@@ -65,6 +75,7 @@ func (c *trainCmd) train(ctx context.Context, t *terminal) (*model.Forest, error
 		return nil, err
 	}
 	cfg := model.TrainConfig{Trees: c.Trees, MaxDepth: c.Depth, MinLeaf: c.MinLeaf, Seed: c.Seed, Threads: c.Threads,
+		PerNode: c.PerNode, Criterion: model.Criterion(c.Criterion), PositiveWeight: c.PositiveWeight,
 		Name: "default", Source: fmt.Sprintf("cidp train --seed %d --assets %d --span %s --horizon %s", c.Seed, c.Assets, c.Span, c.Horizon)}
 	learn, held, err := model.GroupSplit(data.Group, heldOutShare, c.Seed)
 	if err != nil {

@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/camrail/cidp/stream"
 )
 
-// Hot is what the data-quality alert of a quarantined hot window needs of a sensor's past windows. It folds over all its windows in event-time order. A restart makes it of
-// the standing alert and of the newest window with a temperature.
+// Hot is what the data-quality alert of a quarantined hot window needs of a sensor's past windows. It folds over all its windows in event-time order, and over the revisions of the
+// newest. A restart makes it of the standing alert and of the newest window with a temperature.
 type Hot struct {
 	Alert Alert   // standing; ID empty: none
 	Good  float64 // last cleaned temperature of a window, degC; NaN while there is none
@@ -55,6 +56,10 @@ func (s *Scorer) QuarantinedHot(w *stream.Window, held Hold, h Hot) (Hot, *Alert
 	switch {
 	case a.ID == "":
 		a, t = newAlert(RuleQuarantinedHot, w.Sensor.ID, Place{w.Sensor.Site, w.Sensor.Asset, w.Sensor.Name}, level, w.End, reason)
+		if w.Revision > 0 { // one before it may have raised an alert that another cleared
+			a.ID = nameHash("alert", RuleQuarantinedHot, w.Sensor.Site, w.Sensor.Asset, w.Sensor.Name, strconv.FormatInt(w.End, 10), strconv.Itoa(w.Revision))
+			t.AlertID = a.ID
+		}
 	case level > a.Severity:
 		t = Transition{AlertID: a.ID, SensorID: a.SensorID, At: w.End, Kind: KindSeverity, From: a.Severity, To: level, State: Active,
 			Cause: fmt.Sprintf("level rises from %s to %s: %s", a.Severity, level, reason), Actor: ActorLine}

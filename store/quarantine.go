@@ -59,6 +59,7 @@ type QuarantineFilter struct {
 	Windows  bool   // windows, and no messages unless Messages is set too; neither is both
 	Messages bool
 	Limit    int // of each; 0: 50
+	Newest   int // so many of each are looked through, the newest first; 0: all
 }
 
 func (f *QuarantineFilter) wants(windows bool) bool {
@@ -117,8 +118,12 @@ type QuarantinedMessage struct {
 	State      State  `json:"state"`
 }
 
-// Quarantine gives the totals by reason and the newest windows and messages that a filter lets through.
+// pageRows is how many windows, and messages, the console looks through: a million would take seconds.
+const pageRows = 100_000
+
+// Quarantine gives the totals by reason and the newest windows and messages that a filter lets through, among the newest pageRows of each.
 func (k *Console) Quarantine(ctx context.Context, f QuarantineFilter) (v Quarantine, err error) {
+	f.Newest = pageRows
 	err = k.read(ctx, "quarantine", func(c *sqlite3.Conn) (err error) { v, err = readQuarantine(c, f); return err })
 	return v, err
 }
@@ -143,15 +148,15 @@ func readOnce(ctx context.Context, path string, f func(c *sqlite3.Conn) error) (
 	return f(c)
 }
 
-// The filters as SQL: ?1 reason, ?2 since, ?3 state, ?4 place. windowState and messageState give the state of a row q.
+// The filters as SQL: ?1 reason, ?2 since, ?3 state, ?4 place, ?5 how many rows. windowState and messageState give the state of a row q.
 const (
 	windowState = `CASE WHEN q.released_ms IS NOT NULL THEN 'released'
 		WHEN EXISTS (SELECT 1 FROM telemetry_window n WHERE n.window_id = q.window_id AND n.revision > q.revision) THEN 'superseded' ELSE 'open' END`
-	fromWindows = ` FROM quarantine_window q JOIN sensor s ON s.sensor_id = q.sensor_id JOIN asset a ON a.asset_id = s.asset_id
+	fromWindows = ` FROM (SELECT * FROM quarantine_window ORDER BY window_id DESC, revision DESC LIMIT ?5) q JOIN sensor s ON s.sensor_id = q.sensor_id JOIN asset a ON a.asset_id = s.asset_id
 		WHERE (?1 = '' OR EXISTS (SELECT 1 FROM json_each(q.reasons) r WHERE r.value = ?1)) AND q.end_ms >= ?2 AND (?3 = '' OR ` + windowState + ` = ?3)
 		AND (?4 = '' OR ?4 IN (a.site, a.site || '/' || a.asset, a.site || '/' || a.asset || '/' || s.sensor))`
 	messageState = `CASE WHEN q.released_ms IS NOT NULL THEN 'released' ELSE 'open' END`
-	fromMessages = ` FROM quarantine_message q WHERE (?1 = '' OR q.reason = ?1) AND q.received_ms >= ?2 AND (?3 = '' OR ` + messageState + ` = ?3)
+	fromMessages = ` FROM (SELECT * FROM quarantine_message ORDER BY message_id DESC LIMIT ?5) q WHERE (?1 = '' OR q.reason = ?1) AND q.received_ms >= ?2 AND (?3 = '' OR ` + messageState + ` = ?3)
 		AND (?4 = '' OR q.topic IN ('` + stream.TelemetryPrefix + `' || ?4, '` + stream.ContextPrefix + `' || ?4)
 		OR substr(q.topic, 1, length(?4) + ` + telemetryLength + ` + 1) = '` + stream.TelemetryPrefix + `' || ?4 || '/'
 		OR substr(q.topic, 1, length(?4) + ` + contextLength + ` + 1) = '` + stream.ContextPrefix + `' || ?4 || '/')`
@@ -174,7 +179,7 @@ func readQuarantine(c *sqlite3.Conn, f QuarantineFilter) (v Quarantine, err erro
 			v.MessagesByReason = append(v.MessagesByReason, row)
 		}
 	}
-	args := []any{f.Reason, f.Since, string(f.State), strings.Trim(f.Place, "/")}
+	args := []any{f.Reason, f.Since, string(f.State), strings.Trim(f.Place, "/"), orDefault(f.Newest, -1)}
 	if f.wants(true) {
 		if err := v.readWindows(c, f.Limit, args); err != nil {
 			return v, err
@@ -197,7 +202,7 @@ func (v *Quarantine) readWindows(c *sqlite3.Conn, limit int, args []any) (err er
 	if err != nil {
 		return fmt.Errorf("count windows: %w", err)
 	}
-	return query(c, `SELECT `+windowColumns+fromWindows+` ORDER BY q.window_id DESC, q.revision DESC LIMIT ?5`, func(s *sqlite3.Stmt) error {
+	return query(c, `SELECT `+windowColumns+fromWindows+` ORDER BY q.window_id DESC, q.revision DESC LIMIT ?6`, func(s *sqlite3.Stmt) error {
 		v.Windows = append(v.Windows, windowAt(s))
 		return nil
 	}, append(args, orDefault(limit, 50))...)
@@ -221,7 +226,7 @@ func (v *Quarantine) readMessages(c *sqlite3.Conn, limit int, args []any) error 
 	if err != nil {
 		return fmt.Errorf("count messages: %w", err)
 	}
-	return query(c, `SELECT `+messageColumns+fromMessages+` ORDER BY q.message_id DESC LIMIT ?5`, func(s *sqlite3.Stmt) error {
+	return query(c, `SELECT `+messageColumns+fromMessages+` ORDER BY q.message_id DESC LIMIT ?6`, func(s *sqlite3.Stmt) error {
 		m := messageAt(s)
 		m.Payload = cutText(m.Payload)
 		v.Messages = append(v.Messages, m)

@@ -57,6 +57,10 @@ func (w *Windower) ReleaseMessage(m Message, mono time.Duration) (r Released, er
 	if r.Reason, r.Detail = Recheck(m, &w.cfg); r.Reason != "" {
 		return r, nil
 	}
+	if w.tooLateContext(m) {
+		r.Reason, r.Detail = Late, "the windows that it would describe have closed, and a context revises none"
+		return r, nil
+	}
 	b := w.batch
 	before, refused := b.Count, len(b.Refusals)
 	w.releasing = true
@@ -72,6 +76,20 @@ func (w *Windower) ReleaseMessage(m Message, mono time.Duration) (r Released, er
 		r.Detail = b.Refusals[refused].Detail
 	}
 	return r, nil
+}
+
+// tooLateContext says whether a message holds nothing but contexts whose windows have closed.
+func (w *Windower) tooLateContext(m Message) bool {
+	src := w.source(m.Topic)
+	if !src.context || src.asset == nil {
+		return false
+	}
+	for _, e := range Decode(nil, m.Payload, true) {
+		if e.Reason == "" && e.TS >= max(src.asset.closedTo(), src.asset.context.cut) {
+			return false
+		}
+	}
+	return true
 }
 
 // ReleaseWindow has a quarantined window made anew from its readings under the limits of now, with the next MakeRevisions. It gives the window's newest revision, nil when there is none that begins at start;

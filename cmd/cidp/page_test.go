@@ -23,9 +23,10 @@ func TestPageInChromium(t *testing.T) {
 	for i := range 300 {
 		last = c.Publish("cidp/v1/telemetry/douala/loco-42/axle1-left", 1, false, reading(begin+int64(i)*1000, i))
 	}
-	last = c.Publish("cidp/v1/telemetry/douala/loco-42/axle1-left", 1, false, `{"ts":<b>`)
-	if !last.WaitTimeout(10 * time.Second) {
-		t.Fatal("not acknowledged")
+	for _, tok := range []mqtt.Token{last, c.Publish("cidp/v1/telemetry/douala/loco-42/axle1-left", 1, false, `{"ts":<b>`)} {
+		if !tok.WaitTimeout(10 * time.Second) {
+			t.Fatal("not acknowledged")
+		}
 	}
 	c.Disconnect(100)
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium),

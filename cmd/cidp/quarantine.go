@@ -37,7 +37,7 @@ List and show read the database, live or stopped. Release asks the running cidp:
 like anything else, and bad data stay where they are.`
 }
 
-// place is where the evidence lies.
+// quarantineData is where the evidence lies.
 type quarantineData struct {
 	Data string `help:"Data folder. Its database may be live." default:"database" placeholder:"DIR"`
 }

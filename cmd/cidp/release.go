@@ -41,7 +41,7 @@ by force. Exit 0 when all of it went back, now or before; 1 when some of it stay
 const releaseTimeout = 30 * time.Second
 
 // releaseAtOnce is how many ids go into one request.
-const releaseAtOnce = 500
+const releaseAtOnce = 50
 
 func (c *quarantineRelease) Run(ctx context.Context, t *terminal) error {
 	for _, id := range c.IDs {

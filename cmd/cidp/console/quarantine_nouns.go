@@ -36,7 +36,7 @@ type QuarantinePage struct {
 	Messages   []QuarantinedMessage `json:"messages"`
 }
 
-// Matching counts what the filter lets through, without its limit.
+// Matching counts what the filter lets through, without its limit, among the newest 100,000 windows and messages.
 type Matching struct {
 	Windows  int64 `json:"windows"`
 	Messages int64 `json:"messages"`

@@ -63,14 +63,14 @@ type line struct {
 
 	// Owned by feed.
 	filling    *pass
-	next       *configuration   // waits for the end of the filling pass
-	waiting    []broker.Message // taken from the broker, for the next pass: the filling one is full
-	released   map[int64]bool   // messages put back since the start: their rows may not say so yet
-	remember   bool             // sessions changed
-	swept      bool             // they were asked for the last time
-	committing bool             // a pass is with commit
-	last       time.Time        // when it went there
-	failed     error            // of a look-up while scoring: fatal
+	next       *configuration          // waits for the end of the filling pass
+	waiting    []broker.Message        // taken from the broker, for the next pass: the filling one is full
+	released   map[int64]store.Outcome // what became of messages put back since the start: their rows may not say so yet
+	remember   bool                    // sessions changed
+	swept      bool                    // they were asked for the last time
+	committing bool                    // a pass is with commit
+	last       time.Time               // when it went there
+	failed     error                   // of a look-up while scoring: fatal
 }
 
 // pass is what one commit holds and what follows it.
@@ -98,6 +98,7 @@ const (
 	receiveMax   = 4096                   // messages taken from the broker at once
 	sentEvery    = 200 * time.Millisecond // how soon a commit follows that holds nothing but sent ids
 	tickEvery    = time.Second
+	sealLong     = 200 * time.Millisecond // a seal that takes longer is no time of silence
 	firstRetry   = 50 * time.Millisecond
 	longestRetry = 2 * time.Second
 )
@@ -308,6 +309,12 @@ func outcome(r stream.Reason) broker.Outcome {
 
 // seal hands the filling pass to commit and begins a new one. What late readings revise is made before: it belongs to their commit.
 func (l *line) seal() error {
+	begin := time.Now()
+	defer func() { // nothing was taken meanwhile: nobody was silent
+		if took := time.Since(begin); took > sealLong {
+			l.began = l.began.Add(took)
+		}
+	}()
 	if err := errors.Join(l.windower.MakeRevisions(), l.failed); err != nil {
 		return fmt.Errorf("revise windows: %w", err)
 	}
@@ -407,10 +414,10 @@ func (l *line) publishAll(ctx context.Context) {
 			if !ok {
 				return
 			}
-			if l.hold.on.Load() {
+			l.release(ctx)
+			if l.hold.on.Load() || l.hold.first != 0 { // what is older goes first
 				l.withhold(out)
 			} else {
-				l.release(ctx)
 				l.send(out)
 			}
 		case <-l.hold.free:

@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -64,8 +65,17 @@ func (l *line) enter(r *release, b *became, row store.Release) {
 // putBackMessage feeds a message once more. An element of an array goes back alone: its evidence is its own bytes.
 func (l *line) putBackMessage(r *release, e *store.Evidence, b *became) error {
 	id := e.Message.MessageID
-	if e.State == store.StateReleased || l.released[id] {
-		b.outcome, b.already, b.detail = store.OutcomeReleased, true, "nothing was done"
+	if went, before := l.released[id]; before || e.State == store.StateReleased {
+		if !before {
+			went = wentBack(e)
+		}
+		b.outcome, b.already, b.detail = went, true, "nothing was done"
+		return nil
+	}
+	if why := unreadable(e); why != "" {
+		b.outcome, b.detail = store.OutcomeKept, why
+		b.taken.Reason = stream.Reason(e.Message.Reason)
+		l.enter(r, b, store.Release{Message: id})
 		return nil
 	}
 	var err error
@@ -76,25 +86,42 @@ func (l *line) putBackMessage(r *release, e *store.Evidence, b *became) error {
 	t := &b.taken
 	switch {
 	case !t.Taken():
-		b.outcome, b.detail = store.OutcomeKept, stillRefused(t.Reason, t.Detail, e.Cut)
+		b.outcome, b.detail = store.OutcomeKept, stillRefused(t.Reason, t.Detail)
 	case t.Stored+t.Context+t.Duplicate+t.Late == 0:
 		b.outcome, b.detail = store.OutcomeRefused, fmt.Sprintf("refused again as %s, and kept as new evidence: %s", t.Reason, t.Detail)
 	default:
 		b.outcome, b.detail = store.OutcomeReleased, countsText(t)
 	}
 	if b.outcome != store.OutcomeKept {
-		l.released[id] = true
+		l.released[id] = b.outcome
 	}
 	l.enter(r, b, store.Release{Message: id})
 	return nil
 }
 
-func stillRefused(reason stream.Reason, detail string, cut bool) string {
-	text := fmt.Sprintf("%s: %s", reason, detail)
-	if cut {
-		text += "; the evidence is cut to its limit, what was behind it is not kept"
+// wentBack gives what became of a message that was put back, by the audit.
+func wentBack(e *store.Evidence) store.Outcome {
+	for _, a := range e.Audit {
+		if a.Outcome != store.OutcomeKept {
+			return a.Outcome
+		}
 	}
-	return text
+	return store.OutcomeReleased
+}
+
+// unreadable says why evidence cannot be what was sent: it is cut, or it was no object within its array, and would be another message by itself.
+func unreadable(e *store.Evidence) string {
+	switch {
+	case e.Cut:
+		return "the evidence is cut to its limit: what was behind it is not kept"
+	case e.Message.Element >= 0 && !bytes.HasPrefix(bytes.TrimLeft(e.Raw, " \t\r\n"), []byte("{")):
+		return fmt.Sprintf("%s: not a JSON object", stream.Malformed)
+	}
+	return ""
+}
+
+func stillRefused(reason stream.Reason, detail string) string {
+	return fmt.Sprintf("%s: %s", reason, detail)
 }
 
 // countsText says what became of the readings of a message.
@@ -167,7 +194,7 @@ func (l *line) settleWindow(p *pass, row *store.Release, b *became) {
 	case w == nil && l.windower.Expired(row.Window):
 		b.detail = "readings of it have expired: it stands as it is"
 	case w == nil:
-		b.detail = "the rules of now say the same of it: " + reasonsText(b.reasons)
+		b.detail = "judged anew it says the same, or nothing of it can be judged any more: " + reasonsText(b.reasons)
 	case w.Valid():
 		b.outcome, b.revision, b.reasons = store.OutcomeReleased, w.Revision, nil
 		b.detail = fmt.Sprintf("revision %d is valid and scored", w.Revision)

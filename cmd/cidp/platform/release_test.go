@@ -137,7 +137,7 @@ func TestReleaseWindowsThroughTheLine(t *testing.T) {
 	for i := range ids {
 		ids[i] = fmt.Sprintf("w%d", (ts+int64(i)*60_000)<<20|1)
 	}
-	if r := askRelease(t, p, ids[0]); r[0].Outcome != "kept" || !strings.Contains(r[0].Detail, "the rules of now say the same") {
+	if r := askRelease(t, p, ids[0]); r[0].Outcome != "kept" || !strings.Contains(r[0].Detail, "judged anew it says the same") {
 		t.Errorf("under the same limits: %+v", r)
 	}
 	writeSensors(t, dir, "[kind.bearing]\nfail_high_c = 250\nsuspect_high_c = 110\n")
@@ -177,7 +177,7 @@ func TestReleaseIsRefused(t *testing.T) {
 		says               string
 	}{
 		{name: "no such message", body: `{"ids":["m9"],"by":"x"}`, status: 404, says: "no such evidence"},
-		{name: "one of them is none", body: `{"ids":["m1","w5"],"by":"x"}`, status: 404, says: "nothing was released"},
+		{name: "none of them is there", body: `{"ids":["m7","w5"],"by":"x"}`, status: 404, says: "nothing was released"},
 		{name: "no id", body: `{"ids":["9"],"by":"x"}`, status: 404, says: "names no evidence"},
 		{name: "nobody", body: `{"ids":["m1"]}`, status: 400, says: "by must name"},
 		{name: "another site", body: `{"ids":["m1"],"by":"x"}`, header: http.Header{"Sec-Fetch-Site": {"cross-site"}}, status: 403, says: "another web site"},

@@ -13,6 +13,9 @@ import (
 // revised scores a revision, or a window that a late reading made. It answers as judge does.
 func (l *line) revised(w *stream.Window) (frozen bool) {
 	hold := l.holds[w.Sensor.ID]
+	if !w.Behind { // the sensor's Hot is that of its newest window's newest revision, as after a restart
+		l.watchHot(w, hold)
+	}
 	if !w.Valid() {
 		if w.Live && !w.Behind {
 			l.tell(eventsPrefix, w.Sensor, model.AppendQuarantine(nil, w), false)

@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/camrail/cidp/cmd/cidp/console"
@@ -58,8 +59,10 @@ func (v *view) Evidence(ctx context.Context, id string) (console.Evidence, error
 		m.Payload = e.Raw
 		out.Message = &m
 		in := v.p.config.Load()
-		if reason, detail := stream.Recheck(stream.Message{Topic: m.Topic, Client: m.Client, Payload: e.Raw, Received: time.Now().UnixMilli()}, &in.stream); reason != "" && e.State == store.StateOpen {
-			out.Refused = stillRefused(reason, detail, e.Cut)
+		if why := unreadable(&e); why != "" && e.State == store.StateOpen {
+			out.Refused = why
+		} else if reason, detail := stream.Recheck(stream.Message{Topic: m.Topic, Client: m.Client, Payload: e.Raw, Received: time.Now().UnixMilli()}, &in.stream); reason != "" && e.State == store.StateOpen {
+			out.Refused = stillRefused(reason, detail)
 		}
 	}
 	for i := range e.Revisions {
@@ -89,36 +92,69 @@ func (v *view) evidence(ctx context.Context, text string) (store.Evidence, error
 	return e, err
 }
 
-// Release has evidence put back through the line.
+// windowsAtOnce is how many windows are judged anew in one pass: each reads what the fleet sent in its time, and the line waits meanwhile.
+const windowsAtOnce = 8
+
+// Release has evidence put back through the line, in as many passes as it takes. What is no longer there is kept, with a word.
 func (v *view) Release(ctx context.Context, ask console.ReleaseRequest) ([]console.ReleaseResult, error) {
-	r := &release{actor: ask.Actor, note: ask.Note, at: time.Now().UnixMilli()}
-	for _, id := range ask.IDs {
+	out := make([]console.ReleaseResult, len(ask.IDs))
+	var messages, windows []int
+	found := make([]store.Evidence, len(ask.IDs))
+	for i, id := range ask.IDs {
 		e, err := v.evidence(ctx, id)
-		if err != nil {
+		switch {
+		case errors.Is(err, store.ErrNoEvidence) && len(ask.IDs) > 1:
+			out[i] = console.ReleaseResult{ID: id, Outcome: string(store.OutcomeKept), Detail: store.ErrNoEvidence.Error()}
+			continue
+		case err != nil:
 			return nil, err
+		case e.Message != nil:
+			messages = append(messages, i)
+		default:
+			windows = append(windows, i)
 		}
-		r.evidence = append(r.evidence, e)
+		found[i] = e
+	}
+	if len(messages)+len(windows) == 0 {
+		return nil, errors.Join(console.ErrNotFound, store.ErrNoEvidence)
 	}
 	if ready, _ := v.p.status.Ready(); !ready {
 		return nil, console.ErrNotReady
 	}
-	if err := v.p.putBack(ctx, r); err != nil {
-		return nil, err
-	}
-	out := make([]console.ReleaseResult, len(r.became))
-	for i := range r.became {
-		b := &r.became[i]
-		out[i] = console.ReleaseResult{ID: r.evidence[i].ID, Outcome: string(b.outcome), Already: b.already, Detail: b.detail, Stored: b.taken.Stored + b.taken.Context,
-			Duplicate: b.taken.Duplicate, Late: b.taken.Late, Refused: b.taken.Refused, Revision: b.revision}
-		for _, reason := range b.reasons {
-			out[i].Reasons = append(out[i].Reasons, string(reason))
+	for _, some := range append([][]int{messages}, slices.Collect(slices.Chunk(windows, windowsAtOnce))...) {
+		if len(some) == 0 {
+			continue
 		}
-		if b.taken.Reason != "" {
-			out[i].Reasons = []string{string(b.taken.Reason)}
+		r := &release{actor: ask.Actor, note: ask.Note, at: time.Now().UnixMilli()}
+		for _, i := range some {
+			r.evidence = append(r.evidence, found[i])
 		}
-		if a := r.evidence[i].Audit; b.already && len(a) > 0 && a[0].Outcome != store.OutcomeKept {
-			out[i].By, out[i].At = a[0].Actor, console.Time(a[0].AtMs)
+		if err := v.p.putBack(ctx, r); err != nil {
+			return nil, err
+		}
+		for k, i := range some {
+			out[i] = r.result(k)
 		}
 	}
 	return out, nil
+}
+
+// result tells what became of one piece of evidence.
+func (r *release) result(i int) console.ReleaseResult {
+	e, b := &r.evidence[i], &r.became[i]
+	out := console.ReleaseResult{ID: e.ID, Outcome: string(b.outcome), Already: b.already, Detail: b.detail, Stored: b.taken.Stored + b.taken.Context,
+		Duplicate: b.taken.Duplicate, Late: b.taken.Late, Refused: b.taken.Refused, Revision: b.revision}
+	for _, reason := range b.reasons {
+		out.Reasons = append(out.Reasons, string(reason))
+	}
+	if b.taken.Reason != "" {
+		out.Reasons = []string{string(b.taken.Reason)}
+	}
+	for _, a := range e.Audit {
+		if b.already && a.Outcome != store.OutcomeKept {
+			out.By, out.At = a.Actor, console.Time(a.AtMs)
+			break
+		}
+	}
+	return out
 }

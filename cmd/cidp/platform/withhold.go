@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -119,10 +120,16 @@ func (h *withholding) changed() int64 {
 
 // recallAll gives back what stood before a restart. Without it, what was withheld would be told by a restart.
 func (l *line) recallAll(rec *store.Recovery) {
+	oldest := int64(math.MinInt64)
+	if h := l.config.Load().stream.HistoryAfter; h > 0 {
+		oldest = time.Now().Add(-h).UnixMilli()
+	}
 	for _, s := range rec.Sensors {
 		if w, ok := rec.Windows[s.ID]; ok {
 			e := l.hold.assets[s.AssetID]
-			e.state, e.end = rec.Failsafes[s.AssetID], max(e.end, w.End)
+			if e.state = rec.Failsafes[s.AssetID]; w.End >= oldest { // history is no evidence
+				e.end = max(e.end, w.End)
+			}
 			l.hold.assets[s.AssetID] = e
 		}
 	}

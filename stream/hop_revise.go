@@ -6,7 +6,7 @@ import "slices"
 // stored, and so belongs to them. Without a history they stand.
 func (w *Windower) reachBack(s *sensorState, ts int64, why cause) {
 	if ts < s.hop.end && w.history != nil {
-		w.late = append(w.late, lateAt{s, ts, why, true, s.hop.next})
+		w.late = append(w.late, lateAt{sensor: s, ts: ts, why: why, open: true, next: s.hop.next})
 	}
 }
 
@@ -76,7 +76,7 @@ func (r *revising) planBetween(l lateAt, planned map[int64]int) error {
 	case released:
 		from, to = l.ts, l.ts+1
 	case follows:
-		from = h.first(l.ts)
+		from, to = h.first(l.ts), max(to, l.till)
 	}
 	if l.next != 0 {
 		to = min(to, l.next) // what closed since has it already

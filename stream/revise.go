@@ -16,6 +16,7 @@ type lateAt struct {
 	why    cause
 	open   bool  // of a sensor that hops: only windows between have closed there
 	next   int64 // and the first of those that had not closed when it came; 0: it does not matter
+	till   int64 // of follows with open: those that begin before it
 }
 
 type cause uint8
@@ -312,31 +313,67 @@ func (r *revising) make(p revisionPlan) error {
 	return err
 }
 
-// carry is what a window's own figures take over from the one before it: a value that stands still, a fault code that goes on, the good reading before a leap.
+// carry is what a window's own figures take over from the one before it: a value that stands still, a fault code that goes on, the good reading before a leap, and the sensor's
+// quantum, by which a value that stands still is judged.
 type carry struct {
 	value, good, code     Milli
 	since, goodAt, codeOn int64
+	quantum               Milli
 }
 
 func (m *memory) carry() carry {
 	g := &m.Gauge
-	return carry{m.Value, g.Good, g.Code, m.Since, g.GoodAt, g.CodeOn}
+	return carry{m.Value, g.Good, g.Code, m.Since, g.GoodAt, g.CodeOn, m.Quantum}
 }
 
 // takeOver makes a memory end as another does, and judge as it did: nothing else of it changes, since later windows rest on it.
 func (m *memory) takeOver(c carry, w *Window) {
 	g := &m.Gauge
-	m.Value, g.Good, g.Code, m.Since, g.GoodAt, g.CodeOn = c.value, c.good, c.code, c.since, c.goodAt, c.codeOn
+	m.Value, g.Good, g.Code, m.Since, g.GoodAt, g.CodeOn, m.Quantum = c.value, c.good, c.code, c.since, c.goodAt, c.codeOn, c.quantum
 	if g.Slope = w.Features[FSlope]; math.IsNaN(g.Slope) {
 		g.Slope = 0
 	}
 }
 
-// follow has the window that begins where one ends made anew, if that one ends otherwise than it did.
-func (r *revising) follow(p revisionPlan, was, is carry) {
-	if was != is && p.end < p.sensor.made {
-		r.next = append(r.next, lateAt{sensor: p.sensor, ts: p.end, why: follows})
+// follow has the window after one made anew, if that one ends otherwise than it did. A pause may lie between them.
+func (r *revising) follow(p revisionPlan, was, is carry) error {
+	s := p.sensor
+	if was == is || p.end >= s.made {
+		return nil
 	}
+	next, err := r.after(s, p.end)
+	if err != nil || next == nil {
+		return err
+	}
+	if s.hop != nil && next.Start > p.end { // what lies between them goes on from it too
+		r.next = append(r.next, lateAt{sensor: s, ts: p.end, why: follows, open: true, till: next.Start})
+	}
+	r.next = append(r.next, lateAt{sensor: s, ts: next.Start, why: follows})
+	return nil
+}
+
+// after gives the newest revision of a sensor's first window that starts at or after ts, nil when there is none.
+func (r *revising) after(s *sensorState, ts int64) (*Window, error) {
+	first, err := r.window(s, ts)
+	if err != nil || first != nil && first.Start == ts {
+		return first, err
+	}
+	if first, err = r.window(s, s.made-1); err != nil || first == nil || first.Start < ts {
+		return nil, err
+	}
+	for none := ts; first.Start-none > 1; { // no window starts in [ts, none]
+		mid := none + (first.Start-none)/2
+		w, err := r.window(s, mid)
+		switch {
+		case err != nil:
+			return nil, err
+		case w != nil && w.Start >= ts:
+			first = w
+		default:
+			none = mid
+		}
+	}
+	return first, nil
 }
 
 // othersFigures are the features that a window's own readings do not give. They, and what its sensor remembers, stand as they were when it closed: later windows rest on them.
@@ -396,8 +433,7 @@ func (r *revising) replace(p revisionPlan, m *closing) error {
 		}
 	}
 	r.put(m)
-	r.follow(p, was, is)
-	return nil
+	return r.follow(p, was, is)
 }
 
 // sameFigures says whether a window is as its last revision was.
@@ -431,8 +467,7 @@ func (r *revising) fill(p revisionPlan, before *Window, m *closing) error {
 		a.remember(append(a.closed, mate{s, w.Start, w.End, m.length, w.Features[FMean], w.Features[FSlope], m.memory.Gauge.Verdict == gaugeSound, false}))
 	}
 	r.put(m)
-	r.follow(p, was.memory.carry(), g.memory.carry())
-	return nil
+	return r.follow(p, was.memory.carry(), g.memory.carry())
 }
 
 func (r *revising) put(m *closing) {

@@ -57,6 +57,7 @@ type Manifest struct {
 	PositiveWeight float64          `json:"positive_weight,omitempty"` // 0: classes are not weighted
 	Folds          *CrossValidation `json:"folds,omitempty"`
 	Positional     bool             `json:"positional,omitempty"` // the inputs have no names of their own, only places
+	Trial          *Trial           `json:"trial,omitempty"`      // nil: none was held
 }
 
 // RowOOB is what the trees say of the rows they did not see. Rows of one asset resemble each other, and the bag parts them at random, so

@@ -91,6 +91,7 @@ func (w *Windower) closeDue(a *assetState, mono time.Duration) {
 			w.judged = w.judged[:0]
 		}
 	}
+	w.wait(a)
 }
 
 // closeNext closes the earliest window of an asset that may close, together with its like. It says whether there was one.

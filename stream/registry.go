@@ -63,6 +63,7 @@ func (w *Windower) addSensor(s *sensorState, a *assetState) {
 	s.mark, s.edge, s.frontier, s.last, s.made = math.MinInt64, math.MinInt64, math.MinInt64, math.MinInt64, math.MinInt64
 	w.sensors = append(w.sensors, s)
 	a.sensors = append(a.sensors, s)
+	a.waits = waits{}
 	w.setStep(a)
 	topic := TelemetryTopic(s.Site, s.Asset, s.Name)
 	s.source = &source{address: address{s.Site, s.Asset, s.Name}, sensor: s, asset: a}

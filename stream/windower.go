@@ -47,6 +47,7 @@ type Windower struct {
 	watch    watch // who is silent
 
 	releasing bool           // a person puts back what is fed
+	restless  bool           // tests: look at each boundary
 	expired   map[int64]bool // windows that the last MakeRevisions could not release
 }
 
@@ -70,6 +71,7 @@ type assetState struct {
 	closed  []mate     // closed windows that another sensor still has open readings beside
 	hush    hush       // who of them is silent
 	guard   guard      // the fail-safe
+	waits   waits      // for whom its windows wait
 	moved   bool       // a sensor's period is configured otherwise than when this was last looked through for windows to close
 	step    int64      // windows end at multiples of it, ms: the configured length, or less where a sensor hops
 }

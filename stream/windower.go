@@ -38,6 +38,10 @@ type Windower struct {
 	elements []Element      // scratch of Feed
 	members  []int64        // scratch of judge
 	open     []entry        // scratch of closeGroup: the readings of a window
+	spare    []*closing     // done with
+	group    []dueSensor    // scratch of closeGroup: whose windows end together
+	closed   []*closing     // likewise: the windows that close
+	lagging  []*closing     // likewise: those of sensors that are behind
 	judged   []judged       // scratch of closeDue: windows of one asset already judged
 	received int64          // receipt time of what is being processed, ms
 	most     int            // sensors, and assets: what a Key has room for

@@ -51,8 +51,10 @@ func (w *Windower) acceptReading(src *source, r Reading, received int64, mono ti
 		w.batch.Readings = make([]Stored, 0, max(1, len(w.taken.Readings)))
 	}
 	w.batch.Readings = append(w.batch.Readings, Stored{SensorID: s.id, Reading: r})
-	w.touch(s)
-	s.fresh++
+	if i == 0 || !s.told.covers(r.TS) {
+		w.touch(s)
+		s.fresh++
+	}
 	if s.hop != nil {
 		w.reachBack(s, r.TS, arrived)
 	}

@@ -4,6 +4,9 @@ import "math"
 
 // source finds or makes what a topic means. Refused topics are not kept: a stranger could name ever new ones.
 func (w *Windower) source(topic string) *source {
+	if src := w.ahead.take(topic); src != nil {
+		return src
+	}
 	if src, ok := w.sources[topic]; ok {
 		return src
 	}

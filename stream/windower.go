@@ -28,8 +28,9 @@ type Windower struct {
 	history  History // past, where it is one
 	score    Scorer
 	sources  map[string]*source // by topic
-	assets   []*assetState      // by id-1
-	sensors  []*sensorState     // by id-1
+	ahead    ahead
+	assets   []*assetState  // by id-1
+	sensors  []*sensorState // by id-1
 	byName   map[[2]string]*assetState
 	batch    *Batch // filling
 	taken    *Batch // last taken
@@ -109,7 +110,7 @@ type sensorState struct {
 	edge     int64 // and the newest event time that does
 	frontier int64 // end of the last closed window
 	mono     time.Duration
-	fresh    int      // readings accepted since the last Take
+	fresh    int      // readings accepted since the last Take, without those that what was told covers
 	hop      *hopping // nil: its windows tumble
 	pending  pending  // open readings
 	quiet    quiet

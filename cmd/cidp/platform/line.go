@@ -65,6 +65,7 @@ type line struct {
 	filling    *pass
 	next       *configuration          // waits for the end of the filling pass
 	waiting    []broker.Message        // taken from the broker, for the next pass: the filling one is full
+	topics     []string                // scratch of expect
 	released   map[int64]store.Outcome // what became of messages put back since the start: their rows may not say so yet
 	remember   bool                    // sessions changed
 	swept      bool                    // they were asked for the last time
@@ -96,6 +97,7 @@ const (
 	maxBatchSize  = 250_000 // readings, contexts and refusals in them, but for the last one
 
 	receiveMax   = 4096                   // messages taken from the broker at once
+	expectAtOnce = 32                     // topics that the windower is told of before they are fed
 	sentEvery    = 200 * time.Millisecond // how soon a commit follows that holds nothing but sent ids
 	tickEvery    = time.Second
 	sealLong     = 200 * time.Millisecond // a seal that takes longer is no time of silence
@@ -277,7 +279,10 @@ func (l *line) hasSent() bool {
 // take decodes and windows what waits, until the filling pass is full.
 func (l *line) take() error {
 	mono := time.Since(l.began)
-	for len(l.waiting) > 0 && !l.full() {
+	for n := 0; len(l.waiting) > 0 && !l.full(); n++ {
+		if n%expectAtOnce == 0 {
+			l.expect()
+		}
 		m := &l.waiting[0]
 		in := stream.Message{Topic: m.Topic, Client: m.Client, Payload: m.Payload, Received: m.Received}
 		var reason stream.Reason
@@ -293,6 +298,17 @@ func (l *line) take() error {
 		l.waiting = l.waiting[1:]
 	}
 	return nil
+}
+
+// expect tells the windower of the topics that come next.
+func (l *line) expect() {
+	l.topics = l.topics[:0]
+	for i := range min(len(l.waiting), expectAtOnce) {
+		if m := &l.waiting[i]; !m.TooLarge {
+			l.topics = append(l.topics, m.Topic)
+		}
+	}
+	l.windower.Expect(l.topics)
 }
 
 // outcome is what an MQTT 5 client is told. A reading from the future, or one that contradicts another, can be read: that it is refused is told by the

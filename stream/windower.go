@@ -169,6 +169,9 @@ func (w *Windower) Take() *Batch {
 		return newBatch()
 	}
 	w.tellOpen()
+	if len(w.batch.Windows) == 0 { // a quiet line needs no scratch
+		w.spare, w.group, w.closed, w.lagging, w.open = nil, nil, nil, nil, nil
+	}
 	w.taken, w.batch = w.batch, newBatch()
 	w.recent = uncommitted{}
 	return w.taken

@@ -89,7 +89,7 @@ func Content(file []byte) []byte { return file[fileHead : len(file)-fileTail] }
 
 // Rebuild makes a forest from raw parts, as a file with a right checksum would.
 func Rebuild(schema []stream.Feature, roots []uint32, nodes []uint64, values []float32) (*Forest, error) {
-	return newForest(schema, Manifest{}, roots, nodes, values)
+	return newForest(parts{schema: schema, roots: roots, nodes: nodes, values: values})
 }
 
 // PackNode and PackLeaf make raw nodes.
@@ -112,3 +112,6 @@ func (l Limit) RuleScore(v float64) float64           { return l.score(v) }
 func AppendString(dst []byte, s string) []byte { return appendString(dst, s) }
 
 var _ json.Marshaler = Contribution{}
+
+// Covers are the training rows at the nodes.
+func Covers(f *Forest) []uint32 { return f.covers }

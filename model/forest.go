@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
+	"sync"
 
 	"github.com/camrail/cidp/stream"
 )
@@ -30,6 +31,7 @@ type Forest struct {
 	parts
 	groups []group
 	base   float64 // mean of the roots' values: what the forest says before it looks
+	rule   func() shapleyRule
 	sum    [32]byte
 }
 
@@ -88,6 +90,7 @@ func newForest(p parts) (*Forest, error) {
 		f.base += float64(p.values[r])
 	}
 	f.base /= float64(len(p.roots))
+	f.rule = sync.OnceValue(func() shapleyRule { return newShapleyRule(f) })
 	file, err := f.appendFile(nil)
 	if err != nil {
 		return nil, err

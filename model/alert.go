@@ -68,27 +68,32 @@ type Scored struct {
 // Alert: raised by RaiseAfter windows in a row at alarm or more, or by one at critical. While it is open its severity is the worst level seen: it
 // rises at once and never falls. It clears after ClearAfter windows in a row whose level is normal, which with the defaults is a first probability below 0.2
 // and then below 0.3, all rules below their watch limits likewise. Only valid windows count: a quarantined window neither continues nor breaks a row.
-func (c AlertConfig) Next(h Hold, w *stream.Window, p float64, rule RuleResult, explanation []Contribution, modelID string) Scored {
+func (c AlertConfig) Next(h Hold, w *stream.Window, p float64, rule RuleResult, path []Contribution, modelID string) Scored {
+	return c.next(h, w, p, rule, explainer{path: path}, modelID)
+}
+
+func (c AlertConfig) next(h Hold, w *stream.Window, p float64, rule RuleResult, e explainer, modelID string) Scored {
 	forest := c.level(p, h.Level)
 	source, level := SourceForest, forest
 	if rule.Level > forest {
 		source, level = rule.Name, rule.Level
 	}
 	m := move{c: c, w: w, p: p, source: source, before: h, level: level}
-	m.reason = c.reason(h, w, p, forest, rule, explanation)
+	why := e.explain(m.raises() || m.worsens())
+	m.reason = c.reason(h, w, p, forest, rule, why)
 	next := m.fold()
 	out := Scored{
 		Prediction: Prediction{
 			WindowID: w.ID(), Revision: w.Revision, SensorID: w.Sensor.ID, Start: w.Start, End: w.End,
 			PFailure: p, Level: level, Source: source, RuleScore: rule.Score, ModelID: modelID,
-			Explanation: explanation, Hold: next,
+			Explanation: e.path, Score: e.score, Hold: next,
 		},
 		Transitions: m.moved,
 	}
 	if m.alert != nil {
 		m.alert.PFailure, m.alert.Value = p, w.Features[stream.FMean]
 		m.alert.Rule, m.alert.Reason = source, m.reason
-		m.alert.Explanation, m.alert.ModelID = explanation, modelID
+		m.alert.Explanation, m.alert.Method, m.alert.Score, m.alert.ModelID = why.Top, why.Method, why.Score, modelID
 		m.alert.SensorID, m.alert.WindowID = w.Sensor.ID, w.ID()
 		m.alert.UpdatedAt, m.alert.Start, m.alert.End = w.End, w.Start, w.End
 		out.Alert = m.alert
@@ -120,6 +125,14 @@ type move struct {
 	moved  []Transition
 }
 
+// raises says whether the window raises an alert.
+func (m *move) raises() bool {
+	return m.before.AlertID == "" && (m.level == Critical || m.level >= Alarm && m.before.Above+1 >= m.c.RaiseAfter)
+}
+
+// worsens says whether the open alert's severity rises.
+func (m *move) worsens() bool { return m.before.AlertID != "" && m.level > m.before.Worst }
+
 // fold gives the hold after the window, and notes the alert and what moved.
 func (m *move) fold() Hold {
 	h := m.before
@@ -131,9 +144,9 @@ func (m *move) fold() Hold {
 		h.Above = 0
 	}
 	switch {
-	case h.AlertID == "" && (m.level == Critical || h.Above >= m.c.RaiseAfter):
+	case m.raises():
 		m.raise(&h)
-	case h.AlertID != "" && m.level > h.Worst:
+	case m.worsens():
 		m.transition(&h, KindSeverity, h.Worst, m.level, Active, fmt.Sprintf("level rises from %s to %s: %s", h.Worst, m.level, m.reason))
 		h.Worst = m.level
 	}

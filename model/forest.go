@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
+	"sync"
 
 	"github.com/camrail/cidp/stream"
 )
@@ -27,14 +28,25 @@ const (
 
 // Forest is a trained random forest for one yes-or-no question. It is immutable.
 type Forest struct {
+	parts
+	groups []group
+	base   float64    // mean of the roots' values: what the forest says before it looks
+	knots  knots      // of the calibration; nil: the probability is the score
+	usual  []*float64 // of each feature; nil, or nil in it, where it is not known
+	rule   func() shapleyRule
+	sum    [32]byte
+}
+
+// parts is what a forest is made of, and what its file holds.
+type parts struct {
 	schema   []stream.Feature
 	manifest Manifest
-	roots    []uint32  // first node of each tree; a tree ends where the next begins
-	nodes    []uint64  // all trees, a parent always before its children
-	values   []float32 // probability of failure at each node, leaf or not
-	groups   []group
-	base     float64 // mean of the roots' values: what the forest says before it looks
-	sum      [32]byte
+	roots    []uint32           // first node of each tree; a tree ends where the next begins
+	nodes    []uint64           // all trees, a parent always before its children
+	values   []float32          // probability of failure at each node, leaf or not
+	covers   []uint32           // training rows at each node, as the bootstrap counts them; nil where an imported forest does not say
+	spreads  []Distribution     // of each feature over the training rows; nil where an imported forest does not say
+	scores   *ScoreDistribution // of the probabilities; nil where an imported forest does not say
 }
 
 // group is the trees that descend together.
@@ -48,31 +60,43 @@ type group struct {
 type rowKeys [maxFeatures]uint32
 
 // newForest checks the parts and puts them together. Every forest is made here, whether trained or read.
-func newForest(schema []stream.Feature, m Manifest, roots []uint32, nodes []uint64, values []float32) (*Forest, error) {
-	if err := checkSchema(schema); err != nil {
+func newForest(p parts) (*Forest, error) {
+	if err := checkSchema(p.schema); err != nil {
 		return nil, err
 	}
-	depths, err := checkTrees(len(schema), roots, nodes, values)
+	depths, err := checkTrees(len(p.schema), p.roots, p.nodes, p.values)
 	if err != nil {
 		return nil, err
 	}
-	f := &Forest{schema: make([]stream.Feature, len(schema)), manifest: m, roots: roots, nodes: nodes, values: values}
-	for i, s := range schema {
+	if err := checkCovers(p.nodes, p.covers); err != nil {
+		return nil, err
+	}
+	if err := p.checkSpreads(); err != nil {
+		return nil, err
+	}
+	f := &Forest{parts: p}
+	f.schema = make([]stream.Feature, len(p.schema))
+	for i, s := range p.schema {
 		f.schema[i] = stream.Feature{Name: s.Name, Unit: s.Unit}
 	}
-	for first := 0; first < len(roots); first += lanes {
-		g := group{trees: min(lanes, len(roots)-first)}
+	for first := 0; first < len(p.roots); first += lanes {
+		g := group{trees: min(lanes, len(p.roots)-first)}
 		for i := range g.at {
 			tree := first + min(i, g.trees-1)
-			g.at[i] = uint64(roots[tree])
+			g.at[i] = uint64(p.roots[tree])
 			g.steps = max(g.steps, depths[tree])
 		}
 		f.groups = append(f.groups, g)
 	}
-	for _, r := range roots {
-		f.base += float64(values[r])
+	for _, r := range p.roots {
+		f.base += float64(p.values[r])
 	}
-	f.base /= float64(len(roots))
+	f.base /= float64(len(p.roots))
+	if f.knots, err = p.manifest.Calibration.knots(); err != nil {
+		return nil, err
+	}
+	f.usual = p.usually()
+	f.rule = sync.OnceValue(func() shapleyRule { return newShapleyRule(f) })
 	file, err := f.appendFile(nil)
 	if err != nil {
 		return nil, err
@@ -118,15 +142,25 @@ func (f *Forest) Check(schema []stream.Feature) error {
 }
 
 // Predict gives the probability of failure of one row, 0 to 1: the mean over the trees, summed in float64 in their order. Values are
-// rounded to float32 first; a value goes left when it is at most the threshold, NaN goes right. It does not allocate. A row
-// of another width than the schema has no probability: NaN.
+// rounded to float32 first; a value goes left when it is at most the threshold, NaN goes right. Where the model is calibrated, that mean is the score and goes through the
+// calibration's map. It does not allocate. A row of another width than the schema has no probability: NaN.
 func (f *Forest) Predict(x []float64) float64 {
 	if len(x) != len(f.schema) {
 		return math.NaN()
 	}
 	var keys rowKeys
 	keys.set(x)
-	return f.score(&keys)
+	return f.calibrated(f.score(&keys))
+}
+
+// Calibrated says whether probabilities go through a map. Explanations are of the score before it.
+func (f *Forest) Calibrated() bool { return f.knots != nil }
+
+func (f *Forest) calibrated(score float64) float64 {
+	if f.knots == nil {
+		return score
+	}
+	return f.knots.at(score)
 }
 
 // PredictBatch appends the probability of each row to dst. Rows are scored one by one: a row of a default forest keeps the machine

@@ -56,6 +56,8 @@ type Contribution struct {
 	Feature      string  `json:"feature"`
 	Value        float64 `json:"value"` // in the feature's unit; a missing value is written null
 	Contribution float64 `json:"contribution"`
+
+	Usual *float64 `json:"usual,omitempty"` // median of the rows that the model learnt from; nil where it is not known
 }
 
 // MarshalJSON writes a missing value as null, since JSON has no NaN.
@@ -67,11 +69,12 @@ func (c *Contribution) UnmarshalJSON(text []byte) error {
 		Feature      string   `json:"feature"`
 		Value        *float64 `json:"value"`
 		Contribution *float64 `json:"contribution"`
+		Usual        *float64 `json:"usual"`
 	}
 	if err := json.Unmarshal(text, &raw); err != nil {
 		return fmt.Errorf("read contribution: %w", err)
 	}
-	*c = Contribution{raw.Feature, orNaN(raw.Value), orNaN(raw.Contribution)}
+	*c = Contribution{raw.Feature, orNaN(raw.Value), orNaN(raw.Contribution), raw.Usual}
 	return nil
 }
 
@@ -93,8 +96,9 @@ type Prediction struct {
 	Source      string  // "forest", or the rule that spoke
 	RuleScore   float64 // 0 to 1, the strongest rule
 	ModelID     string
-	Explanation []Contribution
-	Hold        Hold // the sensor's alert hold after this window
+	Explanation []Contribution // path contributions, always
+	Score       *float64       // of a calibrated model: the score before, which its explanation adds up to; nil: PFailure is it
+	Hold        Hold           // the sensor's alert hold after this window
 }
 
 // Hold is what the next window's level and alert need of a sensor's past windows. It folds over valid windows in event-time
@@ -140,8 +144,10 @@ type Alert struct {
 	Rule        string  // "forest" or the rule that spoke
 	Reason      string  // one sentence
 	Explanation []Contribution
-	WindowID    int64 // 0: no window moved it
-	Start, End  int64 // of the window that moved it last, ms
+	Method      string   // of the explanation: MethodTreeSHAP where the alert was raised or became worse and the model can, else MethodPath; empty without one
+	Score       *float64 // as Prediction.Score
+	WindowID    int64    // 0: no window moved it
+	Start, End  int64    // of the window that moved it last, ms
 	ModelID     string
 	Ack         *Ack // nil while nobody has acknowledged it
 }

@@ -38,7 +38,7 @@ func (s *Scorer) Score(w *stream.Window, h Hold) (Scored, error) {
 	if !w.Valid() {
 		return Scored{}, fmt.Errorf("score window: %s/%s/%s from %d ms is quarantined (%s)", w.Sensor.Site, w.Sensor.Asset, w.Sensor.Name, w.Start, w.Reasons[0])
 	}
-	p, explanation := s.forest.Explain(w.Features[:], DefaultTop)
+	p, why := s.forest.explainer(w)
 	rule := s.rules.Eval(&w.Features, h.Level, h.unbraked(w))
-	return s.alerts.Next(h, w, p, rule, explanation, s.id), nil
+	return s.alerts.next(h, w, p, rule, why, s.id), nil
 }

@@ -219,10 +219,11 @@ func (p *plant) alarm(b *store.Batch, m int64, w *stream.Window, pr *model.Predi
 		return
 	}
 	a := model.Alert{ID: "alert-1", SensorID: w.Sensor.ID, State: model.Active, Severity: model.Alarm, RaisedAt: t0 + 2*minute, UpdatedAt: w.End,
-		PFailure: pr.PFailure, Value: 99.5, Rule: "forest", Reason: "hot", Explanation: pr.Explanation, WindowID: w.ID(), Start: w.Start, End: w.End, ModelID: modelID}
+		PFailure: pr.PFailure, Value: 99.5, Rule: "forest", Reason: "hot", Explanation: pr.Explanation, Method: model.MethodTreeSHAP, WindowID: w.ID(), Start: w.Start, End: w.End, ModelID: modelID}
 	tr := model.Transition{AlertID: a.ID, SensorID: a.SensorID, WindowID: w.ID(), Revision: w.Revision, At: w.End, Kind: model.KindRaised, From: model.Normal,
 		To: model.Alarm, State: model.Active, Cause: "hot", Actor: model.ActorLine}
-	pr.Level = model.Alarm
+	score := 0.5
+	pr.Level, pr.Score, a.Score = model.Alarm, &score, &score
 	pr.Hold = model.Hold{Level: model.Alarm, Above: 2, Below: 1, AlertID: a.ID, Worst: model.Alarm, RaisedAt: a.RaisedAt, FreeSince: t0 + 5, LastEnd: w.End}
 	switch m {
 	case 2:

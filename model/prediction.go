@@ -90,11 +90,20 @@ type Prediction struct {
 	Start, End  int64 // ms
 	PFailure    float64
 	Level       Level
-	Source      string  // "forest", or the rule that spoke
+	Source      string  // "forest", the rule that spoke, or "rules" where the rules speak alone and none has its inputs
 	RuleScore   float64 // 0 to 1, the strongest rule
-	ModelID     string
+	ModelID     string  // RulesID where the rules speak alone
 	Explanation []Contribution
 	Hold        Hold // the sensor's alert hold after this window
+}
+
+// ShadowPrediction is what a model in shadow says of a valid window: it is kept, compared, and told to nobody.
+type ShadowPrediction struct {
+	WindowID int64
+	Revision int
+	ModelID  string
+	PFailure float64
+	Differs  bool // the probability falls into another level than the live one's, both without hysteresis; not stored
 }
 
 // Hold is what the next window's level and alert need of a sensor's past windows. It folds over valid windows in event-time

@@ -44,6 +44,8 @@ type RuleResult struct {
 	Level Level   // after the deadband
 	Score float64 // 0 to 1: 0.3, 0.6 and 0.85 at the limits for watch, alarm and critical, straight between them, never falling
 	Why   string  // a sentence with figure, unit and limit; empty at normal
+
+	Feature int // that the rule looked at, by its place in stream.FeatureList; with Name
 }
 
 // Scores at the limits. They are the default cuts of the forest's probability, so that both read alike.
@@ -147,7 +149,7 @@ func (r Rules) Eval(x *stream.Features, held Level, unbraked time.Duration) Rule
 		}
 		level, score := l.level(x[figure], held), l.score(x[figure])
 		if best.Name == "" || level > best.Level || level == best.Level && score > best.Score {
-			best = RuleResult{Name: l.Rule, Level: level, Score: score}
+			best = RuleResult{Name: l.Rule, Level: level, Score: score, Feature: figure}
 			limit = l
 		}
 	}

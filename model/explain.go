@@ -16,11 +16,12 @@ const DefaultTop = 3
 const (
 	MethodPath     = "path"      // path contributions (Saabas): cheap, and what features share is dealt out by their place in the trees
 	MethodTreeSHAP = "tree_shap" // exact Shapley values, path-dependent
+	MethodRule     = "rule"      // no forest is live: what the strongest rule looked at, and its score
 )
 
 // Explanation is what moved a row's score most.
 type Explanation struct {
-	Method string         // MethodPath or MethodTreeSHAP
+	Method string         // MethodPath, MethodTreeSHAP or MethodRule
 	Top    []Contribution // by size
 	Score  *float64       // what the contributions of all features and the base add up to, where it is not the probability: the model is calibrated
 }

@@ -28,7 +28,11 @@ func AppendRisk(dst []byte, w *stream.Window, p *Prediction) []byte {
 	dst = appendQuality(dst, w)
 	dst = append(dst, `,"explanation":`...)
 	dst = AppendExplanation(dst, p.Explanation)
-	dst = appendMethod(dst, MethodPath, p.Score)
+	method := MethodPath
+	if p.ModelID == RulesID {
+		method = MethodRule
+	}
+	dst = appendMethod(dst, method, p.Score)
 	return append(dst, '}')
 }
 

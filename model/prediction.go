@@ -93,12 +93,21 @@ type Prediction struct {
 	Start, End  int64 // ms
 	PFailure    float64
 	Level       Level
-	Source      string  // "forest", or the rule that spoke
+	Source      string  // "forest", the rule that spoke, or "rules" where the rules speak alone and none has its inputs
 	RuleScore   float64 // 0 to 1, the strongest rule
-	ModelID     string
-	Explanation []Contribution // path contributions, always
+	ModelID     string         // RulesID where the rules speak alone
+	Explanation []Contribution // path contributions; what the rule looked at where the rules speak alone
 	Score       *float64       // of a calibrated model: the score before, which its explanation adds up to; nil: PFailure is it
 	Hold        Hold           // the sensor's alert hold after this window
+}
+
+// ShadowPrediction is what a model in shadow says of a valid window: it is kept, compared, and told to nobody.
+type ShadowPrediction struct {
+	WindowID int64
+	Revision int
+	ModelID  string
+	PFailure float64
+	Differs  bool // the probability falls into another level than the live one's, both without hysteresis; not stored
 }
 
 // AlertState is where an alert stands.

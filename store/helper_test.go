@@ -36,10 +36,38 @@ func open(t testing.TB, path string, o store.Options) *store.DB {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	if err := db.PutModel(store.ModelInfo{ID: modelID, Name: "test", Features: "[]", Metrics: "{}"}); err != nil {
+	if err := putLive(db, modelID); err != nil {
 		t.Fatal(err)
 	}
 	return db
+}
+
+// passed is a trial that lets a model go live, as it is recorded.
+const passed = `{"passed":true}`
+
+// putLive makes a model the live one; the one before is retired. Where it is live already nothing happens.
+func putLive(db *store.DB, id string) error {
+	rows, err := db.Models()
+	if err != nil {
+		return err
+	}
+	var moves []store.ModelMove
+	for _, r := range rows {
+		switch {
+		case r.State != store.ModelActive:
+		case r.ID == id:
+			return nil
+		default:
+			moves = append(moves, moved(r.ID, store.ModelRetired))
+		}
+	}
+	return db.MoveModels(append(moves, moved(id, store.ModelActive)))
+}
+
+// moved is what a person asked of a model.
+func moved(id string, state store.ModelState) store.ModelMove {
+	action := map[store.ModelState]string{store.ModelActive: store.ActionActivate, store.ModelShadow: store.ActionShadow, store.ModelRetired: store.ActionRetire}[state]
+	return store.ModelMove{Model: store.ModelInfo{ID: id, Name: "test", Features: "[]", Metrics: "{}", Trial: passed, State: state}, At: t0, Action: action, Actor: "ngo", Detail: "asked for"}
 }
 
 // batch gives an empty batch that follows the last commit.

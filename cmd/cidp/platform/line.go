@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/camrail/cidp/broker"
+	"github.com/camrail/cidp/cmd/cidp/models"
 	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/store"
 	"github.com/camrail/cidp/stream"
@@ -47,8 +48,11 @@ type line struct {
 	config   *inForce
 	configs  chan *configuration // to be put in force
 	releases chan *release       // to be put back
-	every    time.Duration       // shortest time between the starts of two commits
-	began    time.Time           // zero of the windower's monotonic time, owned by feed
+	registry *models.Registry    // state of every model, owned by feed
+	use      *atomic.Pointer[inUse]
+	asks     chan *modelAsk // what is asked of models
+	every    time.Duration  // shortest time between the starts of two commits
+	began    time.Time      // zero of the windower's monotonic time, owned by feed
 
 	intake   chan []broker.Message
 	passes   chan *pass
@@ -64,6 +68,7 @@ type line struct {
 	// Owned by feed.
 	filling    *pass
 	next       *configuration          // waits for the end of the filling pass
+	asked      *modelAsk               // likewise
 	waiting    []broker.Message        // taken from the broker, for the next pass: the filling one is full
 	topics     []string                // scratch of expect
 	released   map[int64]store.Outcome // what became of messages put back since the start: their rows may not say so yet
@@ -80,7 +85,8 @@ type pass struct {
 	acks  []broker.Ack
 	bytes int // of the payloads in acks
 
-	releases []*release // answered once the pass is on disk
+	releases []*release  // answered once the pass is on disk
+	asks     []*modelAsk // likewise, one at most
 
 	bySensor map[int64][]int // positions of predictions, the first indexed of them, once a revision asks
 	indexed  int
@@ -160,9 +166,12 @@ func (l *line) feed(ctx context.Context) error {
 		if held {
 			from = nil
 		}
-		configs, releases := l.configs, l.releases
+		configs, releases, asks := l.configs, l.releases, l.asks
 		if intake == nil { // the next start reads the file anew
-			configs, releases = nil, nil
+			configs, releases, asks = nil, nil, nil
+		}
+		if l.asked != nil {
+			asks = nil
 		}
 		if held {
 			releases = nil
@@ -192,6 +201,8 @@ func (l *line) feed(ctx context.Context) error {
 			l.remember = true
 		case l.next = <-configs:
 			l.reconfigure()
+		case l.asked = <-asks:
+			l.exchange()
 		case r := <-releases:
 			if err := l.putBack(r); err != nil {
 				return err
@@ -229,6 +240,7 @@ func (l *line) commitWhenDue(cadence *time.Timer, draining bool) (end bool, err 
 		}
 		l.last, l.committing = time.Now(), true
 		l.reconfigure()
+		l.exchange()
 		return false, l.take()
 	case wait > 0:
 		cadence.Reset(wait)
@@ -258,7 +270,7 @@ func (l *line) leave() {
 func (l *line) due(draining bool) time.Duration {
 	every := l.every
 	switch {
-	case l.windower.Pending(), len(l.filling.releases) > 0, l.remember, l.filling.batch.Config != nil && l.commitID > 0:
+	case l.windower.Pending(), len(l.filling.releases) > 0, len(l.filling.asks) > 0, l.remember, l.filling.batch.Config != nil && l.commitID > 0:
 	case l.hasSent():
 		every = sentEvery
 	default:
@@ -351,7 +363,7 @@ func (l *line) seal() error {
 	if p.batch.Config != nil {
 		nameChanged(p.batch.Config, p.batch.Changed)
 	}
-	if p.batch.Messages > 0 || len(p.batch.Windows) > 0 || len(p.batch.Transitions) > 0 || len(p.batch.Changed) > 0 || len(p.batch.Releases) > 0 || p.batch.Config != nil {
+	if p.batch.Messages > 0 || len(p.batch.Windows) > 0 || len(p.batch.Transitions) > 0 || len(p.batch.Changed) > 0 || len(p.batch.Releases) > 0 || len(p.batch.Models) > 0 || p.batch.Config != nil {
 		l.commitID++
 		p.batch.ID = l.commitID
 	}
@@ -409,6 +421,9 @@ func (l *line) commit(ctx context.Context, p *pass) error {
 	l.step(StepCommitted)
 	for _, r := range p.releases {
 		close(r.done)
+	}
+	for _, a := range p.asks {
+		l.exchanged(a)
 	}
 	l.broker.Acknowledge(p.acks)
 	l.step(StepAcknowledged)

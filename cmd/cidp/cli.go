@@ -31,6 +31,7 @@ type commands struct {
 	Run        runCmd        `cmd:"" help:"The platform: broker, stream, store, model, alerts, console."`
 	Simulate   simulateCmd   `cmd:"" help:"The simulated fleet alone, against any MQTT broker."`
 	Replay     replayCmd     `cmd:"" help:"Publish a file of past readings over MQTT."`
+	Backtest   backtestCmd   `cmd:"" help:"The same pipeline on files, without a network."`
 	Verify     verifyCmd     `cmd:"" help:"Prove a database: integrity, the ledger law, every invariant."`
 	Quarantine quarantineCmd `cmd:"" help:"What was refused and why: list it, show the evidence, put it back after a fix."`
 	Train      trainCmd      `cmd:"" help:"Train the forest on the simulated fleet, or on a table."`

@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/camrail/cidp/cmd/cidp/platform"
+	"github.com/camrail/cidp/cmd/cidp/report"
 	"github.com/camrail/cidp/store"
 )
 
@@ -19,8 +20,8 @@ type backtestCmd struct {
 	Data    string   `help:"Data folder for the database that is filled. What an earlier backtest left there is replaced, anything else is left alone." default:"database/backtest" placeholder:"DIR"`
 	Model   string   `help:"Model file; default the embedded one." placeholder:"FILE"`
 	Sensors string   `name:"sensors-file" aliases:"sensors" help:"Sensor registry (cidp sensors --help); default sensors.toml in the data folder, when it is there." placeholder:"FILE"`
-	JSON    bool     `name:"json" help:"Print one JSON document."`
 
+	reportFlags `embed:""`
 	rowFlags    `embed:""`
 	streamFlags `embed:""`
 }
@@ -48,6 +49,7 @@ type backtested struct {
 	Predictions int64            `json:"predictions"`
 	Alerts      int64            `json:"alerts"`
 	LedgerHolds bool             `json:"ledger_holds"`
+	Report      *report.Report   `json:"report,omitempty"` // with --truth
 }
 
 // given is where the line takes its messages from.
@@ -59,8 +61,8 @@ type given interface {
 }
 
 func (c *backtestCmd) Run(ctx context.Context, t *terminal) error {
-	if (c.From == "") == (len(c.Files) == 0) {
-		return usageError{errors.New("a backtest needs readings: name files, or a warehouse with --from")}
+	if err := c.check(); err != nil {
+		return usageError{err}
 	}
 	cfg, err := c.config(t)
 	if err != nil {
@@ -81,10 +83,49 @@ func (c *backtestCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
+	if c.Truth != "" {
+		if sum.Report, err = c.foreseen(ctx, sum.Database); err != nil {
+			return err
+		}
+	}
 	if c.JSON {
 		return printJSON(t.out, sum)
 	}
 	return sum.print(t)
+}
+
+// foreseen holds the alerts that the line raised against the truth.
+func (c *backtestCmd) foreseen(ctx context.Context, database string) (*report.Report, error) {
+	forest, err := openForest(c.Model)
+	if err != nil {
+		return nil, err
+	}
+	source := "backtest of " + filepath.Base(c.From)
+	if c.From == "" {
+		names := make([]string, len(c.Files))
+		for i, f := range c.Files {
+			names[i] = filepath.Base(f)
+		}
+		source = "backtest of " + listed(names)
+	}
+	r, err := c.warehouse(ctx, forest, database, source, (*store.Archive).Warnings)
+	if err != nil {
+		return nil, err
+	}
+	if c.reportFlags.Report != "" {
+		err = writeReport(c.reportFlags.Report, r)
+	}
+	return r, err
+}
+
+func (c *backtestCmd) check() error {
+	switch {
+	case (c.From == "") == (len(c.Files) == 0):
+		return errors.New("a backtest needs readings: name files, or a warehouse with --from")
+	case c.reportFlags.Report != "" && c.Truth == "":
+		return errors.New("--report needs --truth: without what failed, nothing is right or wrong")
+	}
+	return c.reportFlags.check()
 }
 
 // config makes the platform's configuration of the flags. How fast the readings come says nothing, so nobody is silent or waited for.
@@ -165,5 +206,8 @@ func (s *backtested) print(t *terminal) error {
   alerts:       %d
   database:     %s, and everything in it holds
 `, s.Rows, s.Malformed, s.Received, s.Stored, s.Duplicate, s.Late, s.Refused, s.Windows, s.Quarantined, reasonList(s.ByReason), s.Predictions, s.Alerts, s.Database)
+	if err == nil && s.Report != nil {
+		_, err = fmt.Fprintln(t.out, s.Report.Verdict)
+	}
 	return err
 }

@@ -34,6 +34,7 @@ type commands struct {
 	Backtest   backtestCmd   `cmd:"" help:"The same pipeline on files, without a network."`
 	Verify     verifyCmd     `cmd:"" help:"Prove a database: integrity, the ledger law, every invariant."`
 	Quarantine quarantineCmd `cmd:"" help:"What was refused and why: list it, show the evidence, put it back after a fix."`
+	Evaluate   evaluateCmd   `cmd:"" help:"How well a model and the rules foresee failures: figures and a report."`
 	Train      trainCmd      `cmd:"" help:"Train the forest on the simulated fleet, or on a table."`
 	Sensors    sensorsCmd    `cmd:"" help:"The sensor registry: check a file, list what is in force, print an example."`
 	Passwd     passwdCmd     `cmd:"" help:"Hash a password for the [users] table."`

@@ -51,9 +51,9 @@ func newScoring(forest *model.Forest) (*scoring, error) {
 	})
 	both := s.add(report.Both, "forest and rules, as the line speaks", false, line.Score)
 	both.hot = line.QuarantinedHot
-	for _, name := range append([]string{allRules}, ruleNames(rules)...) {
+	for _, name := range append([]string{report.AllRules}, ruleNames(rules)...) {
 		of, what := rules, "the strongest of the rules"
-		if name != allRules {
+		if name != report.AllRules {
 			of, what = onlyRule(rules, name), "a rule alone"
 		}
 		scorer, err := model.NewScorer(forest, of, levels)
@@ -72,9 +72,6 @@ func newScoring(forest *model.Forest) (*scoring, error) {
 	}
 	return s, nil
 }
-
-// allRules names the rules together.
-const allRules = "rules"
 
 func (s *scoring) add(name, what string, probability bool, score func(w *stream.Window, h model.Hold) (model.Scored, error)) *judge {
 	j := &judge{Candidate: report.Candidate{Name: name, What: what, Probability: probability}, score: score,

@@ -201,6 +201,7 @@ func (r *Report) leadChart() (*figure, string, error) {
 		f.Add(bar)
 	}
 	f.X.Min, f.X.Max, f.Y.Min, f.Y.Max = 0, float64(len(counts))*leadBin, 0, slices.Max(counts)*1.08
+	f.X.Tick.Marker, f.Y.Tick.Marker = wholes{}, wholes{}
 	if err := f.guide(r.LeadMin, 0, r.LeadMin, f.Y.Max); err != nil {
 		return nil, "", err
 	}
@@ -216,13 +217,7 @@ func (r *Report) falseChart() (*figure, string, error) {
 	}
 	f := newFigure("False alarms by threshold", "threshold", "false alarms per 1,000 asset-hours")
 	f.X.Min, f.X.Max, f.X.Tick.Marker = 0, 1, shares
-	most := 0.0
-	for _, c := range r.shown() {
-		for _, s := range c.Sweep {
-			most = max(most, s.FalseRate)
-		}
-	}
-	f.Y.Min, f.Y.Max = 0, max(r.falseScale(), min(most, r.Budget))
+	f.Y.Min, f.Y.Max, f.Y.Tick.Marker = 0, r.falseScale(), wholes{}
 	f.alt = fmt.Sprintf("False alarms per 1,000 asset-hours against the threshold of an alert; the budget is %s.", short(r.Budget))
 	if err := f.guide(0, r.Budget, 1, r.Budget); err != nil {
 		return nil, "", err
@@ -253,7 +248,7 @@ func (r *Report) tradeChart() (*figure, string, error) {
 		return nil, "", nil
 	}
 	f := newFigure("Warned in time against false alarms", "false alarms per 1,000 asset-hours", "share of failures warned in time")
-	f.X.Min, f.X.Max, f.Y.Min, f.Y.Max, f.Y.Tick.Marker = 0, r.falseScale(), 0, 1, shares
+	f.X.Min, f.X.Max, f.X.Tick.Marker, f.Y.Min, f.Y.Max, f.Y.Tick.Marker = 0, r.falseScale(), wholes{}, 0, 1, shares
 	f.alt = "Share of failures warned of in time against false alarms, by candidate."
 	if err := f.guide(r.Budget, 0, r.Budget, 1); err != nil {
 		return nil, "", err

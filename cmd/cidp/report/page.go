@@ -18,9 +18,8 @@ var pageText string
 var pageStyle string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"human": human, "percent": percent, "minutes": minutes, "short": short, "number": number, "time": utc, "span": span, "deref": func(v *float64) float64 { return *v },
-	"group": groupName, "place": Place.String, "list": func(s []string) string { return strings.Join(s, ", ") }, "most": func() int { return mostRows },
-	"bar": func(v float64) string { return fmt.Sprintf("%.1f%%", 100*min(max(v, 0), 1)) },
+	"human": human, "alarms": falseAlarms, "percent": percent, "minutes": minutes, "short": short, "number": number, "time": utc, "span": span, "deref": func(v *float64) float64 { return *v },
+	"group": groupName, "place": Place.String, "list": func(s []string) string { return strings.Join(s, ", ") },
 }).Parse(pageText))
 
 // mostRows is how many misses and false alarms the page lists; the JSON has all.

@@ -6,6 +6,7 @@ import (
 	"html"
 	"html/template"
 	"image/color"
+	"math"
 	"regexp"
 	"strings"
 
@@ -40,6 +41,12 @@ var dashes = [][]vg.Length{nil, {7, 3}, {2, 2}, {8, 2, 2, 2}, {3, 4}}
 // maxSeries is how many candidates a plot shows.
 const maxSeries = 5
 
+// Text is laid out a little larger than it is shown, since the reader's typeface may be wider than the one that it is measured by.
+const (
+	labelSize, tickSize   = 12, 11.5
+	labelShown, tickShown = "font-size:11px", "font-size:10px"
+)
+
 const (
 	plotWidth  = 380 * vg.Length(1)
 	plotHeight = 260 * vg.Length(1)
@@ -60,7 +67,7 @@ func newFigure(title, x, y string) *figure {
 		a.Color, a.LineStyle.Color, a.Tick.LineStyle.Color = ink("fg"), ink("fg"), ink("fg")
 		a.Label.TextStyle.Color, a.Tick.Label.Color = ink("fg"), ink("fg")
 		a.Label.TextStyle.Font.Variant, a.Tick.Label.Font.Variant = "Sans", "Sans"
-		a.Label.TextStyle.Font.Size, a.Tick.Label.Font.Size = 11, 10
+		a.Label.TextStyle.Font.Size, a.Tick.Label.Font.Size = labelSize, tickSize
 		a.LineStyle.Width, a.Tick.LineStyle.Width = 0.7, 0.7
 		a.Padding = 3
 	}
@@ -104,6 +111,22 @@ func (f *figure) unit() *figure {
 	return f
 }
 
+// wholes are ticks at whole numbers, not too many of them.
+type wholes struct{}
+
+func (wholes) Ticks(least, most float64) (out []plot.Tick) {
+	step := 1.0
+	for _, next := range []float64{2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000} {
+		if (most-least)/step > 8 {
+			step = next
+		}
+	}
+	for v := math.Ceil(least/step) * step; v <= most; v += step {
+		out = append(out, plot.Tick{Value: v, Label: fmt.Sprintf("%.0f", v)})
+	}
+	return out
+}
+
 // shares are the ticks of an axis from 0 to 1.
 var shares = plot.ConstantTicks{{Value: 0, Label: "0"}, {Value: 0.2, Label: "0.2"}, {Value: 0.4, Label: "0.4"}, {Value: 0.6, Label: "0.6"}, {Value: 0.8, Label: "0.8"}, {Value: 1, Label: "1"}}
 
@@ -128,6 +151,7 @@ func (f *figure) svg(id string, width, height vg.Length) (template.HTML, error) 
 	head := fmt.Sprintf(`<svg viewBox="%s" role="img" aria-labelledby="%s-t %[2]s-d"><title id="%[2]s-t">%s</title><desc id="%[2]s-d">%s</desc>`,
 		text[m[2]:m[3]], id, html.EscapeString(f.title), html.EscapeString(f.alt))
 	text = head + svgText.ReplaceAllString(text[m[1]:], "")
+	text = strings.NewReplacer("font-size:12px", labelShown, "font-size:11.5px", tickShown).Replace(text)
 	for _, i := range inks {
 		text = strings.ReplaceAll(text, fmt.Sprintf("#%02X%02X%02X", i.ink.R, i.ink.G, i.ink.B), "var(--"+i.name+")")
 	}

@@ -24,7 +24,7 @@ func (r *Report) lineVerdict() string {
 	if len(a.Leads) > 0 {
 		s += fmt.Sprintf(", with a median lead of %s", minutes(a.MedianLead))
 	}
-	s += fmt.Sprintf("; %s were warned of too late and %s not at all; %s", number(a.Late), number(a.Missed), r.falseWords())
+	s += fmt.Sprintf("; %s %s warned of too late and %s not at all; %s", number(a.Late), wasWere(a.Late), number(a.Missed), r.falseWords())
 	if why := r.againstRules(); why != "" {
 		s += "; " + why
 	}
@@ -50,8 +50,8 @@ func (r *Report) againstRules() string {
 	case got < best:
 		relation = "warns of fewer than"
 	}
-	return fmt.Sprintf("within a budget of %s false alarms per 1,000 asset-hours the forest alone %s the best rule alone (%s against %s by %s)",
-		short(r.Budget), relation, percent(got), percent(best), human(rule.Name))
+	return fmt.Sprintf("with at most %s per 1,000 asset-hours the forest alone %s the best of the rules (%s against %s by %s)",
+		falseAlarms(r.Budget), relation, percent(got), percent(best), human(rule.Name))
 }
 
 func (r *Report) rowVerdict() string {
@@ -75,8 +75,9 @@ func (r *Report) rowVerdict() string {
 
 // Names of candidates that are no rules.
 const (
-	Forest = "forest"
-	Both   = "both"
+	Forest   = "forest"
+	Both     = "both"
+	AllRules = "rules" // the strongest of them
 )
 
 func (r *Report) forest() *Figures {
@@ -142,7 +143,12 @@ func (r *Report) caveats() []string {
 	return out
 }
 
-func human(name string) string { return strings.ReplaceAll(name, "_", " ") }
+func human(name string) string {
+	if name == AllRules {
+		return "all rules"
+	}
+	return strings.ReplaceAll(name, "_", " ")
+}
 
 func percent(share float64) string { return short(100*share) + " %" }
 
@@ -179,6 +185,13 @@ func plural(n int, noun string) string {
 		return "1 " + noun
 	}
 	return number(n) + " " + noun + "s"
+}
+
+func falseAlarms(rate float64) string {
+	if rate == 1 {
+		return "1 false alarm"
+	}
+	return short(rate) + " false alarms"
 }
 
 func wasWere(n int) string {

@@ -20,23 +20,28 @@ type Fed struct {
 // Feed gives, in event-time order and contexts first, every open reading, and every context that those, or the next ones of the asset, may need. Of the raw tables
 // it reads the keys in the ranges in which something is open, and the rows that are asked for.
 func (r *Recovery) Feed() iter.Seq2[Fed, error] {
+	return inOrder(r.c, r.contexts(), r.readings())
+}
+
+// inOrder gives what two searches find in event-time order, contexts first.
+func inOrder(c *sqlite3.Conn, contexts, readings *search) iter.Seq2[Fed, error] {
 	return func(yield func(Fed, error) bool) {
-		contexts, stop := iter.Pull2(r.contexts().rows(r.c))
+		context, stop := iter.Pull2(contexts.rows(c))
 		defer stop()
-		next, err, more := contexts()
+		next, err, more := context()
 		upTo := func(ts int64) bool { // gives the contexts up to a time
 			for more && err == nil && next.TS <= ts {
 				if !yield(next, nil) {
 					return false
 				}
-				next, err, more = contexts()
+				next, err, more = context()
 			}
 			if err != nil {
 				yield(Fed{}, err)
 			}
 			return err == nil
 		}
-		for f, ferr := range r.readings().rows(r.c) {
+		for f, ferr := range readings.rows(c) {
 			if ferr != nil {
 				yield(Fed{}, ferr)
 				return

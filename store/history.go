@@ -13,8 +13,7 @@ import (
 type history struct{ window, hold *stmt }
 
 func (h *history) prepare(c *sqlite3.Conn) (err error) {
-	h.window, err = prepare(c, `SELECT w.start_ms, w.end_ms, w.revision, w.n, w.expected, w.completeness, w.closed_by, w.period_ms, w.last_ms, w.memory, q.reasons, q.detail, `+featureColumns("w.", "")+`
-		FROM telemetry_window w LEFT JOIN quarantine_window q ON q.window_id = w.window_id AND q.revision = w.revision
+	h.window, err = prepare(c, `SELECT `+storedColumns()+` FROM telemetry_window w `+withReasons+`
 		WHERE w.sensor_id = ? AND w.start_ms <= ? ORDER BY w.start_ms DESC, w.revision DESC LIMIT 1`)
 	if err != nil {
 		return err
@@ -38,29 +37,42 @@ func holdAt(s *sqlite3.Stmt, col int) (h model.Hold, err error) {
 	return h, err
 }
 
+// storedColumns are a window with its verdict, as storedAt reads them.
+func storedColumns() string {
+	return `w.start_ms, w.end_ms, w.revision, w.n, w.expected, w.completeness, w.closed_by, w.period_ms, w.last_ms, w.memory, q.reasons, q.detail, ` + featureColumns("w.", "")
+}
+
+const withReasons = `LEFT JOIN quarantine_window q ON q.window_id = w.window_id AND q.revision = w.revision`
+
+// storedAt reads storedColumns from column col on. The window has no Sensor and no Flagged.
+func storedAt(s *sqlite3.Stmt, col int) (*stream.Window, error) {
+	w := &stream.Window{Start: s.ColumnInt64(col), End: s.ColumnInt64(col + 1), Revision: s.ColumnInt(col + 2), N: s.ColumnInt(col + 3), Expected: s.ColumnInt(col + 4),
+		Completeness: s.ColumnFloat(col + 5), ClosedBy: stream.ClosedBy(s.ColumnText(col + 6)), PeriodMs: s.ColumnInt64(col + 7), Last: s.ColumnInt64(col + 8), Memory: s.ColumnBlob(col+9, nil)}
+	if !isNull(s, col+10) {
+		if err := json.Unmarshal(s.ColumnRawText(col+10), &w.Reasons); err != nil {
+			return nil, fatalf("read reasons of the window at %d ms: %w", w.Start, err)
+		}
+		w.Detail = s.ColumnText(col + 11)
+	}
+	col += 12
+	for i := range w.Features {
+		if i != stream.FCompleteness {
+			w.Features[i] = floatAt(s, col)
+			col++
+		}
+	}
+	w.Features[stream.FCompleteness] = w.Completeness
+	return w, nil
+}
+
 // Window gives the newest revision of a sensor's last window that starts at or before ts, nil when there is none. It has no Sensor and no Flagged.
 func (p *Past) Window(sensorID, ts int64) (w *stream.Window, err error) {
-	err = p.history.window.int(sensorID).int(ts).each(func(s *sqlite3.Stmt) error {
-		w = &stream.Window{Start: s.ColumnInt64(0), End: s.ColumnInt64(1), Revision: s.ColumnInt(2), N: s.ColumnInt(3), Expected: s.ColumnInt(4), Completeness: s.ColumnFloat(5),
-			ClosedBy: stream.ClosedBy(s.ColumnText(6)), PeriodMs: s.ColumnInt64(7), Last: s.ColumnInt64(8), Memory: s.ColumnBlob(9, nil)}
-		if !isNull(s, 10) {
-			if err := json.Unmarshal(s.ColumnRawText(10), &w.Reasons); err != nil {
-				return fatalf("read reasons of the window of sensor %d at %d ms: %w", sensorID, w.Start, err)
-			}
-			w.Detail = s.ColumnText(11)
-		}
-		col := 12
-		for i := range w.Features {
-			if i != stream.FCompleteness {
-				w.Features[i] = floatAt(s, col)
-				col++
-			}
-		}
-		w.Features[stream.FCompleteness] = w.Completeness
-		return nil
+	err = p.history.window.int(sensorID).int(ts).each(func(s *sqlite3.Stmt) (err error) {
+		w, err = storedAt(s, 0)
+		return err
 	})
 	if err != nil {
-		return nil, classify(fmt.Errorf("look up window: %w", err))
+		return nil, classify(fmt.Errorf("look up window of sensor %d: %w", sensorID, err))
 	}
 	return w, nil
 }

@@ -22,7 +22,7 @@ const (
 
 // commands is the whole command line. Each flag is also an environment variable (CIDP_ and its name) and a key of the config file.
 type commands struct {
-	Config   string           `help:"Strict TOML file: flag names as keys, and the tables [kinds.<kind>], [[sensors]], [users]." placeholder:"FILE" env:"CIDP_CONFIG"`
+	Config   string           `help:"Strict TOML file: flag names as keys, and the tables [kinds.<kind>], [rules.<kind>.<rule>], [[sensors]], [users]." placeholder:"FILE" env:"CIDP_CONFIG"`
 	LogLevel string           `help:"debug, info, warn or error." default:"info" enum:"debug,info,warn,error"`
 	LogJSON  bool             `name:"log-json" help:"Log one JSON object a line."`
 	Version  kong.VersionFlag `help:"Print the version and exit." env:"-"`
@@ -31,8 +31,10 @@ type commands struct {
 	Run        runCmd        `cmd:"" help:"The platform: broker, stream, store, model, alerts, console."`
 	Simulate   simulateCmd   `cmd:"" help:"The simulated fleet alone, against any MQTT broker."`
 	Replay     replayCmd     `cmd:"" help:"Publish a file of past readings over MQTT."`
+	Backtest   backtestCmd   `cmd:"" help:"The same pipeline on files, without a network."`
 	Verify     verifyCmd     `cmd:"" help:"Prove a database: integrity, the ledger law, every invariant."`
 	Quarantine quarantineCmd `cmd:"" help:"What was refused and why: list it, show the evidence, put it back after a fix."`
+	Evaluate   evaluateCmd   `cmd:"" help:"How well a model and the rules foresee failures: figures and a report."`
 	Train      trainCmd      `cmd:"" help:"Train the forest on the simulated fleet, or on a table."`
 	Sensors    sensorsCmd    `cmd:"" help:"The sensor registry: check a file, list what is in force, print an example."`
 	Passwd     passwdCmd     `cmd:"" help:"Hash a password for the [users] table."`

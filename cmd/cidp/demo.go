@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -46,9 +44,6 @@ func demoSilence(after time.Duration, speedup float64) time.Duration {
 	return max(3*time.Second, time.Duration(float64(after)/speedup))
 }
 
-// demoMark is the file that says that a data folder belongs to the demo, which may then replace it.
-const demoMark = "demo.txt"
-
 func (c *demoCmd) Run(ctx context.Context, t *terminal) error {
 	if c.For < 5*time.Second {
 		return usageError{fmt.Errorf("for is %s: the demo needs at least 5s", c.For)}
@@ -59,7 +54,7 @@ func (c *demoCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	cfg.Stream.SilentAfter = demoSilence(cfg.Stream.SilentAfter, speedup)
-	if err := freshDemo(c.Data); err != nil {
+	if err := freshFolder(c.Data, "demo"); err != nil {
 		return err
 	}
 	c.freePorts(t, &cfg)
@@ -96,37 +91,6 @@ func (c *demoCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	if !report.OK {
 		return errors.New("the ledger does not hold: see the breaches above")
-	}
-	return nil
-}
-
-// freshDemo makes room for a new demo: what an earlier one left is removed, anything else is left alone.
-func freshDemo(dir string) error {
-	if err := folderIsWritable(dir); err != nil {
-		return err
-	}
-	mark := filepath.Join(dir, demoMark)
-	database := filepath.Join(dir, platform.DatabaseName)
-	_, markErr := os.Stat(mark)
-	if _, err := os.Stat(database); err == nil && errors.Is(markErr, fs.ErrNotExist) {
-		return fmt.Errorf("%s holds a database that no demo made, or that cidp run has used since: choose another folder with --data", dir)
-	}
-	if markErr == nil {
-		if err := store.Remove(database); err != nil {
-			return err
-		}
-	}
-	text := "This folder was made by cidp demo. The next cidp demo replaces the database in it.\n"
-	if err := os.WriteFile(mark, []byte(text), 0o644); err != nil {
-		return fmt.Errorf("mark data folder: %w", err)
-	}
-	return nil
-}
-
-// adopt makes a demo's folder an ordinary one: what cidp run stores in it is no demo's to replace.
-func adopt(dir string) error {
-	if err := os.Remove(filepath.Join(dir, demoMark)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("adopt data folder: %w", err)
 	}
 	return nil
 }

@@ -70,7 +70,7 @@ func TestKeepFlagsThatMakeNoSense(t *testing.T) {
 
 // TestKeepFlags reach the platform's configuration, from the config file too.
 func TestKeepFlags(t *testing.T) {
-	f := lineFlags{Window: time.Minute, Disorder: 10 * time.Second, Idle: 30 * time.Second, FutureAfter: 2 * time.Minute, MaxPayload: 1000, keepFlags: keepFlags{
+	f := lineFlags{streamFlags: streamFlags{Window: time.Minute, Disorder: 10 * time.Second, FutureAfter: 2 * time.Minute}, Idle: 30 * time.Second, MaxPayload: 1000, keepFlags: keepFlags{
 		KeepRaw: longTime(time.Hour), KeepRawMin: longTime(time.Minute), KeepWindows: longTime(2 * time.Hour), KeepAlerts: longTime(3 * time.Hour),
 		KeepEvidence: longTime(4 * time.Hour), KeepBytes: 5, DiskLow: 7, DiskStop: 6}}
 	cfg, err := f.config(&terminal{settings: &settings{}}, 0)

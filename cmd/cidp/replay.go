@@ -1,19 +1,14 @@
 package main
 
 import (
-	"bufio"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/camrail/cidp/simulator"
@@ -25,15 +20,10 @@ type replayCmd struct {
 	Broker   string `help:"MQTT broker." default:"tcp://127.0.0.1:1883" placeholder:"tcp://HOST:PORT"`
 	User     string `help:"MQTT user name."`
 	Password string `help:"MQTT password."`
-	Site     string `help:"Site of the readings." default:"replay"`
-	Asset    string `help:"Asset of the readings; default the file's name."`
-	Sensor   string `help:"Sensor of the readings; default the column's name. With several columns: a prefix."`
-	Time     string `help:"CSV column of the event time; default the first of ts_ms, ts, timestamp, time, datetime, date."`
-	Temp     string `help:"CSV columns of the temperatures, separated by commas; default every other column whose first value is a number." placeholder:"COL[,COL...]"`
-	Unit     string `help:"Unit of the temperatures: c, f or k." default:"c" enum:"c,f,k"`
-	TZ       string `name:"tz" help:"Zone of times that name none." default:"UTC"`
 	Speedup  string `help:"Seconds of event time a second, or max." default:"max"`
 	Window   int    `name:"in-flight" help:"Messages sent and not yet acknowledged." default:"1000"`
+
+	rowFlags `embed:""`
 }
 
 func (replayCmd) Help() string {
@@ -45,27 +35,21 @@ acknowledgement. A malformed row is reported with its line number, skipped and c
 
 // replaySummary is what a replay has done.
 type replaySummary struct {
-	Rows, Malformed int64
+	rowCounts
 	simulator.Counts
 }
-
-const maxReported = 50 // malformed rows reported one by one
 
 func (c *replayCmd) Run(ctx context.Context, t *terminal) error {
 	speedup, err := c.speedup()
 	if err != nil {
 		return usageError{err}
 	}
-	zone, err := time.LoadLocation(c.TZ)
-	if err != nil {
-		return usageError{fmt.Errorf("time zone %q is not known: give an IANA name such as Africa/Douala, or UTC", c.TZ)}
-	}
 	in, err := openRows(c.File)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	rows, err := c.reader(in, zone)
+	rows, err := c.reader(c.File, in)
 	if err != nil {
 		return err
 	}
@@ -107,26 +91,17 @@ func (c *replayCmd) speedup() (float64, error) {
 func (c *replayCmd) send(ctx context.Context, t *terminal, rows rowReader, sender *simulator.Sender, in *rowFile, speedup float64) (sum replaySummary, err error) {
 	progress := newProgress(t, in.size, "replay "+filepath.Base(c.File))
 	defer progress.close()
+	scan := &rowScan{file: c.File, rows: rows, report: progress.say}
 	begin, first := time.Now(), int64(0)
 	for ctx.Err() == nil {
-		readings, line, err := rows.next()
-		var bad rowError
-		switch {
-		case errors.Is(err, io.EOF):
+		readings, err := scan.next()
+		sum.rowCounts = scan.rowCounts
+		if errors.Is(err, io.EOF) {
 			return sum, nil
-		case errors.As(err, &bad):
-			sum.Rows++
-			sum.Malformed++
-			if sum.Malformed <= maxReported {
-				progress.say("line %d: %s; skipped", line, bad)
-			} else if sum.Malformed == maxReported+1 {
-				progress.say("more malformed rows are counted and not shown")
-			}
-			continue
-		case err != nil:
-			return sum, fmt.Errorf("read %s after line %d: %w", c.File, line, err)
 		}
-		sum.Rows++
+		if err != nil {
+			return sum, err
+		}
 		progress.set(in.read())
 		for _, r := range readings {
 			if first == 0 {
@@ -162,65 +137,4 @@ func pace(ctx context.Context, begin time.Time, first, ts int64, speedup float64
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// rowFile is a file of rows, unpacked on the way, that knows how far it was read.
-type rowFile struct {
-	io.Reader
-	file *os.File
-	size int64
-}
-
-func openRows(path string) (*rowFile, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("file %s does not exist", path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open file: %w", err)
-	}
-	info, err := f.Stat()
-	if err == nil && info.IsDir() {
-		err = fmt.Errorf("%s is a folder, not a file", path)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open file: %w", err), f.Close())
-	}
-	out := &rowFile{Reader: f, file: f, size: info.Size()}
-	if strings.HasSuffix(path, ".gz") {
-		z, err := gzip.NewReader(bufio.NewReaderSize(f, 64<<10))
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("unpack %s: it is not a gzip file: %w", path, err), f.Close())
-		}
-		out.Reader = z
-	}
-	return out, nil
-}
-
-// read is how many bytes of the file have been taken.
-func (r *rowFile) read() int64 {
-	at, err := r.file.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return 0
-	}
-	return at
-}
-
-func (r *rowFile) Close() error { return r.file.Close() }
-
-var badNameChar = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
-
-// nameFrom makes a valid name out of a file's or a column's.
-func nameFrom(s string) string {
-	s = badNameChar.ReplaceAllString(strings.TrimSpace(s), "-")
-	return s[:min(len(s), 64)]
-}
-
-// assetName is the asset that the readings belong to.
-func (c *replayCmd) assetName() string {
-	if c.Asset != "" {
-		return c.Asset
-	}
-	base := filepath.Base(strings.TrimSuffix(c.File, ".gz"))
-	return nameFrom(strings.TrimSuffix(base, filepath.Ext(base)))
 }

@@ -31,22 +31,35 @@ type rowError string
 
 func (e rowError) Error() string { return string(e) }
 
+// rowsOf is a file and what its rows mean.
+type rowsOf struct {
+	*rowFlags
+	file  string
+	asset string
+	zone  *time.Location
+}
+
 // reader looks at the first byte: an object begins NDJSON, anything else a CSV header.
-func (c *replayCmd) reader(in io.Reader, zone *time.Location) (rowReader, error) {
+func (f *rowFlags) reader(file string, in io.Reader) (rowReader, error) {
+	zone, err := time.LoadLocation(f.TZ)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("time zone %q is not known: give an IANA name such as Africa/Douala, or UTC", f.TZ)}
+	}
+	of := rowsOf{rowFlags: f, file: file, asset: f.assetName(file), zone: zone}
 	buf := bufio.NewReaderSize(in, 256<<10)
 	head, err := buf.Peek(1)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: the file is empty or cannot be read: %w", c.File, err)
+		return nil, fmt.Errorf("read %s: the file is empty or cannot be read: %w", file, err)
 	}
-	for _, name := range []string{c.Site, c.assetName()} {
+	for _, name := range []string{f.Site, of.asset} {
 		if !stream.ValidName(name) {
 			return nil, usageError{fmt.Errorf("%q is no valid site or asset: 1 to 64 characters of A-Z a-z 0-9 . _ -", name)}
 		}
 	}
 	if head[0] == '{' {
-		return &jsonRows{cmd: c, in: buf}, nil
+		return &jsonRows{of: of, in: buf}, nil
 	}
-	return newCSVRows(c, buf, zone)
+	return newCSVRows(of, buf)
 }
 
 // csvRows reads a table with a header.
@@ -85,26 +98,26 @@ func (r *csvRows) read() (row csvRow) {
 
 var timeNames = []string{"ts_ms", "ts", "timestamp", "time", "datetime", "date"}
 
-func newCSVRows(c *replayCmd, in io.Reader, zone *time.Location) (*csvRows, error) {
+func newCSVRows(c rowsOf, in io.Reader) (*csvRows, error) {
 	r := csv.NewReader(in)
 	r.ReuseRecord = true
 	r.FieldsPerRecord = -1
 	header, err := r.Read()
 	if err != nil {
-		return nil, fmt.Errorf("read header of %s: %w", c.File, err)
+		return nil, fmt.Errorf("read header of %s: %w", c.file, err)
 	}
 	header = slices.Clone(header)
 	for i := range header {
 		header[i] = strings.TrimSpace(strings.TrimPrefix(header[i], "\ufeff"))
 	}
-	rows := &csvRows{in: r, zone: zone, unit: c.Unit, time: -1}
+	rows := &csvRows{in: r, zone: c.zone, unit: c.Unit, time: -1}
 	first := rows.read()
 	first.fields = slices.Clone(first.fields)
 	rows.first = &first
 	find := func(name string) (int, error) {
 		i := slices.IndexFunc(header, func(h string) bool { return strings.EqualFold(h, strings.TrimSpace(name)) })
 		if i < 0 {
-			return 0, usageError{fmt.Errorf("%s has no column %q; its columns are %s", c.File, name, strings.Join(header, ", "))}
+			return 0, usageError{fmt.Errorf("%s has no column %q; its columns are %s", c.file, name, strings.Join(header, ", "))}
 		}
 		return i, nil
 	}
@@ -121,7 +134,7 @@ func newCSVRows(c *replayCmd, in io.Reader, zone *time.Location) (*csvRows, erro
 		}
 	}
 	if rows.time < 0 {
-		return nil, usageError{fmt.Errorf("%s has no column named like a time: say which with --time; its columns are %s", c.File, strings.Join(header, ", "))}
+		return nil, usageError{fmt.Errorf("%s has no column named like a time: say which with --time; its columns are %s", c.file, strings.Join(header, ", "))}
 	}
 	if c.Temp != "" {
 		for name := range strings.SplitSeq(c.Temp, ",") {
@@ -139,7 +152,7 @@ func newCSVRows(c *replayCmd, in io.Reader, zone *time.Location) (*csvRows, erro
 		}
 	}
 	if len(rows.temps) == 0 {
-		return nil, usageError{fmt.Errorf("%s has no column of numbers: say which with --temp; its columns are %s", c.File, strings.Join(header, ", "))}
+		return nil, usageError{fmt.Errorf("%s has no column of numbers: say which with --temp; its columns are %s", c.file, strings.Join(header, ", "))}
 	}
 	for _, i := range rows.temps {
 		name := nameFrom(header[i])
@@ -152,7 +165,7 @@ func newCSVRows(c *replayCmd, in io.Reader, zone *time.Location) (*csvRows, erro
 		if !stream.ValidName(name) {
 			return nil, usageError{fmt.Errorf("%q is no valid sensor: 1 to 64 characters of A-Z a-z 0-9 . _ -", name)}
 		}
-		rows.topics = append(rows.topics, stream.TelemetryTopic(c.Site, c.assetName(), name))
+		rows.topics = append(rows.topics, stream.TelemetryTopic(c.Site, c.asset, name))
 	}
 	return rows, nil
 }
@@ -262,7 +275,7 @@ func parseAnyTime(s string, zone *time.Location) (int64, error) {
 
 // jsonRows reads a reading a line.
 type jsonRows struct {
-	cmd  *replayCmd
+	of   rowsOf
 	in   *bufio.Reader
 	line int
 	out  [1]rowReading
@@ -304,7 +317,7 @@ func (r *jsonRows) parse(text []byte) (rowReading, error) {
 	if e := &elements[0]; e.Reason != "" {
 		return rowReading{}, rowError(string(e.Reason) + ": " + e.Detail)
 	}
-	where := struct{ Site, Asset, Sensor string }{r.cmd.Site, r.cmd.assetName(), r.cmd.Sensor}
+	where := struct{ Site, Asset, Sensor string }{r.of.Site, r.of.asset, r.of.Sensor}
 	if err := json.Unmarshal(text, &where); err != nil {
 		return rowReading{}, rowError("site, asset and sensor must be texts")
 	}

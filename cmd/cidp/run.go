@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -17,22 +16,38 @@ type lineFlags struct {
 	Data           string        `help:"Data folder." default:"database" placeholder:"DIR"`
 	MQTT           string        `name:"mqtt" help:"Address of the MQTT broker." default:"127.0.0.1:1883" placeholder:"ADDR"`
 	HTTP           string        `name:"http" help:"Address of the console." default:"127.0.0.1:8080" placeholder:"ADDR"`
-	Window         time.Duration `help:"Length of a window of event time." default:"60s"`
-	Hop            time.Duration `help:"Time between the starts of two windows of a sensor, a whole part of the window, at least a twelfth: windows overlap. Kinds and sensors may have their own (hop_s). 0: as long as the window." default:"0s"`
-	Disorder       time.Duration `help:"How far out of order readings may come and still find their window open." default:"10s"`
-	Lateness       time.Duration `help:"How far behind its sensor's newest a reading may come and still revise its closed window; beyond it is late; 0: never." default:"10m"`
 	Idle           time.Duration `help:"How long a silent member is waited for." default:"30s"`
-	FutureAfter    time.Duration `name:"future-after" help:"Readings this far ahead of the clock are refused." default:"2m"`
-	TooOld         time.Duration `name:"too-old" help:"Readings this old are refused; 0: never." default:"0"`
 	SilentAfter    time.Duration `name:"silent-after" help:"Nothing accepted of a sensor for so long, at least five of its periods, is told as silence, once for the sensor, its whole asset or its whole site; 0: never. Choose more than the longest time between two sendings. The demo divides it by its acceleration, down to 3s." default:"5m"`
-	FailsafeShare  float64       `name:"failsafe-share" help:"Share of an asset's last 20 windows that may be quarantined; above it none of the asset's windows is scored, until half of it is reached. Above the same share of the last windows of all assets nothing is published. 0: never." default:"0.5"`
 	CommitEvery    time.Duration `name:"commit-every" help:"Shortest time between commits under load." default:"10ms"`
 	MaxPayload     int           `name:"max-payload" help:"Largest payload, bytes." default:"262144"`
 	Model          string        `help:"Model file; default the embedded one." placeholder:"FILE"`
 	Sensors        string        `name:"sensors-file" aliases:"sensors" help:"Sensor registry, read again whenever it changes (cidp sensors --help); default sensors.toml in the data folder, when it is there." placeholder:"FILE"`
 	AllowAnonymous bool          `name:"allow-anonymous" help:"Serve beyond loopback without authentication."`
 
-	keepFlags `embed:""`
+	streamFlags `embed:""`
+	keepFlags   `embed:""`
+}
+
+// streamFlags decide what becomes of readings; a backtest has them too.
+type streamFlags struct {
+	Window        time.Duration `help:"Length of a window of event time." default:"60s"`
+	Hop           time.Duration `help:"Time between the starts of two windows of a sensor, a whole part of the window, at least a twelfth: windows overlap. Kinds and sensors may have their own (hop_s). 0: as long as the window." default:"0s"`
+	Disorder      time.Duration `help:"How far out of order readings may come and still find their window open." default:"10s"`
+	Lateness      time.Duration `help:"How far behind its sensor's newest a reading may come and still revise its closed window; beyond it is late; 0: never." default:"10m"`
+	FutureAfter   time.Duration `name:"future-after" help:"Readings this far ahead of the clock are refused." default:"2m"`
+	TooOld        time.Duration `name:"too-old" help:"Readings this old are refused; 0: never." default:"0"`
+	FailsafeShare float64       `name:"failsafe-share" help:"Share of an asset's last 20 windows that may be quarantined; above it none of the asset's windows is scored, until half of it is reached. Above the same share of the last windows of all assets nothing is published. 0: never." default:"0.5"`
+}
+
+// config makes the windower's configuration of the flags and the config file's tables.
+func (f *streamFlags) config(t *terminal) (stream.Config, error) {
+	s := stream.DefaultConfig()
+	s.Window, s.Hop, s.Disorder, s.Lateness = f.Window, f.Hop, f.Disorder, f.Lateness
+	s.FutureAfter, s.TooOld, s.FailShare = f.FutureAfter, f.TooOld, f.FailsafeShare
+	if err := t.settings.apply(&s); err != nil {
+		return s, usageError{err}
+	}
+	return s, nil
 }
 
 // atStep is called at each step of a pass. Tests set it before anything runs, to kill the process there.
@@ -40,14 +55,16 @@ var atStep func(step string)
 
 // config makes the platform's configuration of flags and config file.
 func (f *lineFlags) config(t *terminal, history time.Duration) (platform.Config, error) {
-	s := stream.DefaultConfig()
-	s.Window, s.Hop, s.Disorder, s.Idle, s.HistoryAfter = f.Window, f.Hop, f.Disorder, f.Idle, history
-	s.FutureAfter, s.TooOld, s.Lateness = f.FutureAfter, f.TooOld, f.Lateness
-	s.SilentAfter, s.FailShare = f.SilentAfter, f.FailsafeShare
-	if err := t.settings.apply(&s); err != nil {
+	s, err := f.streamFlags.config(t)
+	if err != nil {
+		return platform.Config{}, err
+	}
+	s.Idle, s.HistoryAfter, s.SilentAfter = f.Idle, history, f.SilentAfter
+	if err := s.Validate(); err != nil {
 		return platform.Config{}, usageError{err}
 	}
-	if err := s.Validate(); err != nil {
+	rules, err := t.settings.applyRules()
+	if err != nil {
 		return platform.Config{}, usageError{err}
 	}
 	if f.CommitEvery < 0 || f.CommitEvery > time.Minute {
@@ -58,7 +75,7 @@ func (f *lineFlags) config(t *terminal, history time.Duration) (platform.Config,
 	}
 	cfg := platform.Config{
 		Data: f.Data, MQTT: f.MQTT, HTTP: f.HTTP, Stream: s, CommitEvery: f.CommitEvery, MaxPayload: f.MaxPayload,
-		ModelFile: f.Model, Users: t.settings.Users, AllowAnonymous: f.AllowAnonymous, Version: version, Log: t.log, Step: atStep,
+		ModelFile: f.Model, Rules: &rules, Users: t.settings.Users, AllowAnonymous: f.AllowAnonymous, Version: version, Log: t.log, Step: atStep,
 	}
 	if err := f.apply(&cfg); err != nil {
 		return platform.Config{}, usageError{err}
@@ -152,19 +169,4 @@ func (c *runCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	t.log.Info().Msg("stopped")
 	return nil
-}
-
-// folderIsWritable makes the data folder and says in one sentence why it cannot be used.
-func folderIsWritable(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("make data folder: %w; choose another with --data", err)
-	}
-	f, err := os.CreateTemp(dir, ".cidp-*")
-	if err != nil {
-		return fmt.Errorf("data folder %s cannot be written: %w; choose another with --data", dir, err)
-	}
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("data folder %s cannot be written: %w", dir, err)
-	}
-	return os.Remove(f.Name())
 }

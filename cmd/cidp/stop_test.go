@@ -133,12 +133,12 @@ func TestStopWhileStarting(t *testing.T) {
 // TestDemoLeavesWhatRunHasUsed runs the platform in a demo's folder, as a newcomer does: the next demo must not replace what was stored there.
 func TestDemoLeavesWhatRunHasUsed(t *testing.T) {
 	dir := t.TempDir()
-	if err := freshDemo(dir); err != nil {
+	if err := freshFolder(dir, "demo"); err != nil {
 		t.Fatal(err)
 	}
 	p := startProgram(t, dir)
 	p.stop(t)
-	if err := freshDemo(dir); err == nil || !strings.Contains(err.Error(), "cidp run has used") {
+	if err := freshFolder(dir, "demo"); err == nil || !strings.Contains(err.Error(), "cidp run has used") {
 		t.Errorf("the demo would replace the database: %v", err)
 	}
 }

@@ -74,6 +74,9 @@ func (l *line) tellScored(w *stream.Window, s *model.Scored) {
 }
 
 func (l *line) tell(prefix string, s *stream.Sensor, payload []byte, retain bool) {
+	if l.atHand {
+		return
+	}
 	b := l.filling.batch
 	b.Outbox = append(b.Outbox, store.Publication{Topic: sensorTopic(prefix, s), Payload: payload, Retain: retain})
 }

@@ -26,7 +26,8 @@ import (
 //
 // While pass n commits, pass n+1 fills. Each arrow is a channel; each box is one goroutine.
 type line struct {
-	broker   *broker.Broker
+	broker   messages
+	atHand   bool // they come from no device: time does not pass, nobody is silent, and nothing is told
 	db       *store.DB
 	file     *databaseFile
 	admit    func() error // why nothing may be committed now
@@ -212,7 +213,7 @@ func (l *line) feed(ctx context.Context) error {
 				return err
 			}
 			l.guardAll()
-			if intake != nil && !held { // stopping closes no window, and who is held back is not silent
+			if intake != nil && !held && !l.atHand { // stopping closes no window, and who is held back is not silent
 				l.windower.Tick(time.Since(l.began), time.Now().UnixMilli())
 			}
 		case <-enough:

@@ -195,7 +195,11 @@ func (p *Platform) openModels(first *model.Forest) (*model.Scorer, error) {
 	p.status.scoredBy(use)
 	p.metrics.scoredBy(use)
 	p.say(registry, use)
-	scorer, err := model.NewScorer(nil, model.DefaultRules(), model.DefaultAlertConfig())
+	rules := model.DefaultRules()
+	if p.cfg.Rules != nil {
+		rules = *p.cfg.Rules
+	}
+	scorer, err := model.NewScorer(nil, rules, model.DefaultAlertConfig())
 	if err != nil {
 		return nil, err
 	}

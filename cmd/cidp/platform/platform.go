@@ -40,10 +40,13 @@ type Config struct {
 	CommitEvery    time.Duration
 	MaxPayload     int
 	ModelFile      string            // a model that is to be live; empty: the embedded one. It is by its trial, and the registry in the data folder says what is in force
+	Rules          *model.Rules      // of physics; nil: the default profile
 	Users          map[string]string // name to bcrypt hash; empty: no authentication
 	AllowAnonymous bool              // serve beyond loopback without authentication
 	Version        string
 	Log            zerolog.Logger
+
+	From Source // messages come from here and from nowhere else: no broker, no console, nothing is published; Ended is closed when it has no more and all is committed
 
 	Keep              store.Keep // for how long what is kept; the zero value: all for ever
 	DiskLow, DiskStop int64      // bytes of room below which old readings go, and below which nothing is taken any more; 0: by the size of the file system, below 0: never
@@ -119,7 +122,10 @@ func Start(cfg Config) (p *Platform, err error) {
 	if p.held, err = store.Reserve(filepath.Join(cfg.Data, DatabaseName)); err != nil {
 		return p, err
 	}
-	if err := p.serveConsole(); err != nil {
+	if cfg.From == nil {
+		err = p.serveConsole()
+	}
+	if err != nil {
 		return p, err
 	}
 	if err := p.openStore(); err != nil {
@@ -171,6 +177,10 @@ func (p *Platform) restore(scorer *model.Scorer) (again []store.Publication, err
 	standing, err := p.standing(rec)
 	if err != nil {
 		return nil, err
+	}
+	if p.cfg.From != nil {
+		p.line.broker, p.line.atHand = atHand{p.cfg.From}, true
+		return nil, p.recover(rec)
 	}
 	if err := p.startBroker(standing); err != nil {
 		return nil, err
@@ -284,8 +294,10 @@ func (p *Platform) run(again []store.Publication) {
 		close(p.ended)
 	})
 	p.workers.Go(func() { p.keeper.run(p.ctx) })
-	p.sensors.into = p.line.configs
-	p.workers.Go(func() { p.sensors.watch(p.ctx) })
+	if p.cfg.From == nil { // what is at hand follows one configuration from end to end
+		p.sensors.into = p.line.configs
+		p.workers.Go(func() { p.sensors.watch(p.ctx) })
+	}
 	p.status.heal(reasonStarting)
 }
 
@@ -344,7 +356,9 @@ func (p *Platform) Ended() <-chan struct{} { return p.ended }
 // Only the latter is an error.
 func (p *Platform) Stop(ctx context.Context) error {
 	p.status.degrade(reasonStopping, "the platform is being stopped")
-	p.broker.Drain()
+	if p.broker != nil {
+		p.broker.Drain()
+	}
 	err := p.drained(ctx)
 	p.status.end()
 	return errors.Join(err, p.release(ctx))

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/camrail/cidp/cmd/cidp/report"
+	"github.com/camrail/cidp/model"
+	"github.com/camrail/cidp/store"
+	"github.com/camrail/cidp/stream"
+)
+
+// evidence is all that is known of a warehouse's components: from a truth file, and from workshops.
+type evidence struct {
+	what     known
+	rows     []truthRow
+	findings []stream.Finding // that stand
+}
+
+// newEvidence puts a truth file, when one is named, beside what workshops found.
+func newEvidence(path string, a *store.Archive) (*evidence, error) {
+	e := &evidence{what: known{}}
+	if path != "" {
+		var err error
+		if e.rows, err = openTruth(path); err != nil {
+			return nil, fmt.Errorf("read %s: %w", path, err)
+		}
+	}
+	found, err := a.Findings()
+	if err != nil {
+		return nil, err
+	}
+	e.findings = stream.Standing(found)
+	e.what.read(e.rows)
+	e.what.hear(found)
+	return e, nil
+}
+
+// Names of faults that no truth file names.
+const (
+	workshopFault  = "found_by_workshop"
+	workshopSensor = "sensor_fault"
+	unnamedFault   = "unnamed"
+)
+
+// failures gives distinct failures, and faults that are none, by their onsets. sensors tell what each measures.
+func (e *evidence) failures(sensors []*stream.Sensor) []model.Failure {
+	kinds := map[place]stream.Kind{}
+	for _, s := range sensors {
+		kinds[place{s.Site, s.Asset, s.Name}] = s.Kind
+	}
+	var out []model.Failure
+	add := func(p place, fault string, onset, at int64, ofSensor bool) {
+		out = append(out, model.Failure{Site: p.site, Asset: p.asset, Sensor: p.sensor, Kind: kinds[p], Fault: fault, Onset: onset, At: at, OfSensor: ofSensor})
+	}
+	names := map[place]map[int64]string{}
+	for _, r := range e.rows {
+		name := cmp.Or(r.fault, unnamedFault)
+		if r.failure == 0 {
+			if r.onset != 0 {
+				add(r.place, name, r.onset, 0, r.ofSensor())
+			}
+			continue
+		}
+		if names[r.place] == nil {
+			names[r.place] = map[int64]string{}
+		}
+		names[r.place][r.failure] = name
+	}
+	for _, f := range e.findings {
+		if f.Found == stream.SensorFault {
+			add(place{f.Site, f.Asset, f.Sensor}, workshopSensor, cmp.Or(f.Since, f.TS), 0, true)
+		}
+	}
+	for _, p := range slices.SortedFunc(maps.Keys(e.what), comparePlaces) {
+		for _, o := range model.Outages(e.what[p].told) {
+			add(p, cmp.Or(names[p][o.At], workshopFault), o.Onset, o.At, false)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b model.Failure) int {
+		return cmp.Or(cmp.Compare(cmp.Or(a.Onset, a.At), cmp.Or(b.Onset, b.At)), comparePlaces(place{a.Site, a.Asset, a.Sensor}, place{b.Site, b.Asset, b.Sensor}))
+	})
+	return out
+}
+
+func comparePlaces(a, b place) int {
+	return cmp.Or(strings.Compare(a.site, b.site), strings.Compare(a.asset, b.asset), strings.Compare(a.sensor, b.sensor))
+}
+
+// component is what is known of what a sensor watches. Failures are known of up to its last window, or up to the newest thing told of it.
+func (k known) component(p place, last int64) (c *model.Component, heard bool) {
+	c = &model.Component{Known: last}
+	of := k[p]
+	if of == nil {
+		return c, false
+	}
+	c.Outages, c.Unclear, c.Known = model.Outages(of.told), of.unclear, max(last, of.until)
+	return c, true
+}
+
+// words says where labels come from.
+func (e *evidence) words(path string) string {
+	var parts []string
+	if path != "" {
+		parts = append(parts, fmt.Sprintf("truth file %s, %d rows", filepath.Base(path), len(e.rows)))
+	}
+	if n := len(e.findings); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d findings of workshops", n))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// labelRows gives each row its label (model.Labels). Rows of one sensor are in event-time order.
+func (e *evidence) labelRows(rows []report.Row, cfg *reportFlags) error {
+	at := map[place][]int{}
+	for i := range rows {
+		p := place{rows[i].Site, rows[i].Asset, rows[i].Sensor}
+		at[p] = append(at[p], i)
+	}
+	for p, line := range at { // each sensor by itself: their order changes nothing
+		seen := make([]model.Observed, len(line))
+		for k, i := range line {
+			seen[k] = model.Observed{Start: rows[i].Start, End: rows[i].End, Speed: rows[i].Speed}
+		}
+		c, _ := e.what.component(p, seen[len(seen)-1].End)
+		labels, _, err := model.Labels(seen, c, cfg.Horizon)
+		if err != nil {
+			return err
+		}
+		for k, i := range line {
+			rows[i].Known = labels[k] == model.Healthy || labels[k] == model.Failing
+			if labels[k] == model.Failing {
+				rows[i].Y = 1
+			}
+		}
+	}
+	return nil
+}

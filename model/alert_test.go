@@ -123,7 +123,7 @@ func TestAlertStories(t *testing.T) {
 					}
 				}
 				w := window(s, int64(n), mean)
-				rule := model.DefaultRules().Eval(&w.Features, hold.Level, 0)
+				rule := model.DefaultRules().Eval(w, hold)
 				got := model.DefaultAlertConfig().Next(hold, w, p, rule, nil, "0123456789abcdef")
 				if want := strings.Join(step[1:], " "); tell(got) != want {
 					t.Fatalf("step %d, %s: got %q, want %q", n+1, step[0], tell(got), want)
@@ -184,7 +184,7 @@ func TestAlertRow(t *testing.T) {
 		t.Errorf("transitions %+v\nwant %+v", second.Transitions, raised)
 	}
 	hold := second.Prediction.Hold
-	if hold != (model.Hold{Level: model.Alarm, Above: 2, AlertID: a.ID, Worst: model.Alarm, RaisedAt: w.End}) {
+	if hold != (model.Hold{Level: model.Alarm, Above: 2, AlertID: a.ID, Worst: model.Alarm, RaisedAt: w.End, LastEnd: w.End}) {
 		t.Errorf("hold %+v", hold)
 	}
 	var last model.Scored
@@ -199,7 +199,7 @@ func TestAlertRow(t *testing.T) {
 	if want := "5 windows in a row at normal; failure probability 0.04, mean temperature 55 °C"; last.Transitions[0].Cause != want || last.Alert.Reason != want {
 		t.Errorf("cause %q, reason %q, want %q", last.Transitions[0].Cause, last.Alert.Reason, want)
 	}
-	if hold != (model.Hold{}) {
+	if hold != (model.Hold{LastEnd: end}) {
 		t.Errorf("after clearing the hold is %+v", hold)
 	}
 }

@@ -16,7 +16,8 @@ import (
 //	 "trees":[{"children_left":[1,-1,-1], "children_right":[2,-1,-1], "feature":[3,-2,-2], "threshold":[0.5,-2,-2], "value":[[60,40],[60,0],[0,40]]}, ...]}
 //
 // The second class is the one asked about. A node's value holds what each class weighs, or, one level deeper, a list of one such pair. A threshold of null is
-// one that only a missing value exceeds. feature_names may be left out; other fields are skipped.
+// one that only a missing value exceeds. feature_names may be left out; other fields are skipped. A node's training rows are its weighted_n_node_samples, else what its classes
+// weigh, else its n_node_samples: the first of them that is whole numbers which add up.
 const arraysFormat = "sklearn-rf-dump-1"
 
 // Limits of a JSON file, unpacked: what the largest forest that fits ours may need, and what one tree of it may.
@@ -31,6 +32,8 @@ type arrayTree struct {
 	Feature   []int32     `json:"feature"`
 	Threshold []limit     `json:"threshold"`
 	Value     []classPair `json:"value"`
+	Weighted  []float64   `json:"weighted_n_node_samples"`
+	Samples   []float64   `json:"n_node_samples"`
 }
 
 // limit is a threshold; null is +Inf, which JSON cannot write.
@@ -109,6 +112,8 @@ type arraysReader struct {
 	names    []string
 	units    []string
 	manifest *Manifest
+	spreads  []Distribution
+	scores   *ScoreDistribution
 	trees    []foreignTree
 	nodes    int
 }
@@ -155,6 +160,10 @@ func (a *arraysReader) field(key string) error {
 		return a.decode(key, &a.units)
 	case "manifest":
 		return a.decode(key, &a.manifest)
+	case "distributions":
+		return a.decode(key, &a.spreads)
+	case "score_distribution":
+		return a.decode(key, &a.scores)
 	default:
 		var skipped json.RawMessage
 		return a.decode(key, &skipped)
@@ -225,6 +234,16 @@ func (t *arrayTree) foreign() (foreignTree, error) {
 		}
 		out.value[i] = float32(v[1] / (v[0] + v[1]))
 	}
+	for _, rows := range [][]uint32{
+		wholeRows(len(t.Weighted), false, func(i int) float64 { return t.Weighted[i] }),
+		wholeRows(len(t.Value), true, func(i int) float64 { return t.Value[i][0] + t.Value[i][1] }),
+		wholeRows(len(t.Samples), false, func(i int) float64 { return t.Samples[i] }),
+	} {
+		if rows != nil {
+			out.cover = rows
+			break
+		}
+	}
 	return out, nil
 }
 
@@ -242,24 +261,27 @@ func (a *arraysReader) forest() (*Forest, error) {
 	case a.names != nil && len(a.names) != a.features || a.units != nil && len(a.units) != a.features:
 		return nil, fmt.Errorf("%d names and %d units for %d features", len(a.names), len(a.units), a.features)
 	}
-	m := Manifest{Source: "scikit-learn " + a.sklearn, Positional: a.names == nil}
+	p := parts{schema: positional(a.features), spreads: a.spreads, scores: a.scores}
+	p.manifest = Manifest{Source: "scikit-learn " + a.sklearn, Positional: a.names == nil}
 	if a.sklearn == "" {
-		m.Source = "arrays"
+		p.manifest.Source = "arrays"
 	}
-	schema := positional(a.features)
-	for i := range schema {
+	for i := range p.schema {
 		if a.names != nil {
-			schema[i].Name = a.names[i]
+			p.schema[i].Name = a.names[i]
 		}
 		if a.units != nil {
-			schema[i].Unit = a.units[i]
+			p.schema[i].Unit = a.units[i]
 		}
 	}
-	f, err := foreignForest(schema, m, a.trees)
-	if err != nil || a.manifest == nil {
+	if a.manifest != nil {
+		p.manifest = *a.manifest
+	}
+	f, err := foreignForest(p, a.trees)
+	if err != nil || a.manifest != nil {
 		return f, err
 	}
-	return f.WithManifest(*a.manifest)
+	return f.describe("")
 }
 
 // WriteArrays writes the forest for an audit, as ReadArrays reads it: nothing is left out, and a forest that comes back is the same file.
@@ -274,9 +296,12 @@ func (f *Forest) WriteArrays(w io.Writer) error {
 		Names    []string `json:"feature_names,omitempty"`
 		Units    []string `json:"feature_units,omitempty"`
 		Manifest Manifest `json:"manifest"`
+
+		Spreads []Distribution     `json:"distributions,omitempty"`
+		Scores  *ScoreDistribution `json:"score_distribution,omitempty"`
 	}{arraysFormat, len(f.schema), [2]int{0, 1}, len(f.roots),
 		"x cast to float32; go left iff x[feature] <= threshold, a missing value never is; leaf proba = value[1]/sum(value); forest proba = mean over trees",
-		f.ID(), nil, nil, f.manifest}
+		f.ID(), nil, nil, f.manifest, f.spreads, f.scores}
 	for _, s := range f.schema {
 		if !f.manifest.Positional {
 			head.Names = append(head.Names, s.Name)
@@ -347,5 +372,9 @@ func (f *Forest) appendArrays(dst []byte, root, end int) []byte {
 		dst = strconv.AppendFloat(append(dst, '['), 1-p, 'g', -1, 64)
 		return append(strconv.AppendFloat(append(dst, ','), p, 'g', -1, 64), ']')
 	})
+	if f.covers != nil {
+		dst = append(dst, ',')
+		list("weighted_n_node_samples", func(dst []byte, i int) []byte { return strconv.AppendUint(dst, uint64(f.covers[i]), 10) })
+	}
 	return append(dst, '}')
 }

@@ -80,3 +80,22 @@ func BenchmarkDecode(b *testing.B) {
 		mustDecode(b, file)
 	}
 }
+
+// BenchmarkShapley explains single rows exactly, on forests of 100 trees.
+func BenchmarkShapley(b *testing.B) {
+	for _, depth := range []int{8, 12} {
+		b.Run(fmt.Sprintf("100x%d", depth), func(b *testing.B) {
+			f, rows := benchForest(b, depth)
+			dst := make([]float64, 20)
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				if _, _, err := f.Shapley(dst, rows[i%len(rows)]); err != nil {
+					b.Fatal(err)
+				}
+				i++
+			}
+			b.ReportMetric(float64(f.Nodes()), "nodes")
+		})
+	}
+}

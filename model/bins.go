@@ -18,6 +18,8 @@ const (
 type column struct {
 	bins []uint8   // the bin of each row
 	cuts []float32 // cuts[b] is a threshold with bins 0 to b at or below it and the rest above; the last is +Inf
+
+	spread Distribution
 }
 
 // binColumns cuts every feature on the given number of threads. Columns do not depend on each other, so neither does the
@@ -50,7 +52,7 @@ func binColumn(rows [][]float64, j int) column {
 	}
 	slices.Sort(values)
 	uppers, cuts := cutBins(values)
-	c := column{bins: make([]uint8, len(rows)), cuts: cuts}
+	c := column{bins: make([]uint8, len(rows)), cuts: cuts, spread: spread(values, len(rows)-len(values))}
 	for i, row := range rows {
 		c.bins[i] = missingBin
 		if !math.IsNaN(row[j]) {

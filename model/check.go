@@ -73,3 +73,22 @@ func checkTree(features, root, end int, nodes []uint64, levels []uint16) (depth 
 	}
 	return depth, nil
 }
+
+// checkCovers proves that every node's training rows are those of its children together. No covers at all are fine.
+func checkCovers(nodes []uint64, covers []uint32) error {
+	if covers == nil {
+		return nil
+	}
+	if len(covers) != len(nodes) {
+		return fmt.Errorf("%d nodes but the training rows of %d", len(nodes), len(covers))
+	}
+	for i, n := range nodes {
+		if covers[i] == 0 || covers[i] > maxRows {
+			return fmt.Errorf("node %d has %d training rows, from 1 to %d can be", i, covers[i], maxRows)
+		}
+		if left := leftOf(n); !isLeaf(n) && covers[left]+covers[left+1] != covers[i] {
+			return fmt.Errorf("node %d has %d training rows, its children have %d and %d", i, covers[i], covers[left], covers[left+1])
+		}
+	}
+	return nil
+}

@@ -2,6 +2,8 @@ package model
 
 import (
 	"encoding/json"
+	"math"
+
 	"github.com/camrail/cidp/stream"
 )
 
@@ -89,7 +91,7 @@ func Content(file []byte) []byte { return file[fileHead : len(file)-fileTail] }
 
 // Rebuild makes a forest from raw parts, as a file with a right checksum would.
 func Rebuild(schema []stream.Feature, roots []uint32, nodes []uint64, values []float32) (*Forest, error) {
-	return newForest(schema, Manifest{}, roots, nodes, values)
+	return newForest(parts{schema: schema, roots: roots, nodes: nodes, values: values})
 }
 
 // PackNode and PackLeaf make raw nodes.
@@ -112,3 +114,39 @@ func (l Limit) RuleScore(v float64) float64           { return l.score(v) }
 func AppendString(dst []byte, s string) []byte { return appendString(dst, s) }
 
 var _ json.Marshaler = Contribution{}
+
+// Covers are the training rows at the nodes.
+func Covers(f *Forest) []uint32 { return f.covers }
+
+// RebuildCovered is Rebuild with training rows.
+func RebuildCovered(schema []stream.Feature, roots []uint32, nodes []uint64, values []float32, covers []uint32) (*Forest, error) {
+	return newForest(parts{schema: schema, roots: roots, nodes: nodes, values: values, covers: covers})
+}
+
+// Legendre is the rule of an integral from 0 to 1.
+func Legendre(n int) (points, weight []float64) { return legendre(n) }
+
+// Expected is what the forest says of a row of which some features are known: at a node on another, both ways are taken, by the training rows.
+func Expected(f *Forest, x []float64, known func(feature int) bool) float64 {
+	var at func(i int) float64
+	at = func(i int) float64 {
+		n := f.nodes[i]
+		if isLeaf(n) {
+			return float64(f.values[i])
+		}
+		left := leftOf(n)
+		if known(featureOf(n)) {
+			if v := x[featureOf(n)]; math.IsNaN(v) || float32(v) > threshold(keyOf(n)) {
+				left++
+			}
+			return at(left)
+		}
+		a, b := float64(f.covers[left]), float64(f.covers[left+1])
+		return (a*at(left) + b*at(left+1)) / (a + b)
+	}
+	var sum float64
+	for _, root := range f.roots {
+		sum += at(int(root))
+	}
+	return sum / float64(len(f.roots))
+}

@@ -20,32 +20,36 @@ import (
 //	length of the content       8
 //	content:
 //	  length of the header      4
-//	  header, JSON              names, units and order of the inputs, counts, the training manifest
+//	  header, JSON              names, units, order and distributions of the inputs, counts, distribution of the score, the training manifest
 //	  roots                     4 a tree
 //	  nodes                     8 a node
 //	  values                    4 a node, float32
+//	  covers                    4 a node, its training rows; only when the header says "covers":true
 //	SHA-256 of all before it    32
 //
 // The same forest is always the same bytes: a file that decodes but would be encoded otherwise is refused.
 const (
 	fileMagic   = "CIDPFRST"
-	fileVersion = 1
+	fileVersion = 2
 	fileHead    = 20
 	fileTail    = sha256.Size
 	maxHeader   = 1 << 20
-	maxContent  = 4 + maxHeader + 4*maxTrees + 12*maxNodes
+	maxContent  = 4 + maxHeader + 4*maxTrees + 16*maxNodes
 )
 
 type fileHeader struct {
-	Features []fileFeature `json:"features"`
-	Trees    int           `json:"trees"`
-	Nodes    int           `json:"nodes"`
-	Manifest Manifest      `json:"manifest"`
+	Features []fileFeature      `json:"features"`
+	Trees    int                `json:"trees"`
+	Nodes    int                `json:"nodes"`
+	Covers   bool               `json:"covers"` // the file says how many training rows each node had
+	Scores   *ScoreDistribution `json:"scores"` // null: not known
+	Manifest Manifest           `json:"manifest"`
 }
 
 type fileFeature struct {
-	Name string `json:"name"`
-	Unit string `json:"unit"`
+	Name   string        `json:"name"`
+	Unit   string        `json:"unit"`
+	Spread *Distribution `json:"spread"` // over the training rows; null: not known
 }
 
 // Encode writes the forest as a model file.
@@ -62,15 +66,39 @@ func (f *Forest) Encode(w io.Writer) error {
 
 // header says all of a forest but its trees.
 func (f *Forest) header() fileHeader {
-	h := fileHeader{Trees: len(f.roots), Nodes: len(f.nodes), Manifest: f.manifest}
-	for _, s := range f.schema {
-		h.Features = append(h.Features, fileFeature{s.Name, s.Unit})
+	h := fileHeader{Trees: len(f.roots), Nodes: len(f.nodes), Covers: f.covers != nil, Scores: f.scores, Manifest: f.manifest}
+	for i, s := range f.schema {
+		h.Features = append(h.Features, fileFeature{Name: s.Name, Unit: s.Unit})
+		if len(f.spreads) > 0 {
+			h.Features[i].Spread = &f.spreads[i]
+		}
 	}
 	return h
 }
 
+// parts gives back what header wrote: all of a forest but its trees.
+func (h fileHeader) parts() parts {
+	p := parts{manifest: h.Manifest, scores: h.Scores, schema: make([]stream.Feature, len(h.Features))}
+	for i, f := range h.Features {
+		p.schema[i] = stream.Feature{Name: f.Name, Unit: f.Unit}
+		if f.Spread != nil {
+			p.spreads = append(p.spreads, *f.Spread)
+		}
+	}
+	return p
+}
+
+// size is how many bytes the trees take.
+func (h fileHeader) size() int {
+	if h.Covers {
+		return 4*h.Trees + 16*h.Nodes
+	}
+	return 4*h.Trees + 12*h.Nodes
+}
+
 func (f *Forest) appendFile(dst []byte) ([]byte, error) {
-	header, err := json.Marshal(f.header())
+	h := f.header()
+	header, err := json.Marshal(h)
 	if err != nil {
 		return nil, fmt.Errorf("encode model header: %w", err)
 	}
@@ -78,7 +106,7 @@ func (f *Forest) appendFile(dst []byte) ([]byte, error) {
 		return nil, fmt.Errorf("encode model header: %d bytes, at most %d are allowed", len(header), maxHeader)
 	}
 	start := len(dst)
-	content := 4 + len(header) + 4*len(f.roots) + 12*len(f.nodes)
+	content := 4 + len(header) + h.size()
 	dst = append(dst, fileMagic...)
 	dst = binary.LittleEndian.AppendUint32(dst, fileVersion)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(content))
@@ -92,6 +120,9 @@ func (f *Forest) appendFile(dst []byte) ([]byte, error) {
 	}
 	for _, v := range f.values {
 		dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(v))
+	}
+	for _, n := range f.covers {
+		dst = binary.LittleEndian.AppendUint32(dst, n)
 	}
 	sum := sha256.Sum256(dst[start:])
 	return append(dst, sum[:]...), nil
@@ -169,26 +200,33 @@ func decodeContent(content []byte) (*Forest, error) {
 	if h.Trees < 1 || h.Trees > maxTrees || h.Nodes < h.Trees || h.Nodes > maxNodes {
 		return nil, fmt.Errorf("%d trees of %d nodes in all cannot be", h.Trees, h.Nodes)
 	}
-	if want := 4*h.Trees + 12*h.Nodes; len(rest) != want {
+	if want := h.size(); len(rest) != want {
 		return nil, fmt.Errorf("%d trees of %d nodes in all take %d bytes, the file has %d", h.Trees, h.Nodes, want, len(rest))
 	}
-	schema := make([]stream.Feature, len(h.Features))
-	for i, f := range h.Features {
-		schema[i] = stream.Feature{Name: f.Name, Unit: f.Unit}
-	}
-	roots := make([]uint32, h.Trees)
-	for i := range roots {
-		roots[i] = binary.LittleEndian.Uint32(rest[4*i:])
-	}
-	rest = rest[4*h.Trees:]
-	nodes := make([]uint64, h.Nodes)
-	for i := range nodes {
-		nodes[i] = binary.LittleEndian.Uint64(rest[8*i:])
+	p := h.parts()
+	p.roots = readUint32s(&rest, h.Trees)
+	p.nodes = make([]uint64, h.Nodes)
+	for i := range p.nodes {
+		p.nodes[i] = binary.LittleEndian.Uint64(rest[8*i:])
 	}
 	rest = rest[8*h.Nodes:]
-	values := make([]float32, h.Nodes)
-	for i := range values {
-		values[i] = math.Float32frombits(binary.LittleEndian.Uint32(rest[4*i:]))
+	p.values = make([]float32, h.Nodes)
+	for i := range p.values {
+		p.values[i] = math.Float32frombits(binary.LittleEndian.Uint32(rest[4*i:]))
 	}
-	return newForest(schema, h.Manifest, roots, nodes, values)
+	rest = rest[4*h.Nodes:]
+	if h.Covers {
+		p.covers = readUint32s(&rest, h.Nodes)
+	}
+	return newForest(p)
+}
+
+// readUint32s takes n numbers off the front.
+func readUint32s(from *[]byte, n int) []uint32 {
+	out := make([]uint32, n)
+	for i := range out {
+		out[i] = binary.LittleEndian.Uint32((*from)[4*i:])
+	}
+	*from = (*from)[4*n:]
+	return out
 }

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"io"
 	"math"
+	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -43,7 +45,7 @@ func TestFileComesBack(t *testing.T) {
 
 // seal puts a head and a right checksum around a content, as a careful forger would.
 func seal(content []byte) []byte {
-	file := binary.LittleEndian.AppendUint32([]byte("CIDPFRST"), 1)
+	file := binary.LittleEndian.AppendUint32([]byte("CIDPFRST"), 2)
 	file = binary.LittleEndian.AppendUint64(file, uint64(len(content)))
 	file = append(file, content...)
 	sum := sha256.Sum256(file)
@@ -64,6 +66,16 @@ func TestDamagedFiles(t *testing.T) {
 			return append(append(out, h...), c[4+n:]...)
 		})
 	}
+	pattern := func(old, new string) func([]byte) []byte {
+		return content(func(c []byte) []byte {
+			n := binary.LittleEndian.Uint32(c)
+			h := c[4 : 4+n]
+			at := regexp.MustCompile(old).FindIndex(h)
+			h = slices.Concat(h[:at[0]], regexp.MustCompile(old).ReplaceAll(h[at[0]:at[1]], []byte(new)), h[at[1]:])
+			return slices.Concat(binary.LittleEndian.AppendUint32(nil, uint32(len(h))), h, c[4+n:])
+		})
+	}
+	nodes := tinyForest(t).Nodes()
 	for name, tt := range map[string]struct {
 		damage func(file []byte) []byte
 		says   string
@@ -76,7 +88,7 @@ func TestDamagedFiles(t *testing.T) {
 		"cut in the content":   {func(f []byte) []byte { return f[:len(f)/2] }, "cut short"},
 		"cut in the checksum":  {func(f []byte) []byte { return f[:len(f)-1] }, "cut short"},
 		"goes on":              {func(f []byte) []byte { return append(f, 0) }, "goes on after its end"},
-		"next version":         {func(f []byte) []byte { f[8] = 2; return f }, "version 2, this build reads version 1"},
+		"next version":         {func(f []byte) []byte { f[8] = 3; return f }, "version 3, this build reads version 2"},
 		"absurd length":        {func(f []byte) []byte { f[19] = 0xff; return f }, "at most"},
 		"length that is short": {func(f []byte) []byte { f[12]--; return f }, "goes on"},
 		"flipped checksum":     {func(f []byte) []byte { f[len(f)-5] ^= 1; return f }, "damaged"},
@@ -88,14 +100,25 @@ func TestDamagedFiles(t *testing.T) {
 		"header not JSON":    {header(`{"features"`, `["features"`), "the header is not what it should be"},
 		"header spelled":     {header(`{"features"`, `{ "features"`), "spelled otherwise"},
 		"header with more":   {header(`{"features"`, `{"more":1,"features"`), "spelled otherwise"},
-		"features gone":      {header(`{"name":"x3","unit":"1"}`, `{"name":"x2","unit":"1"}`), "x2 is named twice"},
-		"one feature less":   {header(`{"name":"x1","unit":"1"},{"name":"x2","unit":"1"},`, ``), "of 2"},
+		"features gone":      {header(`"name":"x3"`, `"name":"x2"`), "x2 is named twice"},
+		"one feature less":   {pattern(`({"name":"x[12]","unit":"1","spread":{[^}]*}},){2}`, ``), "of 2"},
 		"negative trees":     {header(`"trees":3`, `"trees":-3`), "-3 trees"},
 		"no trees":           {header(`"trees":3`, `"trees":0`), "0 trees"},
 		"many trees":         {header(`"trees":3`, `"trees":30000000`), "cannot be"},
 		"a billion nodes":    {header(`"nodes":`, `"nodes":10000000`), "cannot be"},
 		"some nodes more":    {header(`"nodes":`, `"nodes":1`), "the file has"},
-		"a value beyond one": {content(func(c []byte) []byte { c[len(c)-1] = 0x40; return c }), "not a probability"},
+		"a value beyond one": {content(func(c []byte) []byte { c[len(c)-4*nodes-1] = 0x40; return c }), "not a probability"},
+		"rows that vanish":   {content(func(c []byte) []byte { c[len(c)-1] = 0x40; return c }), "training rows"},
+		"no rows at a node":  {content(func(c []byte) []byte { clear(c[len(c)-4:]); return c }), "training rows"},
+		"no rows at all":     {header(`"covers":true`, `"covers":false`), "the file has"},
+		"one has no spread":  {pattern(`"spread":{[^}]*}},{"name":"x1"`, `"spread":null},{"name":"x1"`), "3 distributions for 4 features"},
+		"edges that fall":    {pattern(`"edges":\[`, `"edges":[9,`), "the distribution of x0 has 10 edges and 10 bins"},
+		"an edge falls":      {pattern(`"edges":\[[^,]*,`, `"edges":[9,`), "edges must rise"},
+		"negative rows":      {pattern(`"rows":\[`, `"rows":[-`), "bin 0 has -"},
+		"many missing":       {pattern(`"missing":[0-9]*`, `"missing":99999999`), "99999999 rows without a value"},
+		"no median":          {pattern(`"median":[-.0-9]*}`, `"median":null}`), "a median: false"},
+		"score of what":      {header(`"of":"out_of_bag"`, `"of":"a dream"`), `the score is of "a dream"`},
+		"median of text":     {pattern(`"median":[-.0-9]*}`, `"median":"warm"}`), "the header is not what it should be"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, err := model.Decode(bytes.NewReader(tt.damage(bytes.Clone(whole))))
@@ -132,7 +155,7 @@ func TestEveryByteMatters(t *testing.T) {
 
 // TestLyingLengthAsksForLittle gives a head that claims the largest content and then stops.
 func TestLyingLengthAsksForLittle(t *testing.T) {
-	head := binary.LittleEndian.AppendUint32([]byte("CIDPFRST"), 1)
+	head := binary.LittleEndian.AppendUint32([]byte("CIDPFRST"), 2)
 	head = binary.LittleEndian.AppendUint64(head, model.MaxContent)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

@@ -15,7 +15,8 @@ type foreignTree struct {
 	feature     []int32
 	threshold   []float32 // x <= threshold goes left
 	value       []float32 // probability of failure at the node
-	leavesOnly  bool      // only the leaves' values are known: an inner node gets the mean of its children's
+	cover       []uint32  // training rows at the node; nil where they are not known
+	leavesOnly  bool      // only the leaves' values are known: an inner node gets the mean of its children's, by their training rows where those are known
 }
 
 // add appends a leaf for the caller to change, and gives its number.
@@ -32,18 +33,69 @@ func (t *foreignTree) lay() (tree, error) {
 	if err != nil {
 		return tree{}, err
 	}
+	if !t.covered() {
+		t.cover = nil
+	}
 	out := t.place(order)
-	for i := len(out.nodes) - 1; i >= 0 && t.leavesOnly; i-- {
-		if n := out.nodes[i]; !isLeaf(n) {
-			out.values[i] = float32((float64(out.values[leftOf(n)]) + float64(out.values[leftOf(n)+1])) / 2)
-		}
+	if t.leavesOnly {
+		out.average()
 	}
 	return out, nil
+}
+
+// average gives every inner node the mean of its children, by their training rows where those are known: then it is the mean of the rows below it.
+func (t *tree) average() {
+	exact := make([]float64, len(t.values))
+	for i := len(t.nodes) - 1; i >= 0; i-- {
+		exact[i] = float64(t.values[i])
+		if n := t.nodes[i]; !isLeaf(n) {
+			left, right := leftOf(n), leftOf(n)+1
+			a, b := 1.0, 1.0
+			if t.covers != nil {
+				a, b = float64(t.covers[left]), float64(t.covers[right])
+			}
+			exact[i] = (float64(a*exact[left]) + float64(b*exact[right])) / (a + b)
+			t.values[i] = float32(exact[i])
+		}
+	}
+}
+
+// covered says whether the training rows of every node are those of its children together. Other numbers of a foreign file mean something else.
+func (t *foreignTree) covered() bool {
+	if len(t.cover) != len(t.left) {
+		return false
+	}
+	for i, left := range t.left {
+		if t.cover[i] == 0 || left >= 0 && uint64(t.cover[left])+uint64(t.cover[t.right[i]]) != uint64(t.cover[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// wholeRows reads a tree's counts of rows; nil where one is none. inferred says that the file does not call them so: then a single node of one row says nothing, since that is what
+// shares and unused counts look like.
+func wholeRows(n int, inferred bool, of func(i int) float64) []uint32 {
+	if n == 0 || inferred && n == 1 && of(0) < 2 {
+		return nil
+	}
+	out := make([]uint32, n)
+	for i := range out {
+		v := of(i)
+		if !(v >= 1 && v <= maxRows) || v != math.Trunc(v) {
+			return nil
+		}
+		out[i] = uint32(v)
+	}
+	return out
 }
 
 // place gives every node its place.
 func (t *foreignTree) place(order []int32) tree {
 	out := tree{nodes: make([]uint64, len(order)), values: make([]float32, len(order))}
+	if t.cover != nil {
+		out.covers = make([]uint32, len(order))
+	}
 	if t.ours() {
 		for i := range order {
 			out.put(i, t, i, int(t.left[i]))
@@ -80,6 +132,9 @@ func (t *foreignTree) place(order []int32) tree {
 // put makes node `to` of node `from`, with its children at left.
 func (t *tree) put(to int, f *foreignTree, from, left int) {
 	t.values[to] = f.value[from]
+	if f.cover != nil {
+		t.covers[to] = f.cover[from]
+	}
 	if f.left[from] < 0 {
 		t.nodes[to] = packLeaf(to)
 		return
@@ -170,13 +225,13 @@ func (f *Forest) Rename(names []string) (*Forest, error) {
 	if len(names) != len(f.schema) {
 		return nil, fmt.Errorf("name inputs: %d names for %d inputs", len(names), len(f.schema))
 	}
-	schema := make([]stream.Feature, len(names))
+	p := f.parts
+	p.schema = make([]stream.Feature, len(names))
 	for i, name := range names {
-		schema[i].Name = name
+		p.schema[i].Name = name
 	}
-	m := f.manifest
-	m.Positional = false
-	out, err := newForest(schema, m, f.roots, f.nodes, f.values)
+	p.manifest.Positional = false
+	out, err := newForest(p)
 	if err != nil {
 		return nil, fmt.Errorf("name inputs: %w", err)
 	}
@@ -185,7 +240,9 @@ func (f *Forest) Rename(names []string) (*Forest, error) {
 
 // WithManifest is the same forest with another manifest, and so another id.
 func (f *Forest) WithManifest(m Manifest) (*Forest, error) {
-	out, err := newForest(f.schema, m, f.roots, f.nodes, f.values)
+	p := f.parts
+	p.manifest = m
+	out, err := newForest(p)
 	if err != nil {
 		return nil, fmt.Errorf("describe model: %w", err)
 	}
@@ -209,7 +266,7 @@ func (f *Forest) treeEnd(t int) int {
 }
 
 // foreignForest puts trees of another program together as a forest.
-func foreignForest(schema []stream.Feature, m Manifest, trees []foreignTree) (*Forest, error) {
+func foreignForest(p parts, trees []foreignTree) (*Forest, error) {
 	total := 0
 	for i := range trees {
 		if total += len(trees[i].left); total > maxNodes {
@@ -225,10 +282,12 @@ func foreignForest(schema []stream.Feature, m Manifest, trees []foreignTree) (*F
 		laid[i] = t
 		trees[i] = foreignTree{} // half the memory
 	}
-	f, err := assemble(schema, m, laid)
-	if err != nil {
-		return nil, err
-	}
-	m.Trees, m.MaxDepth = f.Trees(), f.Depth()
+	return assemble(p, laid)
+}
+
+// describe says in the manifest how large the forest is, where its file said nothing of it, and adds a note to its source.
+func (f *Forest) describe(note string) (*Forest, error) {
+	m := f.manifest
+	m.Trees, m.MaxDepth, m.Source = f.Trees(), f.Depth(), m.Source+note
 	return f.WithManifest(m)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
+	"sync"
 
 	"github.com/camrail/cidp/stream"
 )
@@ -27,14 +28,23 @@ const (
 
 // Forest is a trained random forest for one yes-or-no question. It is immutable.
 type Forest struct {
+	parts
+	groups []group
+	base   float64 // mean of the roots' values: what the forest says before it looks
+	rule   func() shapleyRule
+	sum    [32]byte
+}
+
+// parts is what a forest is made of, and what its file holds.
+type parts struct {
 	schema   []stream.Feature
 	manifest Manifest
-	roots    []uint32  // first node of each tree; a tree ends where the next begins
-	nodes    []uint64  // all trees, a parent always before its children
-	values   []float32 // probability of failure at each node, leaf or not
-	groups   []group
-	base     float64 // mean of the roots' values: what the forest says before it looks
-	sum      [32]byte
+	roots    []uint32           // first node of each tree; a tree ends where the next begins
+	nodes    []uint64           // all trees, a parent always before its children
+	values   []float32          // probability of failure at each node, leaf or not
+	covers   []uint32           // training rows at each node, as the bootstrap counts them; nil where an imported forest does not say
+	spreads  []Distribution     // of each feature over the training rows; nil where an imported forest does not say
+	scores   *ScoreDistribution // of the probabilities; nil where an imported forest does not say
 }
 
 // group is the trees that descend together.
@@ -48,31 +58,39 @@ type group struct {
 type rowKeys [maxFeatures]uint32
 
 // newForest checks the parts and puts them together. Every forest is made here, whether trained or read.
-func newForest(schema []stream.Feature, m Manifest, roots []uint32, nodes []uint64, values []float32) (*Forest, error) {
-	if err := checkSchema(schema); err != nil {
+func newForest(p parts) (*Forest, error) {
+	if err := checkSchema(p.schema); err != nil {
 		return nil, err
 	}
-	depths, err := checkTrees(len(schema), roots, nodes, values)
+	depths, err := checkTrees(len(p.schema), p.roots, p.nodes, p.values)
 	if err != nil {
 		return nil, err
 	}
-	f := &Forest{schema: make([]stream.Feature, len(schema)), manifest: m, roots: roots, nodes: nodes, values: values}
-	for i, s := range schema {
+	if err := checkCovers(p.nodes, p.covers); err != nil {
+		return nil, err
+	}
+	if err := p.checkSpreads(); err != nil {
+		return nil, err
+	}
+	f := &Forest{parts: p}
+	f.schema = make([]stream.Feature, len(p.schema))
+	for i, s := range p.schema {
 		f.schema[i] = stream.Feature{Name: s.Name, Unit: s.Unit}
 	}
-	for first := 0; first < len(roots); first += lanes {
-		g := group{trees: min(lanes, len(roots)-first)}
+	for first := 0; first < len(p.roots); first += lanes {
+		g := group{trees: min(lanes, len(p.roots)-first)}
 		for i := range g.at {
 			tree := first + min(i, g.trees-1)
-			g.at[i] = uint64(roots[tree])
+			g.at[i] = uint64(p.roots[tree])
 			g.steps = max(g.steps, depths[tree])
 		}
 		f.groups = append(f.groups, g)
 	}
-	for _, r := range roots {
-		f.base += float64(values[r])
+	for _, r := range p.roots {
+		f.base += float64(p.values[r])
 	}
-	f.base /= float64(len(roots))
+	f.base /= float64(len(p.roots))
+	f.rule = sync.OnceValue(func() shapleyRule { return newShapleyRule(f) })
 	file, err := f.appendFile(nil)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 type tree struct {
 	nodes  []uint64
 	values []float32
+	covers []uint32 // training rows at each node; nil where they are not known
 }
 
 // grower grows trees one after another. One goroutine owns it; the columns and labels are shared and only read.
@@ -72,6 +73,7 @@ func (g *grower) grow(ctx context.Context, t int) (tree, error) {
 		n := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
 		g.tree.values[n.slot] = g.measure.share(n.total)
+		g.tree.covers[n.slot] = uint32(n.total)
 		s, ok := g.bestSplit(n, rng)
 		if !ok {
 			g.tree.nodes[n.slot] = packLeaf(n.slot)
@@ -99,6 +101,7 @@ func (g *grower) add(n int) int {
 	for range n {
 		g.tree.nodes = append(g.tree.nodes, 0)
 		g.tree.values = append(g.tree.values, 0)
+		g.tree.covers = append(g.tree.covers, 0)
 		g.splits = append(g.splits, 0)
 	}
 	return at

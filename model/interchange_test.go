@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -202,6 +203,7 @@ func TestONNXRefuses(t *testing.T) {
 		"no modes":         {swap("nodes_modes", "nodes_mores"), "differ in length"},
 		"header":           {swap(`{"features"`, `["features"`), "cidp.header is not what it should be"},
 		"another forest":   {swap(`"trees":3`, `"trees":4`), "another forest"},
+		"rows gone":        {swap("cidp.covers\x12", "cidp.coverz\x12"), "another forest"},
 		"no base64":        {swap("cidp.values\x12", "cidp.valuez\x12"), "another forest"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -227,8 +229,15 @@ func TestONNXWithoutOurMetadata(t *testing.T) {
 			t.Fatalf("row %v: %v and %v", x, a, b)
 		}
 	}
-	if m := g.Manifest(); !m.Positional || !strings.Contains(m.Source, "estimates") || g.Nodes() != f.Nodes() {
-		t.Errorf("manifest %+v, %d nodes of %d", m, g.Nodes(), f.Nodes())
+	if m := g.Manifest(); !m.Positional || strings.Contains(m.Source, "estimates") || g.Nodes() != f.Nodes() || math.Abs(g.Base()-f.Base()) > 1e-7 {
+		t.Errorf("manifest %+v, %d nodes of %d, base %v of %v", m, g.Nodes(), f.Nodes(), g.Base(), f.Base())
+	}
+	if !slices.Equal(model.Covers(g), model.Covers(f)) {
+		t.Error("the hit rates are not the training rows")
+	}
+	g, err = model.ReadONNX(bytes.NewReader(bytes.Replace(file, []byte("nodes_hitrates"), []byte("nodes_hitratez"), 1)))
+	if err != nil || model.Covers(g) != nil || !strings.Contains(g.Manifest().Source, "estimates") {
+		t.Errorf("without hit rates: %v, manifest %+v", err, g.Manifest())
 	}
 	dst := make([]float64, 6) // inner values are estimates, but they still add up
 	x := noisy(1, 6, 2).X[0]

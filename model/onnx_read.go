@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-
-	"github.com/camrail/cidp/stream"
 )
 
 // maxONNX bounds an ONNX file: the largest forest that fits ours has some 60 bytes a node.
@@ -14,7 +12,8 @@ const maxONNX = 1 << 30
 
 // ReadONNX reads a forest from an ONNX file: one TreeEnsembleClassifier of ai.onnx.ml 1 to 4 over two classes, as scikit-learn's converter and WriteONNX write
 // it; beside it only Cast, Identity and ZipMap may stand. The second class is the one asked about. What would be scored otherwise here than there is refused
-// in a sentence. The format does not say how probable failure was at inner nodes: a foreign file's are means of their children, so path contributions are estimates.
+// in a sentence. The format does not say how probable failure was at inner nodes: a foreign file's are means of their leaves. Where nodes_hitrates hold training rows
+// the means are by them; else path contributions are estimates, which the manifest says.
 func ReadONNX(r io.Reader) (*Forest, error) {
 	file, err := io.ReadAll(io.LimitReader(r, maxONNX+1))
 	if err != nil {
@@ -43,9 +42,9 @@ func readONNX(file []byte) (*Forest, error) {
 	if err := e.read(); err != nil {
 		return nil, err
 	}
-	manifest := Manifest{Source: "ONNX of " + m.producer + "; path contributions are estimates", Positional: true}
+	manifest := Manifest{Source: "ONNX of " + m.producer, Positional: true}
 	if m.producer == "" {
-		manifest.Source = "ONNX; path contributions are estimates"
+		manifest.Source = "ONNX"
 	}
 	if width == 0 {
 		width = e.widest + 1
@@ -53,24 +52,26 @@ func readONNX(file []byte) (*Forest, error) {
 	if width > maxFeatures || e.widest >= width {
 		return nil, fmt.Errorf("feature %d of %d inputs is read, at most %d inputs can be used", e.widest, width, maxFeatures)
 	}
-	schema := positional(width)
-	header, ok := m.metadata[metaHeader]
-	if !ok {
-		return foreignForest(schema, manifest, e.trees)
+	if _, ok := m.metadata[metaHeader]; ok {
+		h, err := e.restore(m.metadata)
+		if err != nil {
+			return nil, err
+		}
+		f, err := foreignForest(h.parts(), e.trees)
+		if err == nil && h.Covers != (f.covers != nil) {
+			return nil, fmt.Errorf("the metadata %s is of another forest: remove %s to read the trees as they are", metaCovers, metaHeader)
+		}
+		return f, err
 	}
-	h, err := e.restore(header, m.metadata[metaValues])
+	f, err := foreignForest(parts{schema: positional(width), manifest: manifest}, e.trees)
 	if err != nil {
 		return nil, err
 	}
-	schema = make([]stream.Feature, len(h.Features))
-	for i, f := range h.Features {
-		schema[i] = stream.Feature{Name: f.Name, Unit: f.Unit}
+	note := ""
+	if f.covers == nil {
+		note = "; path contributions are estimates"
 	}
-	f, err := foreignForest(schema, h.Manifest, e.trees)
-	if err != nil {
-		return nil, err
-	}
-	return f.WithManifest(h.Manifest)
+	return f.describe(note)
 }
 
 // ensemble finds the node that is the forest, and how wide its input is.
@@ -199,6 +200,7 @@ func (e *ensemble) readNodes() error {
 	treeIDs, nodeIDList, features := e.ints("nodes_treeids"), e.ints("nodes_nodeids"), e.ints("nodes_featureids")
 	modes, values := e.strings("nodes_modes"), e.floats("nodes_values", "nodes_values_as_tensor")
 	yes, no, missing := e.ints("nodes_truenodeids"), e.ints("nodes_falsenodeids"), e.ints("nodes_missing_value_tracks_true")
+	hits := e.floats("nodes_hitrates", "nodes_hitrates_as_tensor")
 	n := len(treeIDs)
 	if n == 0 || n > maxNodes {
 		return fmt.Errorf("%d nodes, from 1 to %d can be used", n, maxNodes)
@@ -239,12 +241,26 @@ func (e *ensemble) readNodes() error {
 		t.left[at], t.right[at], t.feature[at], t.threshold[at] = l, r, int32(features[i]), threshold
 		e.widest = max(e.widest, int(features[i]))
 	}
+	if len(hits) == n {
+		e.readHits(place, hits)
+	}
 	for i := range e.trees {
 		if err := rootFirst(&e.trees[i], &e.ids[i]); err != nil {
 			return fmt.Errorf("tree %d: %w", i, err)
 		}
 	}
 	return nil
+}
+
+// readHits takes the hit rates of the nodes as training rows where they look like that: whole numbers. Many writers put 1 everywhere.
+func (e *ensemble) readHits(place []treeNode, hits []float64) {
+	of := make([][]float64, len(e.trees))
+	for i, p := range place {
+		of[p.tree] = append(of[p.tree], hits[i]) // nodes were placed in this order
+	}
+	for t, list := range of {
+		e.trees[t].cover = wholeRows(len(list), true, func(i int) float64 { return list[i] })
+	}
 }
 
 type treeNode struct{ tree, node int32 }
@@ -318,6 +334,9 @@ func rootFirst(t *foreignTree, ids *nodeIDs) error {
 		}
 		t.feature[0], t.feature[root] = t.feature[root], t.feature[0]
 		t.threshold[0], t.threshold[root] = t.threshold[root], t.threshold[0]
+		if t.cover != nil {
+			t.cover[0], t.cover[root] = t.cover[root], t.cover[0]
+		}
 		ids.ids[0], ids.ids[root] = ids.ids[root], ids.ids[0]
 		ids.index = nil
 		return nil

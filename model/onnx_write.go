@@ -28,6 +28,13 @@ func (f *Forest) WriteONNX(w io.Writer) error {
 	file = appendBytes(file, modelOpset, appendVarint(appendBytes(nil, opsetDomain, onnxML), opsetVersion, 1))
 	file = appendBytes(file, modelMetadata, appendBytes(appendBytes(nil, entryKey, metaHeader), entryValue, text))
 	file = appendBytes(file, modelMetadata, appendBytes(appendBytes(nil, entryKey, metaValues), entryValue, base64.StdEncoding.EncodeToString(values)))
+	if f.covers != nil {
+		rows := make([]byte, 0, 4*len(f.covers))
+		for _, n := range f.covers {
+			rows = binary.LittleEndian.AppendUint32(rows, n)
+		}
+		file = appendBytes(file, modelMetadata, appendBytes(appendBytes(nil, entryKey, metaCovers), entryValue, base64.StdEncoding.EncodeToString(rows)))
+	}
 	if _, err := w.Write(file); err != nil {
 		return fmt.Errorf("write ONNX: %w", err)
 	}
@@ -68,7 +75,11 @@ func (f *Forest) onnxNodes(dst []byte) []byte {
 			yes = appendVarint(yes, attrInts, uint64(left))
 			no = appendVarint(no, attrInts, uint64(right))
 			missing = appendVarint(missing, attrInts, 0)
-			hits = appendFloat(hits, attrFloats, 1)
+			rows := float32(1)
+			if f.covers != nil {
+				rows = float32(f.covers[i])
+			}
+			hits = appendFloat(hits, attrFloats, rows)
 			values = appendFloat(values, attrFloats, cut)
 			modes = append(modes, mode...)
 		}

@@ -6,8 +6,6 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-
-	"github.com/camrail/cidp/stream"
 )
 
 // TrainConfig says how to train. The zero value is not usable: start from DefaultTrainConfig.
@@ -89,19 +87,35 @@ func Train(ctx context.Context, d Dataset, cfg TrainConfig) (*Forest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("train forest: %w", err)
 	}
+	p, labels := outOfBag(growers, d.Y)
 	m := Manifest{
 		Name: cfg.Name, Source: cfg.Source, Seed: cfg.Seed, Trees: cfg.Trees, MaxDepth: cfg.MaxDepth,
 		MinLeaf: cfg.MinLeaf, PerNode: cfg.PerNode, Rows: len(d.X), Positives: d.positives(), Groups: d.Groups(),
-		DataSHA256: d.digest(), RowOOB: rowOOB(growers, d.Y), HeldOut: cfg.HeldOut, Folds: cfg.Folds, PositiveWeight: cfg.PositiveWeight,
+		DataSHA256: d.digest(), RowOOB: rowOOB(p, labels), HeldOut: cfg.HeldOut, Folds: cfg.Folds, PositiveWeight: cfg.PositiveWeight,
 	}
 	if cfg.Criterion != Gini {
 		m.Criterion = cfg.Criterion
 	}
-	f, err := assemble(d.Schema, m, trees)
+	all := parts{schema: d.Schema, manifest: m, scores: scoresOf(cfg.Folds, p)}
+	for _, c := range cols {
+		all.spreads = append(all.spreads, c.spread)
+	}
+	f, err := assemble(all, trees)
 	if err != nil {
 		return nil, fmt.Errorf("train forest: %w", err)
 	}
 	return f, nil
+}
+
+// scoresOf is the distribution of the probabilities on rows not learnt from: by folds where there were any, else out of bag; nil where every tree saw every row.
+func scoresOf(folds *CrossValidation, outOfBag []float64) *ScoreDistribution {
+	switch {
+	case folds != nil && len(folds.P) > 0:
+		return &ScoreDistribution{OutOfFold, spreadOf(folds.P)}
+	case len(outOfBag) > 0:
+		return &ScoreDistribution{OutOfBag, spreadOf(outOfBag)}
+	}
+	return nil
 }
 
 // Weights beyond these leave nothing of one class.
@@ -175,10 +189,8 @@ func growAll(ctx context.Context, cols []column, y []uint8, cfg TrainConfig) ([]
 	return trees, growers, nil
 }
 
-// rowOOB adds the growers' integer sums up and measures them; nil when a class is missing among the rows some tree did not see.
-func rowOOB(growers []*grower, y []uint8) *RowOOB {
-	var p []float64
-	var labels []uint8
+// outOfBag adds the growers' integer sums up: the probability and the label of each row that some tree did not see.
+func outOfBag(growers []*grower, y []uint8) (p []float64, labels []uint8) {
 	for r := range y {
 		var sum, seen uint64
 		for _, g := range growers {
@@ -190,6 +202,11 @@ func rowOOB(growers []*grower, y []uint8) *RowOOB {
 			labels = append(labels, y[r])
 		}
 	}
+	return p, labels
+}
+
+// rowOOB measures them; nil when a class is missing among them.
+func rowOOB(p []float64, labels []uint8) *RowOOB {
 	e, err := Evaluate(p, labels)
 	if err != nil {
 		return nil
@@ -197,8 +214,8 @@ func rowOOB(growers []*grower, y []uint8) *RowOOB {
 	return &RowOOB{Rows: e.Rows, ROCAUC: e.ROCAUC, Brier: e.Brier, Caveat: rowCaveat}
 }
 
-// assemble lays the trees one after another.
-func assemble(schema []stream.Feature, m Manifest, trees []tree) (*Forest, error) {
+// assemble lays the trees one after another. Rows at the nodes are known of all trees or of none.
+func assemble(p parts, trees []tree) (*Forest, error) {
 	total := 0
 	for _, t := range trees {
 		total += len(t.nodes)
@@ -206,16 +223,20 @@ func assemble(schema []stream.Feature, m Manifest, trees []tree) (*Forest, error
 	if total > maxNodes {
 		return nil, fmt.Errorf("the forest has %d nodes, at most %d fit a file: use fewer trees, less depth or larger leaves", total, maxNodes)
 	}
-	roots := make([]uint32, 0, len(trees))
-	nodes := make([]uint64, 0, total)
-	values := make([]float32, 0, total)
+	p.roots = make([]uint32, 0, len(trees))
+	p.nodes = make([]uint64, 0, total)
+	p.values = make([]float32, 0, total)
 	for _, t := range trees {
-		base := uint64(len(nodes))
-		roots = append(roots, uint32(base))
+		base := uint64(len(p.nodes))
+		p.roots = append(p.roots, uint32(base))
 		for _, n := range t.nodes {
-			nodes = append(nodes, n+base<<featureBits)
+			p.nodes = append(p.nodes, n+base<<featureBits)
 		}
-		values = append(values, t.values...)
+		p.values = append(p.values, t.values...)
+		p.covers = append(p.covers, t.covers...)
 	}
-	return newForest(schema, m, roots, nodes, values)
+	if len(p.covers) != total {
+		p.covers = nil
+	}
+	return newForest(p)
 }

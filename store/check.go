@@ -14,7 +14,7 @@ const maxID = 1<<stream.SensorBits - 1
 func (b *Batch) onlySent() bool {
 	s := b.Batch
 	c := s.Count
-	rows := len(s.Assets) + len(s.Sensors) + len(s.Readings) + len(s.Contexts) + len(s.Conflicted) + len(s.ConflictedContexts) +
+	rows := len(s.Assets) + len(s.Sensors) + len(s.Readings) + len(s.Contexts) + len(s.Findings) + len(s.Conflicted) + len(s.ConflictedContexts) +
 		len(s.Late) + len(s.Refusals) + len(s.Windows) + len(s.Opened) + len(s.Changed) + len(b.Predictions) + len(b.Alerts) + len(b.Transitions) + len(b.Outbox)
 	return rows == 0 && b.Config == nil && len(b.Releases) == 0 && s.Messages == 0 && c.Received == 0 && c.Duplicate == 0
 }
@@ -29,6 +29,7 @@ func (db *DB) check(b *Batch) error {
 	}{
 		{"stored readings", s.Count.Stored, int64(len(s.Readings))},
 		{"stored contexts", s.Count.StoredContext, int64(len(s.Contexts))},
+		{"stored verdicts", s.Count.StoredFinding, int64(len(s.Findings))},
 		{"late readings", s.Count.Late, int64(len(s.Late))},
 		{"refusals", s.Count.Refused, int64(len(s.Refusals))},
 	} {

@@ -72,7 +72,7 @@ func (w *writer) apply(p *pass) error {
 		what string
 		do   func(*pass) error
 	}{
-		{"register", w.register}, {"configuration", w.config}, {"readings", w.readings}, {"contexts", w.contexts}, {"late", w.lates}, {"evidence", w.evidences},
+		{"register", w.register}, {"configuration", w.config}, {"readings", w.readings}, {"contexts", w.contexts}, {"verdicts", w.findings}, {"late", w.lates}, {"evidence", w.evidences},
 		{"windows", w.windows}, {"releases", w.releases}, {"predictions", w.predictions}, {"fail-safes", w.failsafes}, {"alerts", w.alerts}, {"outbox", w.publish},
 		{"open windows", w.opened}, {"sessions", w.sessions}, {"ledger", w.count}, {"commit log", w.log},
 	} {

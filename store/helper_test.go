@@ -50,13 +50,13 @@ func batch(db *store.DB) *store.Batch {
 // count makes a batch's count agree with what it holds.
 func count(b *store.Batch, duplicates int64) {
 	c := stream.Count{
-		Stored: int64(len(b.Readings)), StoredContext: int64(len(b.Contexts)), Late: int64(len(b.Late)), Refused: int64(len(b.Refusals)),
+		Stored: int64(len(b.Readings)), StoredContext: int64(len(b.Contexts)), StoredFinding: int64(len(b.Findings)), Late: int64(len(b.Late)), Refused: int64(len(b.Refusals)),
 		Duplicate: duplicates, RefusedByReason: map[stream.Reason]int64{},
 	}
 	for _, r := range b.Refusals {
 		c.RefusedByReason[r.Reason]++
 	}
-	c.Received = c.Stored + c.StoredContext + c.Late + c.Refused + c.Duplicate
+	c.Received = c.Stored + c.StoredContext + c.StoredFinding + c.Late + c.Refused + c.Duplicate
 	b.Count, b.Messages = c, c.Received
 }
 

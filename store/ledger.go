@@ -11,7 +11,7 @@ import (
 // Counters of the ledger. The first seven are the law's; the others count what the console shows without scanning.
 const (
 	counterReceived   = "received"          // reason: ""
-	counterStored     = "stored"            // telemetry, context
+	counterStored     = "stored"            // telemetry, context, verdict
 	counterDuplicate  = "duplicate"         // duplicate
 	counterLate       = "late"              // late
 	counterRefused    = "refused"           // the reason
@@ -31,6 +31,7 @@ func expiredOf(counter string) string { return counterExpired + "_" + counter }
 const (
 	ofTelemetry = "telemetry"
 	ofContext   = "context"
+	ofVerdict   = "verdict"
 )
 
 // LedgerRow is one total.
@@ -60,6 +61,7 @@ func (w *writer) count(p *pass) error {
 		{counterReceived, ""}:                        n.Received,
 		{counterStored, ofTelemetry}:                 n.Stored,
 		{counterStored, ofContext}:                   n.StoredContext,
+		{counterStored, ofVerdict}:                   n.StoredFinding,
 		{counterDuplicate, string(stream.Duplicate)}: n.Duplicate,
 	}
 	for reason, v := range n.RefusedByReason {
@@ -103,7 +105,7 @@ func (w *writer) log(p *pass) error {
 		return nil
 	}
 	n := &p.Count
-	err := w.commit.int(p.ID).int(p.Committed).int(p.Messages).int(n.Received).int(n.Stored + n.StoredContext).
+	err := w.commit.int(p.ID).int(p.Committed).int(p.Messages).int(n.Received).int(n.Stored + n.StoredContext + n.StoredFinding).
 		int(n.Duplicate).int(n.Late).int(n.Refused).run()
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 type Past struct {
 	c                                               *sqlite3.Conn
 	reading, context, conflicted, contextConflicted *stmt
+	finding                                         *stmt
 	history                                         history
 }
 
@@ -29,6 +30,7 @@ func (db *DB) Past() (*Past, error) {
 	}{
 		{&p.reading, `SELECT temp_m, ambient_m, speed_m, load_m, brake, seq FROM reading WHERE key = ?`},
 		{&p.context, `SELECT ambient_m, speed_m, load_m, brake FROM context_reading WHERE key = ?`},
+		{&p.finding, `SELECT ` + findingColumns + ` FROM verdict WHERE site = ? AND asset = ? AND sensor = ? AND ts_ms = ? AND revision = ?`},
 		{&p.conflicted, `SELECT 1 FROM conflicted WHERE key = ?`},
 		{&p.contextConflicted, `SELECT 1 FROM context_conflicted WHERE key = ?`},
 	} {

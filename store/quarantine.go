@@ -157,11 +157,13 @@ const (
 		AND (?4 = '' OR ?4 IN (a.site, a.site || '/' || a.asset, a.site || '/' || a.asset || '/' || s.sensor))`
 	messageState = `CASE WHEN q.released_ms IS NOT NULL THEN 'released' ELSE 'open' END`
 	fromMessages = ` FROM (SELECT * FROM quarantine_message ORDER BY message_id DESC LIMIT ?5) q WHERE (?1 = '' OR q.reason = ?1) AND q.received_ms >= ?2 AND (?3 = '' OR ` + messageState + ` = ?3)
-		AND (?4 = '' OR q.topic IN ('` + stream.TelemetryPrefix + `' || ?4, '` + stream.ContextPrefix + `' || ?4)
+		AND (?4 = '' OR q.topic IN ('` + stream.TelemetryPrefix + `' || ?4, '` + stream.ContextPrefix + `' || ?4, '` + stream.VerdictPrefix + `' || ?4)
 		OR substr(q.topic, 1, length(?4) + ` + telemetryLength + ` + 1) = '` + stream.TelemetryPrefix + `' || ?4 || '/'
-		OR substr(q.topic, 1, length(?4) + ` + contextLength + ` + 1) = '` + stream.ContextPrefix + `' || ?4 || '/')`
+		OR substr(q.topic, 1, length(?4) + ` + contextLength + ` + 1) = '` + stream.ContextPrefix + `' || ?4 || '/'
+		OR substr(q.topic, 1, length(?4) + ` + verdictLength + ` + 1) = '` + stream.VerdictPrefix + `' || ?4 || '/')`
 	telemetryLength = `18` // of stream.TelemetryPrefix
 	contextLength   = `16` // of stream.ContextPrefix
+	verdictLength   = `17` // of stream.VerdictPrefix
 )
 
 func readQuarantine(c *sqlite3.Conn, f QuarantineFilter) (v Quarantine, err error) {

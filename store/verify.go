@@ -28,6 +28,7 @@ type Counts struct {
 	Sensors     int64 `json:"sensors"`
 	Readings    int64 `json:"readings"`
 	Contexts    int64 `json:"contexts"`
+	Verdicts    int64 `json:"verdicts"` // of workshops, every revision
 	Conflicted  int64 `json:"conflicted"`
 	Windows     int64 `json:"windows"`
 	Quarantined int64 `json:"quarantined"`
@@ -78,7 +79,7 @@ func Verify(ctx context.Context, path string, progress func(step string), option
 		do   func() error
 	}{
 		{"schema", v.schema}, {"file integrity", v.file}, {"references", v.references}, {"verdicts", v.verdicts},
-		{"readings and windows", v.scan}, {"ledger", v.ledger}, {"alerts", v.alerts}, {"releases", v.releases}, {"retention", v.retention}, {"outbox and sessions", v.owed}, {"configuration", v.configs},
+		{"readings and windows", v.scan}, {"ledger", v.ledger}, {"workshops' verdicts", v.findings}, {"alerts", v.alerts}, {"releases", v.releases}, {"retention", v.retention}, {"outbox and sessions", v.owed}, {"configuration", v.configs},
 	} {
 		if progress != nil {
 			progress(step.what)

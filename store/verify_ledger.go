@@ -66,6 +66,7 @@ func (v *verifier) countTables() error {
 		{&n.Windows, `SELECT count(*) FROM telemetry_window`}, {&n.Quarantined, `SELECT count(*) FROM quarantine_window`},
 		{&n.Predictions, `SELECT count(*) FROM ai_telemetry_predictions`}, {&n.Messages, `SELECT count(*) FROM quarantine_message`},
 		{&n.Late, `SELECT count(*) FROM late_reading`}, {&n.Alerts, `SELECT count(*) FROM alert`}, {&n.Unsent, `SELECT count(*) FROM outbox`},
+		{&n.Verdicts, `SELECT count(*) FROM verdict`},
 		{&n.Conflicted, `SELECT (SELECT count(*) FROM conflicted) + (SELECT count(*) FROM context_conflicted)`},
 	} {
 		var err error
@@ -89,7 +90,7 @@ func (v *verifier) total(counter, reason string) (sum int64) {
 func (v *verifier) compareTables(t logTotals) {
 	n := &v.report.Counts
 	v.equal("received by commit_log", t.received, "stored, duplicate, late and refused by commit_log", t.stored+t.duplicate+t.late+t.refused)
-	v.equal("stored by commit_log", t.stored, "readings and contexts in the tables or expired", n.Readings+n.Contexts+t.expired)
+	v.equal("stored by commit_log", t.stored, "readings, contexts and verdicts in the tables or expired", n.Readings+n.Contexts+n.Verdicts+t.expired)
 	v.equal("late by commit_log", t.late, "rows in late_reading or expired", n.Late+v.total(expiredOf(counterLate), "*"))
 	v.equal("refused by commit_log", t.refused, "rows in quarantine_message, over the evidence cap or expired",
 		n.Messages+v.total(counterOver, "*")+v.total(expiredOf(counterRefused), "*"))
@@ -104,6 +105,7 @@ func (v *verifier) compareTables(t logTotals) {
 	}
 	v.equal("stored telemetry by the ledger", v.total(counterStored, ofTelemetry), "readings in the table or expired", n.Readings+v.total(counterExpired, ofTelemetry))
 	v.equal("stored context by the ledger", v.total(counterStored, ofContext), "contexts in the table or expired", n.Contexts+v.total(counterExpired, ofContext))
+	v.equal("stored verdicts by the ledger", v.total(counterStored, ofVerdict), "verdicts in the table", n.Verdicts)
 }
 
 // compareReasons compares the ledger with what each counter's rows say, reason by reason.

@@ -19,7 +19,7 @@ type writer struct {
 	reading, readingRow                    *stmt
 	context, conflicted, contextConflicted *stmt
 	asset, assetContext, sensor            *stmt
-	late, evidence                         *stmt
+	late, evidence, finding                *stmt
 	window, flag, unflag, quarantine       *stmt
 	evaluated, visited                     *stmt
 	prediction, alert, transition          *stmt
@@ -65,6 +65,8 @@ func newWriter(c *sqlite3.Conn) (*writer, error) {
 			VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?8)`},
 		{&w.late, `INSERT INTO late_reading (asset_id, sensor_id, ts_ms, received_ms, temp_c, ambient_c, speed_kmh, load_t, brake, seq, reason)
 			VALUES (?,?,?,?,?,?,?,?,?,?,?)`},
+		{&w.finding, `INSERT OR IGNORE INTO verdict (site, asset, sensor, ts_ms, revision, finding, since_ms, component, found_by, note, reference, recorded_ms)
+			VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`},
 		{&w.evidence, `INSERT INTO quarantine_message (received_ms, topic, client_id, payload, element, reason, detail) VALUES (?,?,?,?,?,?,?)`},
 		{&w.window, insertWindow()},
 		{&w.flag, `INSERT OR IGNORE INTO reading_flag VALUES (?, ?)`},

@@ -7,10 +7,13 @@ import (
 
 // accept takes one good element. A reason says that it is refused after all; duplicates and late ones are counted here.
 func (w *Windower) accept(src *source, e *Element, received int64, mono time.Duration) (Reason, string, error) {
-	if reason, detail := w.cfg.untimely(e.TS, received); reason != "" {
+	if reason, detail := w.cfg.untimely(src.what, e.TS, received); reason != "" {
 		return reason, detail, nil
 	}
-	if src.context {
+	switch src.what {
+	case findings:
+		return w.acceptFinding(src, *e.Finding)
+	case contexts:
 		return w.acceptContext(src, Context{TS: e.TS, Conditions: e.Conditions}, received, mono)
 	}
 	return w.acceptReading(src, e.Reading, received, mono)

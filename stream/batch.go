@@ -45,6 +45,7 @@ type Count struct {
 	Received        int64 // elements that could be told apart, and whole messages where none could
 	Stored          int64 // readings
 	StoredContext   int64
+	StoredFinding   int64
 	Duplicate       int64
 	Late            int64
 	Refused         int64
@@ -58,6 +59,7 @@ type Batch struct {
 	Changed            []SensorChange // in order
 	Readings           []Stored
 	Contexts           []StoredContext
+	Findings           []Finding
 	Conflicted         []Stored // keys (SensorID, TS) whose value is in dispute; the reading is the later, refused one
 	ConflictedContexts []StoredContext
 	Late               []LateReading

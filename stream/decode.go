@@ -1,19 +1,18 @@
 package stream
 
 import (
-	"encoding/json"
 	"fmt"
-	"time"
 	"unicode/utf8"
 )
 
-// Element is one reading or context of a message, good (Reason empty) or refused.
+// Element is one reading, context or finding of a message, good (Reason empty) or refused.
 type Element struct {
-	Reading        // of a context: Temp and Seq are zero
-	Reason  Reason // why it is refused; empty when it is good
-	Detail  string // what is wrong, in words
-	Raw     []byte // its bytes within the payload
-	Index   int    // its position in the array, or -1 for the whole payload
+	Reading          // of a context: Temp and Seq are zero; of a finding but for TS all of it
+	Finding *Finding // without names: those are the topic's; nil of a reading and a context
+	Reason  Reason   // why it is refused; empty when it is good
+	Detail  string   // what is wrong, in words
+	Raw     []byte   // its bytes within the payload
+	Index   int      // its position in the array, or -1 for the whole payload
 }
 
 // Decode reads a payload: one JSON object, or an array of which each element stands alone. It appends the elements to dst. A
@@ -22,8 +21,18 @@ type Element struct {
 // It is strict: RFC 8259 JSON in UTF-8, known fields at most once and of their type, unknown fields ignored. NaN and Infinity, which JSON
 // does not know but several libraries write, are read as what they are and refused as not finite.
 func Decode(dst []Element, payload []byte, context bool) []Element {
+	if context {
+		return decode(dst, payload, contexts)
+	}
+	return decode(dst, payload, readings)
+}
+
+// DecodeFindings reads a payload of findings in the same way.
+func DecodeFindings(dst []Element, payload []byte) []Element { return decode(dst, payload, findings) }
+
+func decode(dst []Element, payload []byte, what input) []Element {
 	keep := len(dst)
-	s := scanner{b: payload, context: context}
+	s := scanner{b: payload, what: what}
 	dst, err := s.message(dst)
 	if err == nil && !utf8.Valid(payload) {
 		err = errSyntax("the text is not UTF-8")
@@ -42,9 +51,9 @@ const maxDepth = 32
 
 // scanner walks one payload. It never allocates on a good one.
 type scanner struct {
-	b       []byte
-	i       int
-	context bool
+	b    []byte
+	i    int
+	what input
 }
 
 func (s *scanner) message(dst []Element) ([]Element, error) {
@@ -103,12 +112,15 @@ func (s *scanner) element(index int) (Element, error) {
 		return e, nil
 	}
 	o := object{scanner: *s}
+	if s.what == findings {
+		o.finding = &Finding{}
+	}
 	err := o.fields()
 	if s.i = o.i; err != nil {
 		return e, err
 	}
 	e.Raw = s.b[start:s.i]
-	e.Reading = o.r
+	e.Reading, e.Finding = o.r, o.finding
 	e.Reason, e.Detail = o.verdict()
 	return e, nil
 }
@@ -122,14 +134,22 @@ const (
 	seenLoad
 	seenBrake
 	seenSeq
+	seenFinding
+	seenSince
+	seenRevision
+	seenComponent
+	seenBy
+	seenNote
+	seenID
 )
 
 // object gathers the fields of one element and the first fault of each class.
 type object struct {
 	scanner   // a copy: through a pointer the payload's scanner would move to the heap
 	r         Reading
-	seen      uint8 // fields met
-	set       uint8 // fields met and not null
+	finding   *Finding // nil: a reading or a context
+	seen      uint16   // fields met
+	set       uint16   // fields met and not null
 	malformed string
 	notFinite string
 	badTime   string
@@ -142,9 +162,11 @@ func (o *object) verdict() (Reason, string) {
 		return Malformed, o.malformed
 	case o.set&seenTS == 0:
 		return MissingField, "ts is missing"
-	case !o.context && o.set&seenTemp == 0:
+	case o.what == findings && o.set&seenFinding == 0:
+		return MissingField, "finding is missing"
+	case o.what == readings && o.set&seenTemp == 0:
 		return MissingField, "temp_c is missing"
-	case o.context && o.set&(seenAmbient|seenSpeed|seenLoad|seenBrake) == 0:
+	case o.what == contexts && o.set&(seenAmbient|seenSpeed|seenLoad|seenBrake) == 0:
 		return MissingField, "a context needs one of ambient_c, speed_kmh, load_t, brake"
 	case o.notFinite != "":
 		return NotFinite, o.notFinite
@@ -152,6 +174,8 @@ func (o *object) verdict() (Reason, string) {
 		return BadTime, o.badTime
 	case o.r.TS < MinTS || o.r.TS >= MaxTS:
 		return BadTime, fmt.Sprintf("ts %d is before 2000-01-01 or not below 2^43 ms", o.r.TS)
+	case o.what == findings:
+		return o.settle()
 	}
 	return "", ""
 }
@@ -196,11 +220,14 @@ func (o *object) fields() error {
 
 // field reads the value of one field. Only a syntax fault is an error; the others are noted.
 func (o *object) field(key []byte) error {
+	if o.what == findings {
+		return o.findingField(key)
+	}
 	switch string(key) {
 	case "ts":
-		return o.time()
+		return o.time(seenTS, "ts", &o.r.TS)
 	case "temp_c":
-		if !o.context {
+		if o.what == readings {
 			return o.milli(seenTemp, "temp_c", &o.r.Temp, 0)
 		}
 	case "ambient_c":
@@ -212,7 +239,7 @@ func (o *object) field(key []byte) error {
 	case "brake":
 		return o.brake()
 	case "seq":
-		if !o.context {
+		if o.what == readings {
 			return o.seq()
 		}
 	}
@@ -220,7 +247,7 @@ func (o *object) field(key []byte) error {
 }
 
 // once notes a field and whether it is null; a known field that comes twice is a fault, since either value could be meant.
-func (o *object) once(bit uint8, name string) (null bool, err error) {
+func (o *object) once(bit uint16, name string) (null bool, err error) {
 	if o.seen&bit != 0 {
 		o.fault(&o.malformed, name+" comes twice")
 	}
@@ -238,22 +265,10 @@ func (o *object) fault(at *string, text string) {
 	}
 }
 
-func (o *object) milli(bit uint8, name string, into *Milli, has Fields) error {
-	null, err := o.once(bit, name)
-	if null || err != nil {
+func (o *object) milli(bit uint16, name string, into *Milli, has Fields) error {
+	n, err := o.numeral(bit, name)
+	if n == nil || err != nil {
 		return err
-	}
-	if o.notFiniteLiteral() {
-		o.fault(&o.notFinite, name+" is not a finite number")
-		return nil
-	}
-	n, err := o.number()
-	if err != nil {
-		return err
-	}
-	if n == nil {
-		o.fault(&o.malformed, name+" is not a number")
-		return o.skip(0)
 	}
 	v, ok := parseMilli(n)
 	if !ok {
@@ -293,21 +308,9 @@ func (o *object) brake() error {
 }
 
 func (o *object) seq() error {
-	null, err := o.once(seenSeq, "seq")
-	if null || err != nil {
+	n, err := o.numeral(seenSeq, "seq")
+	if n == nil || err != nil {
 		return err
-	}
-	if o.notFiniteLiteral() {
-		o.fault(&o.notFinite, "seq is not a finite number")
-		return nil
-	}
-	n, err := o.number()
-	if err != nil {
-		return err
-	}
-	if n == nil {
-		o.fault(&o.malformed, "seq is not a number")
-		return o.skip(0)
 	}
 	v, ok := parseInteger(n)
 	if !ok || v >= 1<<53 || v <= -(1<<53) {
@@ -319,8 +322,26 @@ func (o *object) seq() error {
 	return nil
 }
 
-func (o *object) time() error {
-	null, err := o.once(seenTS, "ts")
+// numeral reads a field that is a number; nil when it is null, or a fault was noted.
+func (o *object) numeral(bit uint16, name string) ([]byte, error) {
+	null, err := o.once(bit, name)
+	if null || err != nil {
+		return nil, err
+	}
+	if o.notFiniteLiteral() {
+		o.fault(&o.notFinite, name+" is not a finite number")
+		return nil, nil
+	}
+	n, err := o.number()
+	if err == nil && n == nil {
+		o.fault(&o.malformed, name+" is not a number")
+		err = o.skip(0)
+	}
+	return n, err
+}
+
+func (o *object) time(bit uint16, name string, into *int64) error {
+	null, err := o.once(bit, name)
 	if null || err != nil {
 		return err
 	}
@@ -331,14 +352,14 @@ func (o *object) time() error {
 		}
 		ms, ok := parseRFC3339(text)
 		if !ok {
-			o.fault(&o.badTime, "ts is not RFC 3339 with a zone")
+			o.fault(&o.badTime, name+" is not RFC 3339 with a zone")
 			return nil
 		}
-		o.r.TS = ms
+		*into = ms
 		return nil
 	}
 	if o.notFiniteLiteral() {
-		o.fault(&o.notFinite, "ts is not a finite number")
+		o.fault(&o.notFinite, name+" is not a finite number")
 		return nil
 	}
 	n, err := o.number()
@@ -346,50 +367,14 @@ func (o *object) time() error {
 		return err
 	}
 	if n == nil {
-		o.fault(&o.malformed, "ts is neither a number nor a text")
+		o.fault(&o.malformed, name+" is neither a number nor a text")
 		return o.skip(0)
 	}
 	v, ok := parseInteger(n)
 	if !ok {
-		o.fault(&o.badTime, "ts is not an integer of milliseconds")
+		o.fault(&o.badTime, name+" is not an integer of milliseconds")
 		return nil
 	}
-	o.r.TS = v
+	*into = v
 	return nil
-}
-
-// parseRFC3339 reads a time with its zone; a fraction below the millisecond is cut off. RFC 3339 allows a small t and z.
-func parseRFC3339(text []byte) (ms int64, ok bool) {
-	if len(text) < 20 || len(text) > 64 {
-		return 0, false
-	}
-	var buf [64]byte
-	b := buf[:copy(buf[:], text)]
-	if b[10] == 't' {
-		b[10] = 'T'
-	}
-	if b[len(b)-1] == 'z' {
-		b[len(b)-1] = 'Z'
-	}
-	// The time package also takes an hour of one digit, a comma for the point and offsets beyond 23:59 (go.dev/issue/54580).
-	if b[13] != ':' || b[19] == ',' {
-		return 0, false
-	}
-	if zone := b[len(b)-6:]; b[len(b)-1] != 'Z' && (string(zone[1:3]) > "23" || string(zone[4:]) > "59") {
-		return 0, false
-	}
-	var t time.Time
-	if t.UnmarshalText(b) != nil {
-		return 0, false
-	}
-	return t.UnixMilli(), true
-}
-
-// unquote resolves the escapes of a JSON string; the slow path of text.
-func unquote(raw []byte) ([]byte, error) {
-	var out string
-	if err := json.Unmarshal(raw, &out); err != nil {
-		return nil, errSyntax("a text has a bad escape")
-	}
-	return []byte(out), nil
 }

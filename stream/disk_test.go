@@ -24,6 +24,7 @@ type disk struct {
 	disputed  map[int64]bool
 	contexts  map[int64]stream.Context
 	disputedC map[int64]bool
+	findings  map[stream.FindingKey]stream.Finding
 	open      map[int64]stream.Open    // by sensor
 	told      int                      // rows of it written
 	last      map[int64]*stream.Window // that learnt
@@ -42,7 +43,7 @@ type disk struct {
 
 func newDisk(t testing.TB, cfg stream.Config, score stream.Scorer) *disk {
 	return &disk{t: t, cfg: cfg, score: score, readings: map[int64]stream.Reading{}, disputed: map[int64]bool{}, contexts: map[int64]stream.Context{},
-		disputedC: map[int64]bool{}, open: map[int64]stream.Open{}, last: map[int64]*stream.Window{}, newest: map[int64]int64{}, failsafe: map[int64]int64{}, period: map[int64]int64{},
+		disputedC: map[int64]bool{}, findings: map[stream.FindingKey]stream.Finding{}, open: map[int64]stream.Open{}, last: map[int64]*stream.Window{}, newest: map[int64]int64{}, failsafe: map[int64]int64{}, period: map[int64]int64{},
 		silent: map[[3]string]stream.Scope{}}
 }
 
@@ -55,6 +56,11 @@ func (d *disk) Reading(sensorID, ts int64) (stream.Reading, bool, error) {
 func (d *disk) Context(assetID, ts int64) (stream.Context, bool, error) {
 	c, found := d.contexts[stream.Key(ts, assetID)]
 	return c, found, nil
+}
+
+func (d *disk) Finding(key stream.FindingKey) (stream.Finding, bool, error) {
+	f, found := d.findings[key]
+	return f, found, nil
 }
 
 func (d *disk) windower() *stream.Windower {
@@ -102,6 +108,12 @@ func (d *disk) commit(b *stream.Batch) {
 		}
 		d.contexts[key] = c.Context
 	}
+	for _, f := range b.Findings {
+		if _, twice := d.findings[f.FindingKey]; twice {
+			d.t.Fatalf("finding %v is stored twice", f.FindingKey)
+		}
+		d.findings[f.FindingKey] = f
+	}
 	for _, r := range b.Conflicted {
 		d.disputed[stream.Key(r.TS, r.SensorID)] = true
 	}
@@ -144,13 +156,14 @@ func (d *disk) tally(b *stream.Batch) {
 	for _, n := range c.RefusedByReason {
 		refused += n
 	}
-	if c.Received != c.Stored+c.StoredContext+c.Duplicate+c.Late+c.Refused || refused != c.Refused || len(b.Refusals) != int(refused) ||
-		c.Stored != int64(len(b.Readings)) || c.StoredContext != int64(len(b.Contexts)) || c.Late != int64(len(b.Late)) {
+	if c.Received != c.Stored+c.StoredContext+c.StoredFinding+c.Duplicate+c.Late+c.Refused || refused != c.Refused || len(b.Refusals) != int(refused) ||
+		c.Stored != int64(len(b.Readings)) || c.StoredContext != int64(len(b.Contexts)) || c.StoredFinding != int64(len(b.Findings)) || c.Late != int64(len(b.Late)) {
 		d.t.Fatalf("the ledger does not hold: %+v with %d readings, %d contexts, %d late, %d refusals", c, len(b.Readings), len(b.Contexts), len(b.Late), len(b.Refusals))
 	}
 	d.count.Received += c.Received
 	d.count.Stored += c.Stored
 	d.count.StoredContext += c.StoredContext
+	d.count.StoredFinding += c.StoredFinding
 	d.count.Duplicate += c.Duplicate
 	d.count.Late += c.Late
 	d.count.Refused += c.Refused

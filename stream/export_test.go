@@ -7,8 +7,8 @@ import (
 
 // ParseTopic shows parseTopic's verdict to the tests.
 func ParseTopic(topic string) (context bool, reason Reason) {
-	_, context, reason, _ = parseTopic(topic)
-	return context, reason
+	_, what, reason, _ := parseTopic(topic)
+	return what == contexts, reason
 }
 
 // ParseMilli reads a JSON number as Decode does.

@@ -124,42 +124,10 @@ func finite(elements []stream.Element, payload []byte) []byte {
 
 // judgeByJSON decodes one element the slow and obvious way: encoding/json for the syntax, big decimals for the numbers.
 func judgeByJSON(raw []byte, context bool) (e stream.Element, detail string, err error) {
-	known := map[string]bool{"ts": true, "temp_c": !context, "ambient_c": true, "speed_kmh": true, "load_t": true, "brake": true, "seq": !context}
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber()
-	open, err := d.Token()
-	if err != nil {
-		return e, "", err
-	}
-	if open != json.Delim('{') {
+	fields, detail, err := fieldsByJSON(raw, map[string]bool{"ts": true, "temp_c": !context, "ambient_c": true, "speed_kmh": true, "load_t": true, "brake": true, "seq": !context})
+	if err != nil || detail != "" {
 		e.Reason = stream.Malformed
-		return e, "no object", nil
-	}
-	fields := map[string]any{}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return e, "", err
-		}
-		var v any
-		if err := d.Decode(&v); err != nil {
-			return e, "", err
-		}
-		name := key.(string)
-		if !known[name] {
-			continue
-		}
-		if _, twice := fields[name]; twice {
-			e.Reason = stream.Malformed
-			detail = name + " twice"
-		}
-		fields[name] = v
-	}
-	if _, err := d.Token(); err != nil && err != io.EOF {
-		return e, "", err
-	}
-	if e.Reason != "" {
-		return e, detail, nil
+		return e, detail, err
 	}
 	j := jsonJudge{e: e, worst: map[stream.Reason]string{}}
 	j.fields(fields, context)
@@ -170,6 +138,42 @@ func judgeByJSON(raw []byte, context bool) (e stream.Element, detail string, err
 		}
 	}
 	return j.e, "", nil
+}
+
+// fieldsByJSON gives an element's known fields. detail says why it is malformed.
+func fieldsByJSON(raw []byte, known map[string]bool) (fields map[string]any, detail string, err error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	open, err := d.Token()
+	if err != nil {
+		return nil, "", err
+	}
+	if open != json.Delim('{') {
+		return nil, "no object", nil
+	}
+	fields = map[string]any{}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return nil, "", err
+		}
+		var v any
+		if err := d.Decode(&v); err != nil {
+			return nil, "", err
+		}
+		name := key.(string)
+		if !known[name] {
+			continue
+		}
+		if _, twice := fields[name]; twice {
+			detail = name + " twice"
+		}
+		fields[name] = v
+	}
+	if _, err := d.Token(); err != nil && err != io.EOF {
+		return nil, "", err
+	}
+	return fields, detail, nil
 }
 
 type jsonJudge struct {
@@ -213,20 +217,21 @@ func (j *jsonJudge) fields(fields map[string]any, context bool) {
 	default:
 		j.worst[stream.Malformed] = "seq"
 	}
-	j.time(fields["ts"])
+	if j.time(fields["ts"], "ts", &j.e.TS); fields["ts"] == nil {
+		j.worst[stream.MissingField] = "ts"
+	}
 }
 
-func (j *jsonJudge) time(v any) {
+func (j *jsonJudge) time(v any, name string, into *int64) {
 	switch v := v.(type) {
 	case nil:
-		j.worst[stream.MissingField] = "ts"
 	case json.Number:
 		n, good := new(big.Int).SetString(string(v), 10)
 		if !good || !n.IsInt64() || n.Int64() < stream.MinTS || n.Int64() >= stream.MaxTS {
-			j.worst[stream.BadTime] = "ts"
+			j.worst[stream.BadTime] = name
 			return
 		}
-		j.e.TS = n.Int64()
+		*into = n.Int64()
 	case string:
 		at, err := time.Parse(time.RFC3339Nano, strings.ToUpper(v))
 		strict := len(v) >= 20 && len(v) <= 64 && v[13] == ':' && v[19] != ',' && (at.UnixMilli() >= stream.MinTS && at.UnixMilli() < stream.MaxTS)
@@ -234,12 +239,12 @@ func (j *jsonJudge) time(v any) {
 			strict = v[len(v)-5:len(v)-3] <= "23" && v[len(v)-2:] <= "59"
 		}
 		if err != nil || !strict {
-			j.worst[stream.BadTime] = "ts"
+			j.worst[stream.BadTime] = name
 			return
 		}
-		j.e.TS = at.UnixMilli()
+		*into = at.UnixMilli()
 	default:
-		j.worst[stream.Malformed] = "ts"
+		j.worst[stream.Malformed] = name
 	}
 }
 

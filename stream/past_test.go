@@ -203,6 +203,9 @@ func (failing) Reading(_, _ int64) (stream.Reading, bool, error) {
 func (failing) Context(_, _ int64) (stream.Context, bool, error) {
 	return stream.Context{}, false, errDisk
 }
+func (failing) Finding(stream.FindingKey) (stream.Finding, bool, error) {
+	return stream.Finding{}, false, errDisk
+}
 
 func TestPastFailureIsFatal(t *testing.T) {
 	for topic, payload := range map[string]string{

@@ -7,8 +7,8 @@ func (w *Windower) source(topic string) *source {
 	if src, ok := w.sources[topic]; ok {
 		return src
 	}
-	a, context, reason, detail := parseTopic(topic)
-	src := &source{address: a, context: context, reason: reason, detail: detail}
+	a, what, reason, detail := parseTopic(topic)
+	src := &source{address: a, what: what, reason: reason, detail: detail}
 	if reason == "" {
 		src.asset = w.byName[[2]string{a.site, a.asset}]
 	}

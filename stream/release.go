@@ -10,24 +10,25 @@ import (
 
 // Released is what became of a message that was put back.
 type Released struct {
-	Stored, Context, Duplicate, Late, Refused int64
-	Reason                                    Reason // why it, or the first of its elements that was, is refused; empty: none is
-	Detail                                    string
+	Stored, Context, Finding, Duplicate, Late, Refused int64
+
+	Reason Reason // why it, or the first of its elements that was, is refused; empty: none is
+	Detail string
 }
 
 // Taken says whether the message went through the line. One that did not is counted nowhere.
-func (r *Released) Taken() bool { return r.Stored+r.Context+r.Duplicate+r.Late+r.Refused > 0 }
+func (r *Released) Taken() bool { return r.Stored+r.Context+r.Finding+r.Duplicate+r.Late+r.Refused > 0 }
 
 // Recheck says why nothing of a message would be taken as of its receipt; empty: something would. What is stored already is not looked at.
 func Recheck(m Message, cfg *Config) (Reason, string) {
-	_, context, reason, detail := parseTopic(m.Topic)
+	_, what, reason, detail := parseTopic(m.Topic)
 	if reason != "" {
 		return reason, detail
 	}
-	for _, e := range Decode(nil, m.Payload, context) {
+	for _, e := range decode(nil, m.Payload, what) {
 		r, d := e.Reason, e.Detail
 		if r == "" {
-			if r, d = cfg.untimely(e.TS, m.Received); r == "" {
+			if r, d = cfg.untimely(what, e.TS, m.Received); r == "" {
 				return "", ""
 			}
 		}
@@ -38,12 +39,12 @@ func Recheck(m Message, cfg *Config) (Reason, string) {
 	return reason, detail
 }
 
-// untimely says why a time cannot be taken at its receipt.
-func (c *Config) untimely(ts, received int64) (Reason, string) {
+// untimely says why a time cannot be taken at its receipt. A workshop may tell what it found long after.
+func (c *Config) untimely(what input, ts, received int64) (Reason, string) {
 	if ahead := ts - received; ahead > c.FutureAfter.Milliseconds() {
 		return Future, fmt.Sprintf("ts is %d ms ahead of its receipt, more than %s", ahead, c.FutureAfter)
 	}
-	if behind := received - ts; c.TooOld > 0 && behind > c.TooOld.Milliseconds() {
+	if behind := received - ts; what != findings && c.TooOld > 0 && behind > c.TooOld.Milliseconds() {
 		return TooOld, fmt.Sprintf("ts is %d ms behind its receipt, more than %s", behind, c.TooOld)
 	}
 	return "", ""
@@ -71,6 +72,7 @@ func (w *Windower) ReleaseMessage(m Message, mono time.Duration) (r Released, er
 	}
 	now := &b.Count
 	r.Stored, r.Context, r.Duplicate = now.Stored-before.Stored, now.StoredContext-before.StoredContext, now.Duplicate-before.Duplicate
+	r.Finding = now.StoredFinding - before.StoredFinding
 	r.Late, r.Refused = now.Late-before.Late, now.Refused-before.Refused
 	if r.Refused > 0 {
 		r.Detail = b.Refusals[refused].Detail
@@ -81,7 +83,7 @@ func (w *Windower) ReleaseMessage(m Message, mono time.Duration) (r Released, er
 // tooLateContext says whether a message holds nothing but contexts whose windows have closed.
 func (w *Windower) tooLateContext(m Message) bool {
 	src := w.source(m.Topic)
-	if !src.context || src.asset == nil {
+	if src.what != contexts || src.asset == nil {
 		return false
 	}
 	for _, e := range Decode(nil, m.Payload, true) {

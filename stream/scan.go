@@ -1,6 +1,10 @@
 package stream
 
-import "fmt"
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
 
 func (s *scanner) space() {
 	for s.i < len(s.b) {
@@ -274,4 +278,40 @@ func decimalPoint(n []byte) (point, exp int) {
 		point = len(n)
 	}
 	return point, 0
+}
+
+// parseRFC3339 reads a time with its zone; a fraction below the millisecond is cut off. RFC 3339 allows a small t and z.
+func parseRFC3339(text []byte) (ms int64, ok bool) {
+	if len(text) < 20 || len(text) > 64 {
+		return 0, false
+	}
+	var buf [64]byte
+	b := buf[:copy(buf[:], text)]
+	if b[10] == 't' {
+		b[10] = 'T'
+	}
+	if b[len(b)-1] == 'z' {
+		b[len(b)-1] = 'Z'
+	}
+	// The time package also takes an hour of one digit, a comma for the point and offsets beyond 23:59 (go.dev/issue/54580).
+	if b[13] != ':' || b[19] == ',' {
+		return 0, false
+	}
+	if zone := b[len(b)-6:]; b[len(b)-1] != 'Z' && (string(zone[1:3]) > "23" || string(zone[4:]) > "59") {
+		return 0, false
+	}
+	var t time.Time
+	if t.UnmarshalText(b) != nil {
+		return 0, false
+	}
+	return t.UnixMilli(), true
+}
+
+// unquote resolves the escapes of a JSON string; the slow path of text.
+func unquote(raw []byte) ([]byte, error) {
+	var out string
+	if err := json.Unmarshal(raw, &out); err != nil {
+		return nil, errSyntax("a text has a bad escape")
+	}
+	return []byte(out), nil
 }

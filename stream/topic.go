@@ -6,6 +6,7 @@ import "strings"
 const (
 	TelemetryPrefix = "cidp/v1/telemetry/"
 	ContextPrefix   = "cidp/v1/context/"
+	VerdictPrefix   = "cidp/v1/verdicts/"
 )
 
 // TelemetryTopic names the topic of a sensor's readings.
@@ -16,43 +17,61 @@ func TelemetryTopic(site, asset, sensor string) string {
 // ContextTopic names the topic of an asset's context.
 func ContextTopic(site, asset string) string { return ContextPrefix + site + "/" + asset }
 
+// VerdictTopic names the topic of what a workshop found at a sensor's component.
+func VerdictTopic(site, asset, sensor string) string {
+	return VerdictPrefix + site + "/" + asset + "/" + sensor
+}
+
 // address is a parsed input topic. Sensor is empty for a context.
 type address struct {
 	site, asset, sensor string
 }
 
+// input is what a topic brings.
+type input uint8
+
+const (
+	readings input = iota
+	contexts
+	findings
+)
+
 // parseTopic splits an input topic. reason is empty when the topic is well formed.
-func parseTopic(topic string) (a address, context bool, reason Reason, detail string) {
-	rest, telemetry := strings.CutPrefix(topic, TelemetryPrefix)
-	if !telemetry {
-		if rest, context = strings.CutPrefix(topic, ContextPrefix); !context {
-			return a, false, UnknownTopic, "the topic is not an input of CIDP: " + TelemetryPrefix + "<site>/<asset>/<sensor> or " + ContextPrefix + "<site>/<asset>"
+func parseTopic(topic string) (a address, what input, reason Reason, detail string) {
+	rest, ok := strings.CutPrefix(topic, TelemetryPrefix)
+	if !ok {
+		if rest, ok = strings.CutPrefix(topic, ContextPrefix); ok {
+			what = contexts
+		} else if rest, ok = strings.CutPrefix(topic, VerdictPrefix); ok {
+			what = findings
+		} else {
+			return a, what, UnknownTopic, "the topic is not an input of CIDP: " + TelemetryPrefix + "<site>/<asset>/<sensor>, " +
+				ContextPrefix + "<site>/<asset> or " + VerdictPrefix + "<site>/<asset>/<sensor>"
 		}
 	}
-	var ok bool
 	if a.site, rest, ok = strings.Cut(rest, "/"); !ok {
-		return a, context, UnknownTopic, "the topic has too few levels"
+		return a, what, UnknownTopic, "the topic has too few levels"
 	}
-	if telemetry {
+	if what != contexts {
 		if a.asset, rest, ok = strings.Cut(rest, "/"); !ok {
-			return a, context, UnknownTopic, "the topic has too few levels"
+			return a, what, UnknownTopic, "the topic has too few levels"
 		}
 		a.sensor = rest
 	} else {
 		a.asset = rest
 	}
 	if strings.Contains(rest, "/") {
-		return a, context, UnknownTopic, "the topic has too many levels"
+		return a, what, UnknownTopic, "the topic has too many levels"
 	}
 	switch {
 	case !ValidName(a.site):
-		return a, context, BadName, "the site's name is not 1 to 64 characters of A-Z a-z 0-9 . _ -"
+		return a, what, BadName, "the site's name is not 1 to 64 characters of A-Z a-z 0-9 . _ -"
 	case !ValidName(a.asset):
-		return a, context, BadName, "the asset's name is not 1 to 64 characters of A-Z a-z 0-9 . _ -"
-	case telemetry && !ValidName(a.sensor):
-		return a, context, BadName, "the sensor's name is not 1 to 64 characters of A-Z a-z 0-9 . _ -"
+		return a, what, BadName, "the asset's name is not 1 to 64 characters of A-Z a-z 0-9 . _ -"
+	case what != contexts && !ValidName(a.sensor):
+		return a, what, BadName, "the sensor's name is not 1 to 64 characters of A-Z a-z 0-9 . _ -"
 	}
-	return a, context, "", ""
+	return a, what, "", ""
 }
 
 // ValidName says whether a site, asset or sensor may be called so: 1 to 64 characters of A-Z a-z 0-9 . _ -

@@ -5,15 +5,16 @@ package stream
 type uncommitted struct {
 	readings map[int64]Reading // by Key
 	contexts map[int64]Context // by Key of the asset
-	done     [2]struct {       // how far the taken and the filling batch are indexed
-		readings, contexts int
+	findings map[FindingKey]Finding
+	done     [2]struct { // how far the taken and the filling batch are indexed
+		readings, contexts, findings int
 	}
 }
 
 // index brings the maps up to date with the two batches.
 func (u *uncommitted) index(batches [2]*Batch) {
 	if u.readings == nil {
-		u.readings, u.contexts = map[int64]Reading{}, map[int64]Context{}
+		u.readings, u.contexts, u.findings = map[int64]Reading{}, map[int64]Context{}, map[FindingKey]Finding{}
 	}
 	for i, b := range batches {
 		if b == nil {
@@ -26,7 +27,10 @@ func (u *uncommitted) index(batches [2]*Batch) {
 		for _, c := range b.Contexts[d.contexts:] {
 			u.contexts[Key(c.TS, c.AssetID)] = c.Context
 		}
-		d.readings, d.contexts = len(b.Readings), len(b.Contexts)
+		for i := d.findings; i < len(b.Findings); i++ {
+			u.findings[b.Findings[i].FindingKey] = b.Findings[i]
+		}
+		d.readings, d.contexts, d.findings = len(b.Readings), len(b.Contexts), len(b.Findings)
 	}
 }
 
@@ -46,4 +50,13 @@ func (w *Windower) pastContext(assetID, ts int64) (Context, bool, error) {
 		return c, true, nil
 	}
 	return w.past.Context(assetID, ts)
+}
+
+// pastFinding does the same for a finding.
+func (w *Windower) pastFinding(key FindingKey) (Finding, bool, error) {
+	w.recent.index([2]*Batch{w.taken, w.batch})
+	if f, ok := w.recent.findings[key]; ok {
+		return f, true, nil
+	}
+	return w.past.Finding(key)
 }

@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// Past answers for what the windower no longer holds: readings and contexts before the open windows, committed or on their way. An
+// Past answers for what the windower no longer holds: readings and contexts before the open windows, and findings, committed or on their way. An
 // error is fatal to the pass.
 type Past interface {
 	Reading(sensorID, ts int64) (Reading, bool, error)
 	Context(assetID, ts int64) (Context, bool, error)
+	Finding(key FindingKey) (Finding, bool, error)
 }
 
 // Scorer is told of every closed window in closing order, before anything later of the same sensor closes. It answers whether the
@@ -50,14 +51,14 @@ type Windower struct {
 	expired   map[int64]bool // windows that the last MakeRevisions could not release
 }
 
-// source is what a topic means: a sensor's readings or an asset's context, or why it means nothing.
+// source is what a topic means: a sensor's readings, an asset's context or findings of a workshop, or why it means nothing.
 type source struct {
 	address
-	context bool
-	reason  Reason
-	detail  string
-	sensor  *sensorState // nil until the first accepted reading
-	asset   *assetState  // nil until anything of the asset was accepted
+	what   input
+	reason Reason
+	detail string
+	sensor *sensorState // nil until the first accepted reading
+	asset  *assetState  // nil until anything of the asset was accepted
 }
 
 // assetState is an asset with its sensors and context.
@@ -150,6 +151,7 @@ type noPast struct{}
 
 func (noPast) Reading(_, _ int64) (Reading, bool, error) { return Reading{}, false, nil }
 func (noPast) Context(_, _ int64) (Context, bool, error) { return Context{}, false, nil }
+func (noPast) Finding(FindingKey) (Finding, bool, error) { return Finding{}, false, nil }
 
 func newBatch() *Batch {
 	return &Batch{Count: Count{RefusedByReason: map[Reason]int64{}}}
@@ -175,7 +177,7 @@ func (w *Windower) Pending() bool {
 // Size is how many elements the filling batch holds: what a caller bounds its memory by.
 func (w *Windower) Size() int {
 	b := w.batch
-	return len(b.Readings) + len(b.Contexts) + len(b.Late) + len(b.Refusals) + int(b.Count.Duplicate)
+	return len(b.Readings) + len(b.Contexts) + len(b.Findings) + len(b.Late) + len(b.Refusals) + int(b.Count.Duplicate)
 }
 
 // Refuse counts and keeps as evidence a message that is refused before it is read (too large).
@@ -208,7 +210,7 @@ func (w *Windower) Feed(m Message, mono time.Duration) (Reason, error) {
 		w.refuse(m, src.reason, src.detail, m.Payload, -1)
 		return src.reason, nil
 	}
-	w.elements = Decode(w.elements[:0], m.Payload, src.context)
+	w.elements = decode(w.elements[:0], m.Payload, src.what)
 	w.batch.Count.Received += int64(len(w.elements))
 	before, had := src.newest()
 	oldest, latest := int64(math.MaxInt64), int64(math.MinInt64)
@@ -250,7 +252,7 @@ func (w *Windower) Feed(m Message, mono time.Duration) (Reason, error) {
 // newest gives the newest accepted event time of what a topic means.
 func (src *source) newest() (int64, bool) {
 	switch {
-	case src.context && src.asset != nil:
+	case src.what == contexts && src.asset != nil:
 		return src.asset.context.newest, src.asset.context.known
 	case src.sensor != nil:
 		return src.sensor.newest, src.sensor.known
@@ -260,7 +262,7 @@ func (src *source) newest() (int64, bool) {
 
 // pace gives where the steps of a known source are noted.
 func (src *source) pace() *pace {
-	if src.context {
+	if src.what == contexts {
 		return &src.asset.context.pace
 	}
 	return &src.sensor.pace

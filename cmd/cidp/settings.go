@@ -115,6 +115,9 @@ func (s *settings) Validate(*kong.Application) error { return nil }
 
 // Resolve gives a flag its value from the file, unless the environment has one.
 func (s *settings) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	if flag.Tag.Get("config") == "-" {
+		return nil, nil
+	}
 	for _, env := range flag.Envs {
 		if _, ok := os.LookupEnv(env); ok {
 			return nil, nil

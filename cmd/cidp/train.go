@@ -19,13 +19,14 @@ type trainCmd struct {
 	Seed    uint64        `help:"Seed of fleet and forest." default:"1"`
 	Assets  int           `help:"Simulated assets." default:"360"`
 	Span    time.Duration `help:"Event time that each is observed." default:"4h"`
-	Horizon time.Duration `help:"A window is positive when its component fails within this." default:"30m"`
+	Horizon time.Duration `help:"A window is positive when its component fails within this; of a warehouse's history within so much running time: standing does not count where speed is known." default:"30m"`
 	Trees   int           `help:"Trees." default:"100"`
 	Depth   int           `help:"Greatest depth." default:"8"`
 	MinLeaf int           `help:"Fewest windows in a leaf." default:"5"`
 	Threads int           `help:"Threads; the model does not depend on it." default:"0"`
 
 	trainTable
+	trainHistory
 }
 
 func (trainCmd) Help() string {
@@ -34,10 +35,19 @@ func (trainCmd) Help() string {
 Trains the forest on a simulated fleet through the same windows as live readings have. With its defaults it reproduces the model that comes with the
 program, byte for byte. A quarter of the assets is held out to measure it.
   cidp train --csv windows.csv.gz --label fails_within_30 --group engine --test others.csv.gz --out engine.cidpmodel
-Trains on a table. Folds never part an asset (--group) or test the past (--time); columns like clocks are left out, one that tells the label exactly is refused.`
+Trains on a table. Folds never part an asset (--group) or test the past (--time); columns like clocks are left out, one that tells the label exactly is refused.
+  cidp train --data database --truth maintenance.csv --out own.cidpmodel
+Trains on a warehouse's own history, live or stopped: its valid windows, labelled by what workshops found (cidp/v1/verdicts/…) and by a file. Left out are windows after a failure until the component was found
+sound, and those of which less than the horizon is known. Failures are told apart by component: what is found of it before it was sound again is the same failure.`
 }
 
 func (c *trainCmd) Run(ctx context.Context, t *terminal) error {
+	if err := c.checkFlags(); err != nil {
+		return usageError{err}
+	}
+	if c.Data != "" {
+		return c.runHistory(ctx, t)
+	}
 	if c.CSV != "" {
 		return c.runTable(ctx, t)
 	}
@@ -55,7 +65,7 @@ func (c *trainCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	if c.JSON {
-		return c.say(t, forest, size, nil, took)
+		return c.say(t, forest, size, trainedOn{}, took)
 	}
 	manifest, err := json.MarshalIndent(forest.Manifest(), "", "  ")
 	if err != nil {

@@ -46,7 +46,14 @@ type trained struct {
 	Features     []string       `json:"features"`
 	LeftOut      []string       `json:"left_out"`
 	TrainSeconds float64        `json:"train_seconds"`
+	History      *labelled      `json:"history,omitempty"`
 	Manifest     model.Manifest `json:"manifest"`
+}
+
+// trainedOn is what there is to say of the data beside the manifest.
+type trainedOn struct {
+	left    []string  // columns that were left out
+	history *labelled // nil: not a warehouse's
 }
 
 // runTable trains on a table, measures by folds and on the test table, and writes the model.
@@ -94,13 +101,13 @@ func (c *trainCmd) runTable(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	return c.say(t, forest, size, left, took)
+	return c.say(t, forest, size, trainedOn{left: left}, took)
 }
 
-func (c *trainCmd) say(t *terminal, f *model.Forest, size int, left []string, took time.Duration) error {
+func (c *trainCmd) say(t *terminal, f *model.Forest, size int, on trainedOn, took time.Duration) error {
 	m := f.Manifest()
 	if c.JSON {
-		out := trained{Model: f.ID(), File: c.Out, LeftOut: left, TrainSeconds: took.Seconds(), Manifest: m}
+		out := trained{Model: f.ID(), File: c.Out, LeftOut: on.left, TrainSeconds: took.Seconds(), History: on.history, Manifest: m}
 		for _, s := range f.Schema() {
 			out.Features = append(out.Features, s.Name)
 		}

@@ -75,7 +75,11 @@ func printTotals(w io.Writer, r *store.Report) {
 	t := store.Sum(r.Ledger)
 	c := r.Counts
 	fmt.Fprintf(w, "received %d = stored %d + duplicate %d + late %d + refused %d\n", t.Received, t.Stored, t.Duplicate, t.Late, t.Refused)
-	fmt.Fprintf(w, "stored %d = %d readings + %d contexts + %d expired\n", t.Stored, c.Readings, c.Contexts, t.Expired)
+	verdicts := ""
+	if c.Verdicts > 0 {
+		verdicts = fmt.Sprintf(" + %d verdicts", c.Verdicts)
+	}
+	fmt.Fprintf(w, "stored %d = %d readings + %d contexts%s + %d expired\n", t.Stored, c.Readings, c.Contexts, verdicts, t.Expired)
 	fmt.Fprintf(w, "%d windows: %d with a prediction, %d quarantined; %d alerts\n", c.Windows, c.Predictions, c.Quarantined, c.Alerts)
 	if f := store.Forget(r.Ledger); f != (store.Forgotten{}) {
 		fmt.Fprintf(w, "expired besides: %d windows, %d alert transitions, %d refused messages, %d late readings\n", f.Windows, f.Transitions, f.Messages, f.Late)

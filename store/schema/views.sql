@@ -7,6 +7,7 @@ DROP VIEW IF EXISTS risk_now;
 DROP VIEW IF EXISTS window_now;
 DROP VIEW IF EXISTS telemetry;
 DROP VIEW IF EXISTS context;
+DROP VIEW IF EXISTS verdict_now;
 
 CREATE VIEW telemetry AS
 SELECT r.key & 1048575 AS sensor_id,
@@ -30,6 +31,12 @@ SELECT c.key & 1048575 AS asset_id,
        c.load_m / 1000.0 AS load_t,
        c.brake AS brake
 FROM context_reading c;
+
+CREATE VIEW verdict_now AS
+SELECT v.site, v.asset, v.sensor, v.ts_ms, v.revision, v.finding, v.since_ms, v.component, v.found_by, v.note, v.reference, v.recorded_ms
+FROM verdict v
+WHERE v.finding <> 'withdrawn'
+  AND NOT EXISTS (SELECT 1 FROM verdict n WHERE n.site = v.site AND n.asset = v.asset AND n.sensor = v.sensor AND n.ts_ms = v.ts_ms AND n.revision > v.revision);
 
 CREATE VIEW window_now AS
 SELECT w.window_id, w.revision, w.sensor_id, a.site, a.asset, s.sensor, s.kind,

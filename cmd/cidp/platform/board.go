@@ -156,7 +156,7 @@ const (
 func (r *rates) count(now time.Time, c *stream.Count) {
 	r.sample(now)
 	r.now.Received += c.Received
-	r.now.Stored += c.Stored + c.StoredContext
+	r.now.Stored += c.Stored + c.StoredContext + c.StoredFinding
 	r.now.Duplicate += c.Duplicate
 	r.now.Late += c.Late
 	r.now.Refused += c.Refused

@@ -88,6 +88,7 @@ func (m *metrics) committed(b *store.Batch, took time.Duration) {
 	}
 	add("stored", "telemetry", c.Stored)
 	add("stored", "context", c.StoredContext)
+	add("stored", "verdict", c.StoredFinding)
 	add("duplicate", "duplicate", c.Duplicate)
 	add("late", "late", c.Late)
 	for reason, n := range c.RefusedByReason {

@@ -33,6 +33,12 @@ func (p *patientPast) Context(assetID, ts int64) (c stream.Context, found bool, 
 	return c, found, err
 }
 
+// Finding does the same for a finding.
+func (p *patientPast) Finding(key stream.FindingKey) (f stream.Finding, found bool, err error) {
+	err = p.retry(func() (err error) { f, found, err = p.Past.Finding(key); return err })
+	return f, found, err
+}
+
 func (p *patientPast) retry(look func() error) error {
 	err := look()
 	if err == nil {

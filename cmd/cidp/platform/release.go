@@ -87,7 +87,7 @@ func (l *line) putBackMessage(r *release, e *store.Evidence, b *became) error {
 	switch {
 	case !t.Taken():
 		b.outcome, b.detail = store.OutcomeKept, stillRefused(t.Reason, t.Detail)
-	case t.Stored+t.Context+t.Duplicate+t.Late == 0:
+	case t.Stored+t.Context+t.Finding+t.Duplicate+t.Late == 0:
 		b.outcome, b.detail = store.OutcomeRefused, fmt.Sprintf("refused again as %s, and kept as new evidence: %s", t.Reason, t.Detail)
 	default:
 		b.outcome, b.detail = store.OutcomeReleased, countsText(t)
@@ -130,7 +130,7 @@ func countsText(t *stream.Released) string {
 	for _, c := range []struct {
 		n    int64
 		what string
-	}{{t.Stored, "readings stored"}, {t.Context, "contexts stored"}, {t.Duplicate, "duplicate"}, {t.Late, "late"}, {t.Refused, "refused again as new evidence"}} {
+	}{{t.Stored, "readings stored"}, {t.Context, "contexts stored"}, {t.Finding, "verdicts stored"}, {t.Duplicate, "duplicate"}, {t.Late, "late"}, {t.Refused, "refused again as new evidence"}} {
 		if c.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.what))
 		}

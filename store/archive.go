@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 
 	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/stream"
@@ -92,6 +93,11 @@ func (a *Archive) Windows() iter.Seq2[*stream.Window, error] {
 			yield(before, nil)
 		}
 	}
+}
+
+// Findings gives what workshops found, in every revision.
+func (a *Archive) Findings() ([]stream.Finding, error) {
+	return readFindings(a.c, math.MinInt64, math.MaxInt64)
 }
 
 // Warnings gives the alerts that were raised by a score or by hot readings of quarantined windows, by the time they were raised, then by id. Those of silence and of a fail-safe speak of

@@ -15,6 +15,7 @@ import (
 	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/simulator"
 	"github.com/camrail/cidp/store"
+	"github.com/camrail/cidp/stream"
 )
 
 type evaluateCmd struct {
@@ -76,8 +77,6 @@ func (c *evaluateCmd) check() error {
 		return errors.New("--truth is for a warehouse, whose windows have event times: a table has its labels in a column")
 	case c.CSV == "" && (c.Label != "" || c.Group != ""):
 		return errors.New("--label and --group are columns of a table: give it with --csv")
-	case c.CSV == "" && c.Truth == "":
-		return errors.New("a warehouse needs --truth: without what failed, nothing is right or wrong")
 	}
 	return c.reportFlags.check()
 }
@@ -112,15 +111,19 @@ func warehousePath(path string) string {
 
 // warehouse scores the windows of a warehouse and holds the alerts against the truth. told, when there are any, are the alerts that the line raised itself; else they are what forest and rules raise now.
 func (f *reportFlags) warehouse(ctx context.Context, forest *model.Forest, path, source string, told func(a *store.Archive) ([]model.Warning, error)) (r *report.Report, err error) {
-	failures, err := openTruth(f.Truth)
-	if err != nil {
-		return nil, err
-	}
 	a, err := store.OpenArchive(ctx, path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
+	e, err := newEvidence(f.Truth, a)
+	if err != nil {
+		return nil, err
+	}
+	failures := e.failures(a.Sensors)
+	if len(failures) == 0 {
+		return nil, fmt.Errorf("nothing is known of failures in %s: give --truth FILE.csv, or publish what workshops found on %s<site>/<asset>/<sensor>", path, stream.VerdictPrefix)
+	}
 	s, err := newScoring(forest)
 	if err != nil {
 		return nil, err
@@ -131,10 +134,12 @@ func (f *reportFlags) warehouse(ctx context.Context, forest *model.Forest, path,
 	if len(s.rows) == 0 {
 		return nil, fmt.Errorf("%s has no valid window: there is nothing to score", path)
 	}
-	labelRows(s.rows, failures, f.Horizon)
+	if err := e.labelRows(s.rows, f); err != nil {
+		return nil, err
+	}
 	in := f.input(forest)
 	in.Title, in.Rows, in.Candidates = "How well failures were foreseen", s.rows, s.candidates()
-	in.Failures = placeFailures(failures, a.Sensors)
+	in.Failures = failures
 	in.Match = model.DefaultMatchConfig()
 	in.Match.Lead, in.Match.AssetHours, in.Match.From, in.Match.To = f.Lead, s.assetHours(), s.from, s.to+1
 	in.Line = in.Candidates[1].Warned
@@ -148,7 +153,7 @@ func (f *reportFlags) warehouse(ctx context.Context, forest *model.Forest, path,
 	if source == "" {
 		source = "windows of " + filepath.Base(path)
 	}
-	in.Data = report.Data{Source: source, Labels: fmt.Sprintf("truth file %s, %d rows", filepath.Base(f.Truth), len(failures)), Unit: report.Windows, Simulated: simulated(failures),
+	in.Data = report.Data{Source: source, Labels: e.words(f.Truth), Unit: report.Windows, Simulated: simulated(failures),
 		Assets: len(a.Assets), Sensors: len(a.Sensors), Windows: s.all, Quarantined: s.bad, HorizonMin: f.Horizon.Minutes(), FromMs: s.from, ToMs: s.to}
 	return report.Make(in)
 }

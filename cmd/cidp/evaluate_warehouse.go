@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -51,23 +50,13 @@ func newScoring(forest *model.Forest) (*scoring, error) {
 	})
 	both := s.add(report.Both, "forest and rules, as the line speaks", false, line.Score)
 	both.hot = line.QuarantinedHot
-	for _, name := range append([]string{report.AllRules}, ruleNames(rules)...) {
+	for _, name := range append([]string{report.AllRules}, model.RuleNames()...) {
 		of, what := rules, "the strongest of the rules"
 		if name != report.AllRules {
-			of, what = onlyRule(rules, name), "a rule alone"
-		}
-		scorer, err := model.NewScorer(forest, of, levels)
-		if err != nil {
-			return nil, fmt.Errorf("use rule %s: %w", name, err)
+			of, what = rules.Only(name), "a rule alone"
 		}
 		s.add(name, what, false, func(w *stream.Window, h model.Hold) (model.Scored, error) {
-			scored, err := scorer.Score(w, h)
-			if err != nil {
-				return scored, err
-			}
-			alone := levels.Next(h, w, scored.Prediction.RuleScore, model.RuleResult{}, nil, "")
-			alone.Prediction.RuleScore = scored.Prediction.RuleScore
-			return alone, nil
+			return levels.Next(h, w, 0, of.Eval(w, h), nil, ""), nil
 		})
 	}
 	return s, nil
@@ -97,7 +86,7 @@ func (s *scoring) read(a *store.Archive) error {
 		}
 		if w.Valid() {
 			s.rows = append(s.rows, report.Row{Place: report.Place{Site: w.Sensor.Site, Asset: w.Sensor.Asset, Sensor: w.Sensor.Name}, Kind: w.Sensor.Kind,
-				Start: w.Start, End: w.End, X: slices.Clone(w.Features[:]), Group: int32(w.Sensor.AssetID)})
+				Start: w.Start, End: w.End, X: slices.Clone(w.Features[:]), Speed: w.Features[stream.FSpeed], Group: int32(w.Sensor.AssetID)})
 		}
 	}
 	return nil
@@ -151,14 +140,7 @@ func (j *judge) window(w *stream.Window) error {
 	}
 	p := &scored.Prediction
 	j.holds[id] = p.Hold
-	score := p.PFailure
-	if !j.Probability {
-		score = p.RuleScore
-	}
-	if j.Name == report.Both {
-		score = max(p.PFailure, p.RuleScore)
-	}
-	j.Scores = append(j.Scores, score)
+	j.Scores = append(j.Scores, max(p.PFailure, p.RuleScore)) // of the forest alone and of rules alone the other is 0
 	for i := range scored.Transitions {
 		j.moved(w, &scored.Transitions[i], p.Source)
 	}
@@ -187,62 +169,5 @@ func (s *scoring) candidates() []report.Candidate {
 		c.Warned = &report.Warned{Warnings: j.warnings}
 		out = append(out, c)
 	}
-	return out
-}
-
-// ruleNames lists the rules that some kind has, in order of name.
-func ruleNames(r model.Rules) []string {
-	var names []string
-	for _, limits := range [][]model.Limit{r.Bearing, r.Motor, r.Brake, r.Transformer} {
-		for _, l := range limits {
-			names = append(names, l.Rule)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
-// onlyRule leaves one rule of each kind.
-func onlyRule(r model.Rules, name string) model.Rules {
-	pick := func(limits []model.Limit) []model.Limit {
-		return slices.DeleteFunc(slices.Clone(limits), func(l model.Limit) bool { return l.Rule != name })
-	}
-	return model.Rules{Bearing: pick(r.Bearing), Motor: pick(r.Motor), Brake: pick(r.Brake), Transformer: pick(r.Transformer)}
-}
-
-// labelRows gives each row its label: 1 when its component's fault has begun and it fails within the horizon after the window. Of a window of a component that has failed nothing is known,
-// nor of one whose fault never comes to a failure, or that is warmed by the component beside it.
-func labelRows(rows []report.Row, failures []model.Failure, horizon time.Duration) {
-	by := map[report.Place][]model.Failure{}
-	for _, f := range failures {
-		p := report.Place{Site: f.Site, Asset: f.Asset, Sensor: f.Sensor}
-		by[p] = append(by[p], f)
-	}
-	for i := range rows {
-		rows[i].Known, rows[i].Y = true, 0
-		for _, f := range by[rows[i].Place] {
-			end := rows[i].End
-			switch {
-			case f.OfSensor || end < f.Onset:
-			case f.At == 0 || end > f.At:
-				rows[i].Known = false
-			case end >= f.At-horizon.Milliseconds():
-				rows[i].Y = 1
-			}
-		}
-	}
-}
-
-// placeFailures gives failures the kinds of the sensors that the warehouse knows.
-func placeFailures(failures []model.Failure, sensors []*stream.Sensor) []model.Failure {
-	kinds := map[report.Place]stream.Kind{}
-	for _, s := range sensors {
-		kinds[report.Place{Site: s.Site, Asset: s.Asset, Sensor: s.Name}] = s.Kind
-	}
-	out := slices.Clone(failures)
-	for i := range out {
-		out[i].Kind = kinds[report.Place{Site: out[i].Site, Asset: out[i].Asset, Sensor: out[i].Sensor}]
-	}
-	slices.SortStableFunc(out, func(a, b model.Failure) int { return cmp.Compare(a.Onset, b.Onset) })
 	return out
 }

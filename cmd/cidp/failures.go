@@ -1,109 +1,142 @@
 package main
 
 import (
-	"encoding/csv"
-	"errors"
+	"cmp"
 	"fmt"
-	"io"
+	"maps"
+	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/camrail/cidp/cmd/cidp/report"
 	"github.com/camrail/cidp/model"
-	"github.com/camrail/cidp/simulator"
+	"github.com/camrail/cidp/store"
 	"github.com/camrail/cidp/stream"
 )
 
-// truthColumns are the columns of a truth file (contract, section 1), in any order and among others.
-var truthColumns = []string{"site", "asset", "sensor", "fault", "onset_ms", "failure_ms"}
+// evidence is all that is known of a warehouse's components: from a truth file, and from workshops.
+type evidence struct {
+	what     known
+	rows     []truthRow
+	findings []stream.Finding // that stand
+}
 
-// readTruth reads what was wrong, with which component, from when, and when it failed. onset_ms is empty where it is not known, failure_ms where nothing failed. A fault that has one of the
-// simulator's names of sensor faults is the sensor's: its component is sound.
-func readTruth(in io.Reader) ([]model.Failure, error) {
-	t, err := openTable(in)
+// newEvidence puts a truth file, when one is named, beside what workshops found.
+func newEvidence(path string, a *store.Archive) (*evidence, error) {
+	e := &evidence{what: known{}}
+	if path != "" {
+		var err error
+		if e.rows, err = openTruth(path); err != nil {
+			return nil, fmt.Errorf("read %s: %w", path, err)
+		}
+	}
+	found, err := a.Findings()
 	if err != nil {
 		return nil, err
 	}
-	var at [6]int
-	for i, name := range truthColumns {
-		if at[i], err = t.column(name); err != nil {
-			return nil, err
-		}
+	e.findings = stream.Standing(found)
+	e.what.read(e.rows)
+	e.what.hear(found)
+	return e, nil
+}
+
+// Names of faults that no truth file names.
+const (
+	workshopFault  = "found_by_workshop"
+	workshopSensor = "sensor_fault"
+	unnamedFault   = "unnamed"
+)
+
+// failures gives distinct failures, and faults that are none, by their onsets. sensors tell what each measures.
+func (e *evidence) failures(sensors []*stream.Sensor) []model.Failure {
+	kinds := map[place]stream.Kind{}
+	for _, s := range sensors {
+		kinds[place{s.Site, s.Asset, s.Name}] = s.Kind
 	}
 	var out []model.Failure
-	for {
-		fields, line, err := t.next()
-		var bad *csv.ParseError
-		switch {
-		case errors.Is(err, io.EOF):
-			return out, nil
-		case errors.As(err, &bad):
-			return nil, err // it names its line
-		case err != nil:
-			return nil, fmt.Errorf("after line %d: %w", line, err)
+	add := func(p place, fault string, onset, at int64, ofSensor bool) {
+		out = append(out, model.Failure{Site: p.site, Asset: p.asset, Sensor: p.sensor, Kind: kinds[p], Fault: fault, Onset: onset, At: at, OfSensor: ofSensor})
+	}
+	names := map[place]map[int64]string{}
+	for _, r := range e.rows {
+		name := cmp.Or(r.fault, unnamedFault)
+		if r.failure == 0 {
+			if r.onset != 0 {
+				add(r.place, name, r.onset, 0, r.ofSensor())
+			}
+			continue
 		}
-		var row [6]string
-		for i := range row {
-			row[i] = strings.TrimSpace(strings.Clone(fields[at[i]]))
+		if names[r.place] == nil {
+			names[r.place] = map[int64]string{}
 		}
-		f, err := truthRow(row)
+		names[r.place][r.failure] = name
+	}
+	for _, f := range e.findings {
+		if f.Found == stream.SensorFault {
+			add(place{f.Site, f.Asset, f.Sensor}, workshopSensor, cmp.Or(f.Since, f.TS), 0, true)
+		}
+	}
+	for _, p := range slices.SortedFunc(maps.Keys(e.what), comparePlaces) {
+		for _, o := range model.Outages(e.what[p].told) {
+			add(p, cmp.Or(names[p][o.At], workshopFault), o.Onset, o.At, false)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b model.Failure) int {
+		return cmp.Or(cmp.Compare(cmp.Or(a.Onset, a.At), cmp.Or(b.Onset, b.At)), comparePlaces(place{a.Site, a.Asset, a.Sensor}, place{b.Site, b.Asset, b.Sensor}))
+	})
+	return out
+}
+
+func comparePlaces(a, b place) int {
+	return cmp.Or(strings.Compare(a.site, b.site), strings.Compare(a.asset, b.asset), strings.Compare(a.sensor, b.sensor))
+}
+
+// component is what is known of what a sensor watches. Failures are known of up to its last window, or up to the newest thing told of it.
+func (k known) component(p place, last int64) (c *model.Component, heard bool) {
+	c = &model.Component{Known: last}
+	of := k[p]
+	if of == nil {
+		return c, false
+	}
+	c.Outages, c.Unclear, c.Known = model.Outages(of.told), of.unclear, max(last, of.until)
+	return c, true
+}
+
+// words says where labels come from.
+func (e *evidence) words(path string) string {
+	var parts []string
+	if path != "" {
+		parts = append(parts, fmt.Sprintf("truth file %s, %d rows", filepath.Base(path), len(e.rows)))
+	}
+	if n := len(e.findings); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d findings of workshops", n))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// labelRows gives each row its label (model.Labels). Rows of one sensor are in event-time order.
+func (e *evidence) labelRows(rows []report.Row, cfg *reportFlags) error {
+	at := map[place][]int{}
+	for i := range rows {
+		p := place{rows[i].Site, rows[i].Asset, rows[i].Sensor}
+		at[p] = append(at[p], i)
+	}
+	for p, line := range at { // each sensor by itself: their order changes nothing
+		seen := make([]model.Observed, len(line))
+		for k, i := range line {
+			seen[k] = model.Observed{Start: rows[i].Start, End: rows[i].End, Speed: rows[i].Speed}
+		}
+		c, _ := e.what.component(p, seen[len(seen)-1].End)
+		labels, _, err := model.Labels(seen, c, cfg.Horizon)
 		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", line, err)
+			return err
 		}
-		out = append(out, f)
-	}
-}
-
-func truthRow(row [6]string) (f model.Failure, err error) {
-	f = model.Failure{Site: row[0], Asset: row[1], Sensor: row[2], Fault: row[3]}
-	for i, name := range row[:3] {
-		if !stream.ValidName(name) {
-			return f, fmt.Errorf("%s %q is not 1 to 64 characters of A-Z a-z 0-9 . _ -", truthColumns[i], name)
+		for k, i := range line {
+			rows[i].Known = labels[k] == model.Healthy || labels[k] == model.Failing
+			if labels[k] == model.Failing {
+				rows[i].Y = 1
+			}
 		}
 	}
-	if f.Onset, err = truthTime(row[4]); err != nil {
-		return f, fmt.Errorf("onset_ms: %w", err)
-	}
-	if f.At, err = truthTime(row[5]); err != nil {
-		return f, fmt.Errorf("failure_ms: %w", err)
-	}
-	f.OfSensor = slices.Contains(simulator.SensorFaults(), f.Fault)
-	switch {
-	case f.At != 0 && f.At < f.Onset:
-		return f, errors.New("it fails before its onset")
-	case f.At != 0 && f.OfSensor:
-		return f, fmt.Errorf("%s is a fault of the sensor, which has no failure of the component", f.Fault)
-	case f.At == 0 && f.Onset == 0:
-		return f, errors.New("there is neither an onset nor a failure")
-	}
-	return f, nil
-}
-
-// truthTime reads epoch milliseconds; empty is 0.
-func truthTime(s string) (int64, error) {
-	if s == "" {
-		return 0, nil
-	}
-	ts, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%q is not a whole number of milliseconds", s)
-	}
-	if ts < stream.MinTS || ts >= stream.MaxTS {
-		return 0, fmt.Errorf("%d ms is before 2000 or after 2248", ts)
-	}
-	return ts, nil
-}
-
-// openTruth reads a truth file.
-func openTruth(path string) ([]model.Failure, error) {
-	in, done, err := openPlain(path)
-	if err != nil {
-		return nil, fmt.Errorf("read truth %s: %w", path, err)
-	}
-	defer done()
-	rows, err := readTruth(in)
-	if err != nil {
-		return nil, fmt.Errorf("read truth %s: %w", path, err)
-	}
-	return rows, nil
+	return nil
 }

@@ -143,9 +143,11 @@ func (c *trainCmd) whatIsKnown() (known, error) {
 	if c.Truth == "" {
 		return what, nil
 	}
-	if err := what.read(c.Truth); err != nil {
+	rows, err := openTruth(c.Truth)
+	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", c.Truth, err)
 	}
+	what.read(rows)
 	return what, nil
 }
 
@@ -241,17 +243,17 @@ func (h *historyRows) add(s *stream.Sensor) error {
 	return nil
 }
 
-// component puts together what is known of what a sensor watches. Failures are known of up to its last window, or up to the newest thing told of it.
+// component puts together what is known of what a sensor watches.
 func (h *historyRows) component(s *stream.Sensor, seen []model.Observed) *model.Component {
-	component := &model.Component{}
-	if of := h.what[place{s.Site, s.Asset, s.Name}]; of != nil {
-		h.heard++
-		component.Outages, component.Unclear, component.Known = model.Outages(of.told), of.unclear, of.until
-	}
+	last := int64(0)
 	if n := len(seen); n > 0 {
-		component.Known = max(component.Known, seen[n-1].End)
+		last = seen[n-1].End
 	}
-	return component
+	c, heard := h.what.component(place{s.Site, s.Asset, s.Name}, last)
+	if heard {
+		h.heard++
+	}
+	return c
 }
 
 // takes counts a window, and says whether it trains.

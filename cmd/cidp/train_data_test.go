@@ -203,9 +203,11 @@ func TestKnownOfAFile(t *testing.T) {
 	what := known{}
 	text := "sensor,site,asset,failure_ms,fault,onset_ms,sound_ms\n" +
 		"s,d,a,2025-01-06T04:00:00Z,spall,2025-01-06T03:00:00Z,2025-01-07T00:00:00Z\ns,d,a,2025-01-08T04:00:00Z,,,\nt,d,a,,drift,2025-01-06T03:00:00Z,\nu,d,a,,seal_rub,2025-01-06T03:00:00Z,\n"
-	if err := what.read(writeFile(t, t.TempDir(), "maintenance.csv", text)); err != nil {
+	rows, err := openTruth(writeFile(t, t.TempDir(), "maintenance.csv", text))
+	if err != nil {
 		t.Fatal(err)
 	}
+	what.read(rows)
 	at := func(s string) int64 { v, _ := time.Parse(time.RFC3339, s); return v.UnixMilli() }
 	s, u := what[place{"d", "a", "s"}], what[place{"d", "a", "u"}]
 	want := []model.Outage{{Onset: at("2025-01-06T03:00:00Z"), At: at("2025-01-06T04:00:00Z"), Until: at("2025-01-07T00:00:00Z")}, {At: at("2025-01-08T04:00:00Z"), Until: 1<<63 - 1}}

@@ -46,11 +46,12 @@ type Data struct {
 
 // Told is what alerts meant for people.
 type Told struct {
-	All     model.MatchFigures   `json:"all"`
-	ByKind  []model.MatchFigures `json:"by_kind"`
-	ByFault []model.MatchFigures `json:"by_fault"`
-	Missed  []Failed             `json:"missed"` // failures that were not warned of in time
-	False   []FalseAlarm         `json:"false"`
+	Warnings int                  `json:"warnings"` // alerts raised, of failures and of nothing
+	All      model.MatchFigures   `json:"all"`
+	ByKind   []model.MatchFigures `json:"by_kind"`
+	ByFault  []model.MatchFigures `json:"by_fault"`
+	Missed   []Failed             `json:"missed"` // failures that were not warned of in time
+	False    []FalseAlarm         `json:"false"`
 }
 
 // Failed is a failure that nobody was warned of in time.
@@ -183,7 +184,7 @@ func tell(in *Input, warnings []model.Warning) (*Told, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Told{All: m.All, ByKind: m.ByKind, ByFault: m.ByFault}
+	t := &Told{Warnings: len(m.Warnings), All: m.All, ByKind: m.ByKind, ByFault: m.ByFault}
 	for _, f := range m.Failures {
 		if f.Outcome == model.Warned {
 			continue

@@ -53,12 +53,12 @@ type Rules struct {
 type RuleResult struct {
 	Name  string  // empty when no rule had its inputs
 	Level Level   // after the deadband
-	Score float64 // 0 to 1: 0.3, 0.6 and 0.85 at the limits for watch, alarm and critical, straight between them, never falling
+	Score float64 // 0 to 1: 0.25, 0.5 and 0.85 at the limits for watch, alarm and critical, straight between them, never falling
 	Why   string  // a sentence with figure, unit and limit; empty at normal
 }
 
 // Scores at the limits. They are the default cuts of the forest's probability, so that both read alike.
-var limitScores = [...]float64{Normal: 0, Watch: 0.3, Alarm: 0.6, Critical: 0.85, Critical + 1: 1}
+var limitScores = [...]float64{Normal: 0, Watch: 0.25, Alarm: 0.5, Critical: 0.85, Critical + 1: 1}
 
 // Validate says in a sentence which limit makes no sense.
 func (r Rules) Validate() error {
@@ -103,18 +103,57 @@ func (l Limit) validate() error {
 	return nil
 }
 
-func (r Rules) of(kind stream.Kind) []Limit {
+func (r *Rules) of(kind stream.Kind) []Limit {
+	if slot := r.slot(kind); slot != nil {
+		return *slot
+	}
+	return nil
+}
+
+// slot is where a kind's rules are, nil for a kind that has none.
+func (r *Rules) slot(kind stream.Kind) *[]Limit {
 	switch kind {
 	case stream.Bearing:
-		return r.Bearing
+		return &r.Bearing
 	case stream.Motor:
-		return r.Motor
+		return &r.Motor
 	case stream.Brake:
-		return r.Brake
+		return &r.Brake
 	case stream.Transformer:
-		return r.Transformer
+		return &r.Transformer
 	default:
 		return nil
+	}
+}
+
+// Limit gives a kind's rule by name.
+func (r Rules) Limit(kind stream.Kind, rule string) (l Limit, ok bool) {
+	limits := r.of(kind)
+	if i := slices.IndexFunc(limits, func(l Limit) bool { return l.Rule == rule }); i >= 0 {
+		return limits[i], true
+	}
+	return Limit{}, false
+}
+
+// Set puts a rule in a kind's list, in place of the one of its name or at the end, and Drop takes it out. Kind other takes none.
+func (r *Rules) Set(kind stream.Kind, l Limit) {
+	slot := r.slot(kind)
+	if slot == nil {
+		return
+	}
+	limits := slices.Clone(*slot)
+	if i := slices.IndexFunc(limits, func(o Limit) bool { return o.Rule == l.Rule }); i >= 0 {
+		limits[i] = l
+	} else {
+		limits = append(limits, l)
+	}
+	*slot = limits
+}
+
+// Drop is explained at Set.
+func (r *Rules) Drop(kind stream.Kind, rule string) {
+	if slot := r.slot(kind); slot != nil {
+		*slot = slices.DeleteFunc(slices.Clone(*slot), func(l Limit) bool { return l.Rule == rule })
 	}
 }
 
@@ -140,6 +179,22 @@ func (r Rules) Eval(w *stream.Window, h Hold) RuleResult {
 		best.Why = strongest.sentence(w, &h, best.Level)
 	}
 	return best
+}
+
+// Scores gives what each rule of RuleNames says of a window alone, in that order, and what the strongest of them says; Silent where it has not its inputs. It does what Eval does, without
+// words. spoke says whether any rule had its inputs.
+func (r Rules) Scores(w *stream.Window, h Hold) (scores []float64, spoke bool) {
+	names := RuleNames()
+	scores = slices.Repeat([]float64{Silent}, len(names)+1)
+	h.follow(w)
+	for _, l := range r.of(kindOf(&w.Features)) {
+		if v, ok := l.value(w, &h); ok {
+			i, score := slices.Index(names, l.Rule), l.score(v)
+			scores[i], scores[len(names)] = max(scores[i], score), max(scores[len(names)], score)
+			spoke = true
+		}
+	}
+	return scores, spoke
 }
 
 // Only gives one rule of all kinds, to see what it would do alone.

@@ -37,7 +37,7 @@ type AlertConfig struct {
 }
 
 // DefaultAlertConfig is watch from 0.25, alarm from 0.5, critical from 0.85, each held 0.1 lower; two windows raise, five clear. The alarm's cut was chosen on simulated fleets
-// (docs/champions.md): at 0.6 one failure in thirty is told too late, and no sound component raises an alarm at either.
+// (docs/champions.md): at 0.6 twice as many failures are told too late, and at either no sound component with a sound sensor raises an alarm.
 func DefaultAlertConfig() AlertConfig {
 	return AlertConfig{Watch: 0.25, Alarm: 0.5, Critical: 0.85, Hysteresis: 0.1, RaiseAfter: 2, ClearAfter: 5}
 }

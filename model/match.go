@@ -35,13 +35,15 @@ type Warning struct {
 type MatchConfig struct {
 	Lead       time.Duration // a failure is warned of in time when its first warning comes at least so long ahead
 	Horizon    time.Duration // of a failure without a known onset: how long ahead a warning may be of it
+	Severity   Level         // a warning that never came to it counts for nothing, neither for a failure nor as a false alarm
 	AssetHours float64       // observed, of all assets together
 	From, To   int64         // event time observed, ms: failures outside [From, To) are left out; To 0: all are in
 }
 
-// DefaultMatchConfig wants ten minutes of lead, and takes a warning within two hours of a failure without a known onset as of it.
+// DefaultMatchConfig wants ten minutes of lead, takes a warning within two hours of a failure without a known onset as of it, and counts what came to alarm or more: every alert that a score
+// raises does, and one that a quarantined hot window raises when the alarm limit is reached; below that it asks nobody to act.
 func DefaultMatchConfig() MatchConfig {
-	return MatchConfig{Lead: 10 * time.Minute, Horizon: 2 * time.Hour}
+	return MatchConfig{Lead: 10 * time.Minute, Horizon: 2 * time.Hour, Severity: Alarm}
 }
 
 // Validate says in a sentence what makes no sense.
@@ -85,6 +87,7 @@ const (
 	FalseFaulty Meaning = "sensor"     // false: the component is sound, its sensor is not
 	FalseSound  Meaning = "sound"      // false: component and sensor are sound, or were still
 	Unjudged    Meaning = "unobserved" // of a failure that is left out
+	Notice      Meaning = "notice"     // below the severity that counts
 )
 
 // IsFalse says whether a warning is a false alarm.
@@ -150,6 +153,10 @@ func Match(failures []Failure, warnings []Warning, cfg MatchConfig) (Matched, er
 	var out Matched
 	raised := map[placeKey][]int{}
 	for i, w := range warnings {
+		if w.Severity < cfg.Severity {
+			out.Warnings = append(out.Warnings, WarningOutcome{w, Notice, ""})
+			continue
+		}
 		k := placeKey{w.Site, w.Asset, w.Sensor}
 		raised[k] = append(raised[k], i)
 		meaning, fault := cfg.meaning(rows[k], w.Raised)

@@ -68,7 +68,10 @@ func TestMatch(t *testing.T) {
 			[]model.Outcome{model.Missed}, []model.Meaning{model.OfFault, model.FalseSound}},
 		"a fault that mends": {[]model.Failure{left.fails("seal_rub", 100, 0)}, []model.Warning{left.warned(90, 95), left.warned(110, 0)}, nil, []model.Meaning{model.FalseSound, model.OfFault}},
 		"a broken sensor":    {[]model.Failure{broken}, []model.Warning{right.warned(49, 50), right.warned(60, 0)}, nil, []model.Meaning{model.FalseSound, model.FalseFaulty}},
-		"another asset's":    {[]model.Failure{left.fails("spall", 100, 160)}, []model.Warning{other.warned(120, 0)}, []model.Outcome{model.Missed}, []model.Meaning{model.FalseSound}},
+		"below alarm it is a notice": {
+			[]model.Failure{left.fails("spall", 100, 160)}, []model.Warning{{Site: "douala", Asset: "coach-12", Sensor: "axle1-left", Raised: 120 * minute, Severity: model.Watch}},
+			[]model.Outcome{model.Missed}, []model.Meaning{model.Notice}},
+		"another asset's": {[]model.Failure{left.fails("spall", 100, 160)}, []model.Warning{other.warned(120, 0)}, []model.Outcome{model.Missed}, []model.Meaning{model.FalseSound}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := match(t, c.failures, c.warnings)

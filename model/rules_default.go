@@ -22,8 +22,8 @@ func bearingRules() []Limit {
 			Source: profile + ": Italian RTB practice (15 K over the mean of the other boxes), critical as the German HOA (45 K)"},
 		{Rule: RulePeerZ, Watch: 4, Alarm: 30, Deadband: 1,
 			Source: profile + ": K value of wayside practice (3 to 5) by median and MAD; the alarm is the 15 K of Italian RTB practice at the least spread of 0.5 K"},
-		{Rule: RuleRiseBaseline, Watch: 16, Alarm: 20, Critical: 35, Deadband: 2,
-			Source: profile + ": same-axle practice (20 and 35 K) held against the bearing's own past; warm-ups of simulated bearings stay under 20 K"},
+		{Rule: RuleRiseBaseline, Watch: 20, Alarm: 25, Critical: 45, Deadband: 2,
+			Source: profile + ": same-axle practice of Indian Railways (20 to 25 K) and the German HOA (45 K), held against the bearing's own past"},
 		{Rule: RuleRate, Watch: 2.5, Alarm: 3.4, Deadband: 0.5, Steady: 20 * time.Minute,
 			Source: profile + ": East Palestine, 2.6 and 3.4 K/min on average over 14 and 25 minutes (NTSB); warming up after a departure is 0.5 to 1.5 K/min"},
 	}

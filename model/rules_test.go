@@ -254,7 +254,7 @@ func TestEveryRuleSpeaksAlone(t *testing.T) {
 		model.RuleAbsolute: "mean temperature 95 °C reaches the alarm limit of 95 °C", model.RuleOverAmbient: "rise over ambient 95 K reaches the critical limit of 90 K",
 		model.RuleMateDifference: "difference to the other end of the axle 95 K reaches the critical limit of 45 K",
 		model.RulePeerDifference: "difference to the median of its peers 95 K reaches the critical limit of 45 K",
-		model.RulePeerZ:          "robust z against its peers 95 reaches the alarm limit of 30", model.RuleRiseBaseline: "rise over its own baseline 95 K reaches the critical limit of 35 K",
+		model.RulePeerZ:          "robust z against its peers 95 reaches the alarm limit of 30", model.RuleRiseBaseline: "rise over its own baseline 95 K reaches the critical limit of 45 K",
 		model.RuleRate: "rate of rise over some minutes 95 K/min reaches the alarm limit of 3.4 K/min after 1h0m0s at a steady 70 km/h",
 	} {
 		w := window(sensor(stream.Bearing), 0, 95)

@@ -93,8 +93,8 @@ type Prediction struct {
 	Start, End  int64 // ms
 	PFailure    float64
 	Level       Level
-	Source      string  // "forest", the rule that spoke, or "rules" where the rules speak alone and none has its inputs
-	RuleScore   float64 // 0 to 1, the strongest rule
+	Source      string         // "forest", the rule that spoke, or "rules" where the rules speak alone and none has its inputs
+	RuleScore   float64        // 0 to 1, the strongest rule
 	ModelID     string         // RulesID where the rules speak alone
 	Explanation []Contribution // path contributions; what the rule looked at where the rules speak alone
 	Score       *float64       // of a calibrated model: the score before, which its explanation adds up to; nil: PFailure is it

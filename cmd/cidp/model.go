@@ -17,8 +17,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/camrail/cidp/cmd/cidp/console"
-	"github.com/camrail/cidp/cmd/cidp/models"
 	"github.com/camrail/cidp/model"
 )
 
@@ -28,6 +26,7 @@ type modelCmd struct {
 	Export  modelExportCmd  `cmd:"" help:"Write a model as ONNX, or as JSON for an audit."`
 	Show    modelShowCmd    `cmd:"" help:"What a model is: inputs, training, figures; of one in the registry what it does and why."`
 	Predict modelPredictCmd `cmd:"" help:"The probability of each row of a table."`
+	Explain modelExplainCmd `cmd:"" help:"What moved the probability of rows of a table: by path contributions and by exact Shapley values."`
 
 	Add      modelAddCmd      `cmd:"" help:"Put a model into the registry: it runs in shadow."`
 	List     modelListCmd     `cmd:"" help:"The registry: what is live, what runs in shadow and why."`
@@ -59,6 +58,9 @@ func (c *modelImportCmd) Run(_ context.Context, t *terminal) error {
 		return err
 	}
 	fmt.Fprintf(t.out, "model %s, %d trees, %d nodes, %d inputs, %d bytes: %s\n", f.ID(), f.Trees(), f.Nodes(), len(f.Schema()), size, c.Out)
+	for _, said := range notKnown(f) {
+		fmt.Fprintf(t.err, "not in the file: %s\n", said)
+	}
 	return nil
 }
 
@@ -152,99 +154,10 @@ func (c *modelExportCmd) Run(_ context.Context, t *terminal) error {
 		return fmt.Errorf("export model: %w", err)
 	}
 	fmt.Fprintf(t.out, "model %s as %s, %d bytes: %s\n", f.ID(), form, file.Len(), c.Out)
+	if f.Calibrated() {
+		fmt.Fprintln(t.err, "the model is calibrated: other programs will give its score before calibration")
+	}
 	return nil
-}
-
-type modelShowCmd struct {
-	Model         string `arg:"" optional:"" help:"Model file, or the id of a model in the registry; the one that comes with the program by default."`
-	registryFlags `embed:""`
-	JSON          bool `name:"json" help:"Print one JSON document."`
-}
-
-func (modelShowCmd) Help() string {
-	return `Example:
-  cidp model show forest.cidpmodel
-  cidp model show 3f2a9c0d11e84b57 --data database`
-}
-
-// shown is what is said of a model.
-type shown struct {
-	Model    string         `json:"model"`
-	Trees    int            `json:"trees"`
-	Nodes    int            `json:"nodes"`
-	Depth    int            `json:"depth"`
-	Base     float64        `json:"base"`
-	Features []shownFeature `json:"features"`
-	Manifest model.Manifest `json:"manifest"`
-	Live     bool           `json:"may_go_live"` // by the trial in its manifest
-	Why      string         `json:"why"`         // or why not
-}
-
-type shownFeature struct {
-	Name string `json:"name"`
-	Unit string `json:"unit"`
-}
-
-func (c *modelShowCmd) Run(ctx context.Context, t *terminal) error {
-	if _, err := os.Stat(c.Model); models.IsID(c.Model) && err != nil {
-		return c.registered(ctx, t)
-	}
-	f, err := c.open()
-	if err != nil {
-		return err
-	}
-	s := shown{Model: f.ID(), Trees: f.Trees(), Nodes: f.Nodes(), Depth: f.Depth(), Base: f.Base(), Manifest: f.Manifest()}
-	s.Live, s.Why = f.MayGoLive()
-	for _, x := range f.Schema() {
-		s.Features = append(s.Features, shownFeature{x.Name, x.Unit})
-	}
-	if c.JSON {
-		return printJSON(t.out, s)
-	}
-	fmt.Fprintf(t.out, "model %s (%s): %d trees, %d nodes, depth %d, base probability %.4f\n", s.Model, s.Manifest.Name, s.Trees, s.Nodes, s.Depth, s.Base)
-	named := "by name"
-	if s.Manifest.Positional {
-		named = "by position"
-	}
-	fmt.Fprintf(t.out, "%d inputs, %s:", len(s.Features), named)
-	for _, x := range s.Features {
-		fmt.Fprintf(t.out, " %s", x.Name)
-		if x.Unit != "" && x.Unit != "1" {
-			fmt.Fprintf(t.out, " (%s)", x.Unit)
-		}
-	}
-	may := "it may go live"
-	if !s.Live {
-		may = "it runs in shadow"
-	}
-	manifest, err := json.MarshalIndent(s.Manifest, "", "  ")
-	if err != nil {
-		return fmt.Errorf("describe model: %w", err)
-	}
-	fmt.Fprintf(t.out, "\n%s: %s\n%s\n", may, readable(s.Why, 0), manifest)
-	return nil
-}
-
-// registered shows a model of the registry.
-func (c *modelShowCmd) registered(ctx context.Context, t *terminal) error {
-	m, err := c.one(ctx, c.Model)
-	if errors.Is(err, console.ErrNotFound) {
-		return fmt.Errorf("the registry has no model %s: cidp model list shows what there is", c.Model)
-	}
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return printJSON(t.out, m)
-	}
-	return printModel(t.out, &m)
-}
-
-func (c *modelShowCmd) open() (*model.Forest, error) {
-	if c.Model == "" {
-		return model.Default()
-	}
-	return openModel(c.Model)
 }
 
 type modelPredictCmd struct {

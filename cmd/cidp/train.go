@@ -33,15 +33,24 @@ func (trainCmd) Help() string {
 	return `Example:
   cidp train --seed 1 --out model/default.cidpmodel
 Trains the forest on a simulated fleet through the same windows as live readings have. With its defaults it reproduces the model that comes with the
-program, byte for byte. A quarter of the assets is held out to measure it.
+program, byte for byte. A quarter of the assets is held out to measure it, and three folds by asset measure its calibration.
   cidp train --csv windows.csv.gz --label fails_within_30 --group engine --test others.csv.gz --out engine.cidpmodel
 Trains on a table. Folds never part an asset (--group) or test the past (--time); columns like clocks are left out, one that tells the label exactly is refused.
   cidp train --data database --truth maintenance.csv --out own.cidpmodel
 Trains on a warehouse's own history, live or stopped: its valid windows, labelled by what workshops found (cidp/v1/verdicts/…) and by a file. Left out are windows after a failure until the component was found
-sound, and those of which less than the horizon is known. Failures are told apart by component: what is found of it before it was sound again is the same failure.`
+sound, and those of which less than the horizon is known. Failures are told apart by component: what is found of it before it was sound again is the same failure.
+Probabilities are calibrated where that lowers the Brier score of rows not learnt from (--calibrate off: never). Ctrl-C stops it; then no model is written.`
 }
 
 func (c *trainCmd) Run(ctx context.Context, t *terminal) error {
+	err := c.run(ctx, t)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return errors.New("training was stopped; no model was written")
+	}
+	return err
+}
+
+func (c *trainCmd) run(ctx context.Context, t *terminal) error {
 	if err := c.checkFlags(); err != nil {
 		return usageError{err}
 	}
@@ -78,6 +87,9 @@ func (c *trainCmd) Run(ctx context.Context, t *terminal) error {
 // heldOutShare of the assets measures the forest and trains nothing.
 const heldOutShare = 0.25
 
+// fleetFolds is how many folds measure the fleet's forest, and its calibration: there are so many windows that three are plenty.
+const fleetFolds = 3
+
 // train makes the data, measures a forest on held-out assets, and grows the final one on all of them with that measure in its manifest.
 func (c *trainCmd) train(ctx context.Context, t *terminal) (*model.Forest, error) {
 	data, err := c.dataset(ctx, t)
@@ -97,6 +109,11 @@ func (c *trainCmd) train(ctx context.Context, t *terminal) (*model.Forest, error
 	}
 	if err := data.measure(probe, held, &cfg); err != nil {
 		return nil, err
+	}
+	if c.Folds > 0 {
+		if err := c.crossValidate(ctx, t, data.Dataset, &cfg, model.FoldConfig{Split: model.ByGroup, Folds: min(c.Folds, fleetFolds), Seed: c.Seed}); err != nil {
+			return nil, err
+		}
 	}
 	return c.grow(ctx, t, data.Dataset, cfg, "train")
 }

@@ -19,16 +19,17 @@ import (
 
 // trainTable is the flags of training on a table.
 type trainTable struct {
-	CSV   string   `name:"csv" help:"Train on this table, packed by gzip or not, instead of the simulated fleet." placeholder:"FILE"`
-	Label string   `help:"Column of labels, 0 or 1." placeholder:"COL"`
-	Group string   `help:"Column that names the asset of each row: no asset is both learnt from and tested on." placeholder:"COL"`
-	Time  string   `help:"Column of times: with it and without --group, folds learn from the past and test on the future." placeholder:"COL"`
-	Gap   int64    `help:"Folds by time: rows up to this long before a fold's first train nothing for it; at least the label's horizon, in the time column's unit (ms for dates)."`
-	Drop  []string `help:"Columns that are no features." placeholder:"COL,COL"`
-	Keep  []string `help:"Columns that are features though they look like a clock or tell the label exactly." placeholder:"COL,COL"`
-	Test  string   `help:"Table of other assets that the model is measured on." placeholder:"FILE"`
-	Folds int      `help:"Folds that measure the training; 0 for none." default:"5"`
-	Split string   `help:"How folds part the rows: group or time, whichever column is given; row is refused." placeholder:"HOW"`
+	CSV       string   `name:"csv" help:"Train on this table, packed by gzip or not, instead of the simulated fleet." placeholder:"FILE"`
+	Label     string   `help:"Column of labels, 0 or 1." placeholder:"COL"`
+	Group     string   `help:"Column that names the asset of each row: no asset is both learnt from and tested on." placeholder:"COL"`
+	Time      string   `help:"Column of times: with it and without --group, folds learn from the past and test on the future." placeholder:"COL"`
+	Gap       int64    `help:"Folds by time: rows up to this long before a fold's first train nothing for it; at least the label's horizon, in the time column's unit (ms for dates)."`
+	Drop      []string `help:"Columns that are no features." placeholder:"COL,COL"`
+	Keep      []string `help:"Columns that are features though they look like a clock or tell the label exactly." placeholder:"COL,COL"`
+	Test      string   `help:"Table of other assets that the model is measured on." placeholder:"FILE"`
+	Folds     int      `help:"Folds that measure the training; 0 for none." default:"5"`
+	Calibrate string   `help:"auto: probabilities go through an isotonic map where that lowers the Brier score of rows not learnt from; off: never." enum:"auto,off" default:"auto"`
+	Split     string   `help:"How folds part the rows: group or time, whichever column is given; row is refused." placeholder:"HOW"`
 
 	Criterion      string  `help:"What a split lowers: gini or entropy." default:"gini"`
 	PerNode        int     `help:"Features tried at a node; 0: the square root of their number."`
@@ -80,12 +81,10 @@ func (c *trainCmd) runTable(ctx context.Context, t *terminal) error {
 		cfg.Name = filepath.Base(c.CSV)
 	}
 	if c.Folds > 0 {
-		measured, err := c.crossValidate(ctx, t, data, cfg, folds)
-		if err != nil {
+		if err := c.crossValidate(ctx, t, data, &cfg, folds); err != nil {
 			return err
 		}
-		cfg.Folds = &measured
-		if cfg.Trial, err = c.trial(data, measured, folds, cfg.Source); err != nil {
+		if cfg.Trial, err = c.trial(data, *cfg.Folds, folds, cfg.Source); err != nil {
 			return err
 		}
 	}
@@ -130,6 +129,9 @@ func (c *trainCmd) say(t *terminal, f *model.Forest, size int, on trainedOn, too
 	if m.Trial != nil {
 		ok, why := f.MayGoLive()
 		fmt.Fprintf(t.out, "trial against the best column alone: %s: %s\n", map[bool]string{true: "passed", false: "not passed"}[ok], why)
+	}
+	if m.Calibration != nil {
+		fmt.Fprintf(t.out, "calibration %s: %s\n", map[bool]string{true: "applied", false: "left out"}[m.Calibration.Applied], m.Calibration.Why)
 	}
 	if m.HeldOut != nil {
 		fmt.Fprintf(t.out, "test %s: %s\n", filepath.Base(c.Test), inWords(*m.HeldOut))
@@ -215,11 +217,22 @@ func without(d model.Dataset, out map[string]bool) model.Dataset {
 	return d
 }
 
-func (c *trainCmd) crossValidate(ctx context.Context, t *terminal, d model.Dataset, cfg model.TrainConfig, folds model.FoldConfig) (model.CrossValidation, error) {
+// crossValidate measures by folds, and tries a calibration on what they say. Both go into the configuration.
+func (c *trainCmd) crossValidate(ctx context.Context, t *terminal, d model.Dataset, cfg *model.TrainConfig, folds model.FoldConfig) error {
 	bar := newProgress(t, int64(cfg.Trees*folds.Folds), "measure by "+string(folds.Split))
 	defer bar.close()
-	cfg.Progress = func(done, _ int) { bar.set(int64(done)) }
-	return model.CrossValidate(ctx, d, cfg, folds)
+	of := *cfg
+	of.Progress = func(done, _ int) { bar.set(int64(done)) }
+	measured, err := model.CrossValidate(ctx, d, of, folds)
+	if err != nil {
+		return err
+	}
+	cfg.Folds = &measured
+	if c.Calibrate == "off" {
+		return nil
+	}
+	cfg.Calibration, err = model.Calibrate(&measured, d.Y)
+	return err
 }
 
 // trial holds the folds' forests against each column of the table alone.

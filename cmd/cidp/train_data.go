@@ -90,11 +90,9 @@ func (c *trainCmd) runHistory(ctx context.Context, t *terminal) error {
 		Criterion: model.Criterion(c.Criterion), PositiveWeight: c.PositiveWeight, Name: cmp.Or(c.Name, "history"),
 		Source: fmt.Sprintf("cidp train --data %s --horizon %s: %d failures", filepath.Base(c.Data), c.Horizon, counts.Learnt)}
 	if c.Folds > 0 {
-		measured, err := c.crossValidate(ctx, t, data, cfg, c.historyFolds(counts))
-		if err != nil {
+		if err := c.crossValidate(ctx, t, data, &cfg, c.historyFolds(counts)); err != nil {
 			return fmt.Errorf("%w; --folds 0 trains without measuring", err)
 		}
-		cfg.Folds = &measured
 	}
 	from := time.Now()
 	forest, err := c.grow(ctx, t, data, cfg, "train")

@@ -17,6 +17,7 @@ type Batch struct {
 	Sessions    *SessionChanges    // of MQTT clients, since the last commit; nil: none. Writing them twice changes nothing.
 	Withhold    int64              // of the fail-safe for all: 1 publication is withheld, 2 it is not, 0 as before
 	Config      *ConfigChange      // put in force before anything of this batch; nil: none was
+	Drift       *DriftChange       // of the model's windows; nil: none was counted
 	Releases    []Release          // what people asked to have put back, in order
 	Committed   int64              // wall clock of this commit, ms
 	ID          int64              // commit id: set by the caller, one more than the last; a repeat of the last is recognised

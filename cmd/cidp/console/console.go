@@ -14,6 +14,7 @@ type Config struct {
 	Source   Source
 	Health   Health
 	Releaser Releaser            // nil: nothing can be put back from quarantine
+	Drifter  Drifter             // nil: no /api/v1/drift
 	Gatherer prometheus.Gatherer // nil: no /metrics
 	Version  string
 
@@ -69,10 +70,13 @@ func routes(cfg Config, b *board, h *hub) http.Handler {
 		locked.HandleFunc("/api/v1/quarantine/{id}", e.show)
 		locked.HandleFunc("POST "+releasePath, e.release)
 	}
+	if cfg.Drifter != nil {
+		locked.HandleFunc("/api/v1/drift", a.drift(cfg.Drifter))
+	}
 	locked.HandleFunc("/api/v1/sensors/{site}/{asset}/{sensor}", a.sensor)
 	locked.Handle("/api/v1/stream", h)
 	locked.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, http.StatusNotFound, "no such path; see /api/v1/summary, assets, alerts, quarantine, quarantine/{id}, quarantine/release, sensors/{site}/{asset}/{sensor}, stream")
+		writeError(w, http.StatusNotFound, "no such path; see /api/v1/summary, assets, alerts, quarantine, quarantine/{id}, quarantine/release, drift, sensors/{site}/{asset}/{sensor}, stream")
 	})
 	servePage(locked, b)
 

@@ -46,6 +46,8 @@ type Config struct {
 	Version        string
 	Log            zerolog.Logger
 
+	DriftOver time.Duration // event time over which drift is counted; 0: a week
+
 	Keep              store.Keep // for how long what is kept; the zero value: all for ever
 	DiskLow, DiskStop int64      // bytes of room below which old readings go, and below which nothing is taken any more; 0: by the size of the file system, below 0: never
 
@@ -81,6 +83,7 @@ type Platform struct {
 	status  *status
 	metrics *metrics
 	clocks  clocks
+	drift   *drift
 	http    net.Listener
 
 	stranger string // hash that no password has, compared where a user is not known
@@ -92,6 +95,8 @@ type Platform struct {
 	ended   chan struct{} // closed when the line has ended
 	lineErr error         // set before ended closes
 }
+
+const defaultDriftOver = 7 * 24 * time.Hour
 
 // Start takes the data folder, opens the warehouse, recovers and begins to work; the console says meanwhile why it is not ready. Clients that connect
 // while readings are being recovered wait: what they publish is queued and not acknowledged before it is committed.
@@ -114,6 +119,8 @@ func Start(cfg Config) (p *Platform, err error) {
 	if err != nil {
 		return p, fmt.Errorf("use model: %w", err)
 	}
+	p.drift = newDrift(cmp.Or(cfg.DriftOver, defaultDriftOver), p.metrics.registry, cfg.Log)
+	p.drift.pages = p.Warehouse
 	p.status = &status{version: cfg.Version, model: scorer.ModelID(), reasons: map[string]string{}, since: time.Now().UTC().Truncate(time.Millisecond)}
 	p.status.degrade(reasonStarting, "the warehouse is being recovered")
 	if err := p.readSensors(); err != nil {
@@ -131,7 +138,7 @@ func Start(cfg Config) (p *Platform, err error) {
 	if err := p.recordModel(forest); err != nil {
 		return p, err
 	}
-	again, err := p.restore(scorer)
+	again, err := p.restore(scorer, forest)
 	if err != nil {
 		return p, err
 	}
@@ -152,13 +159,13 @@ func (p *Platform) readSensors() error {
 }
 
 // restore makes the line, gives it back what the warehouse knows, and starts the broker as soon as it can greet its clients.
-func (p *Platform) restore(scorer *model.Scorer) (again []store.Publication, err error) {
+func (p *Platform) restore(scorer *model.Scorer, forest *model.Forest) (again []store.Publication, err error) {
 	file, err := newDatabaseFile(p.db.Path())
 	if err != nil {
 		return nil, err
 	}
 	p.line = &line{
-		db: p.db, file: file, admit: p.keeper.admit, scorer: scorer, status: p.status, metrics: p.metrics, board: p.board, clocks: &p.clocks, log: p.cfg.Log, step: p.cfg.Step,
+		db: p.db, file: file, admit: p.keeper.admit, scorer: scorer, status: p.status, metrics: p.metrics, board: p.board, clocks: &p.clocks, drift: p.drift, log: p.cfg.Log, step: p.cfg.Step,
 		every: p.cfg.CommitEvery, enough: make(chan struct{}), filling: newPass(),
 		shown: map[string][]shown{}, hot: map[int64]model.Hot{}, standing: map[standingKey]model.Alert{}, pages: p.Warehouse,
 		hold:   withholding{limit: p.cfg.Stream.FailShare, assets: map[int64]evidence{}, free: make(chan struct{}, 1), newest: map[string]int64{}, waiting: p.metrics.withheld},
@@ -170,6 +177,11 @@ func (p *Platform) restore(scorer *model.Scorer) (again []store.Publication, err
 	}
 	defer func() { err = errors.Join(err, rec.Close()) }()
 	p.line.recallAll(rec)
+	kept, err := rec.Drift(forest.ID())
+	if err != nil {
+		return nil, err
+	}
+	p.drift.follow(forest, kept)
 	standing, err := p.standing(rec)
 	if err != nil {
 		return nil, err
@@ -319,6 +331,7 @@ func (p *Platform) run(again []store.Publication) {
 		close(p.ended)
 	})
 	p.workers.Go(func() { p.keeper.run(p.ctx) })
+	p.workers.Go(func() { p.drift.run(p.ctx) })
 	p.sensors.into = p.line.configs
 	p.workers.Go(func() { p.sensors.watch(p.ctx) })
 	p.status.heal(reasonStarting)
@@ -336,7 +349,7 @@ func (p *Platform) serveConsole() error {
 	p.clocks.observe(p.metrics.registry)
 	httpCtx, endHTTP := context.WithCancel(context.Background())
 	p.endHTTP = endHTTP
-	cfg := console.Config{Source: &view{p}, Releaser: &view{p}, Health: p.status, Gatherer: p.metrics.registry, Version: p.cfg.Version, Log: p.cfg.Log}
+	cfg := console.Config{Source: &view{p}, Releaser: &view{p}, Drifter: &view{p}, Health: p.status, Gatherer: p.metrics.registry, Version: p.cfg.Version, Log: p.cfg.Log}
 	if len(p.cfg.Users) > 0 {
 		cfg.Users = func(user, pass string) bool { return p.authenticate(user, []byte(pass)) }
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/camrail/cidp/stream"
 )
@@ -34,9 +33,10 @@ type AlertConfig struct {
 	ClearAfter int     // consecutive valid windows at normal that clear it
 }
 
-// DefaultAlertConfig is watch from 0.3, alarm from 0.6, critical from 0.85, each held 0.1 lower; two windows raise, five clear.
+// DefaultAlertConfig is watch from 0.25, alarm from 0.5, critical from 0.85, each held 0.1 lower; two windows raise, five clear. The alarm's cut was chosen on simulated fleets
+// (docs/champions.md): at 0.6 one failure in thirty is told too late, and no sound component raises an alarm at either.
 func DefaultAlertConfig() AlertConfig {
-	return AlertConfig{Watch: 0.3, Alarm: 0.6, Critical: 0.85, Hysteresis: 0.1, RaiseAfter: 2, ClearAfter: 5}
+	return AlertConfig{Watch: 0.25, Alarm: 0.5, Critical: 0.85, Hysteresis: 0.1, RaiseAfter: 2, ClearAfter: 5}
 }
 
 // Validate says in a sentence what makes no sense.
@@ -124,7 +124,7 @@ type move struct {
 func (m *move) fold() Hold {
 	h := m.before
 	h.Level = m.level
-	h.brake(m.w)
+	h.follow(m.w)
 	if m.level >= Alarm {
 		h.Above++
 	} else {
@@ -174,29 +174,6 @@ func (m *move) transition(h *Hold, kind string, from, to Level, state AlertState
 		AlertID: h.AlertID, SensorID: m.w.Sensor.ID, WindowID: m.w.ID(), Revision: m.w.Revision, At: m.w.End,
 		Kind: kind, From: from, To: to, State: state, Cause: cause, Actor: ActorLine,
 	})
-}
-
-// brake keeps since when a brake's windows, one after another without a gap, saw no braking. A gap may hide braking, and so may a window
-// without brake readings.
-func (h *Hold) brake(w *stream.Window) {
-	if w.Sensor.Kind != stream.Brake {
-		return
-	}
-	switch {
-	case w.Features[stream.FBrakeShare] != 0: // NaN too
-		h.FreeSince = 0
-	case h.FreeSince == 0 || w.Start != h.LastEnd:
-		h.FreeSince = w.Start
-	}
-	h.LastEnd = w.End
-}
-
-// unbraked is how long no braking has been seen at the end of w.
-func (h Hold) unbraked(w *stream.Window) time.Duration {
-	if h.brake(w); h.FreeSince == 0 {
-		return 0
-	}
-	return time.Duration(w.End-h.FreeSince) * time.Millisecond
 }
 
 // alertID names an alert by what it is about, so that the same readings give the same id in any database.

@@ -26,6 +26,13 @@ func window(s *stream.Sensor, n int64, mean float64) *stream.Window {
 	return w
 }
 
+// storyLevels are the levels of the stories below: round numbers, whatever the defaults are.
+func storyLevels() model.AlertConfig {
+	c := model.DefaultAlertConfig()
+	c.Watch, c.Alarm, c.Critical = 0.3, 0.6, 0.85
+	return c
+}
+
 // TestAlertStories tells what an alert does, window by window. A step is the forest's probability, optionally with the mean temperature after a slash (50
 // otherwise), then what must come of it: the level, and what moved.
 func TestAlertStories(t *testing.T) {
@@ -123,8 +130,8 @@ func TestAlertStories(t *testing.T) {
 					}
 				}
 				w := window(s, int64(n), mean)
-				rule := model.DefaultRules().Eval(&w.Features, hold.Level, 0)
-				got := model.DefaultAlertConfig().Next(hold, w, p, rule, nil, "0123456789abcdef")
+				rule := model.DefaultRules().Eval(w, hold)
+				got := storyLevels().Next(hold, w, p, rule, nil, "0123456789abcdef")
 				if want := strings.Join(step[1:], " "); tell(got) != want {
 					t.Fatalf("step %d, %s: got %q, want %q", n+1, step[0], tell(got), want)
 				}
@@ -158,7 +165,7 @@ func tell(s model.Scored) string {
 
 // TestAlertRow follows one alert's row and transitions field by field.
 func TestAlertRow(t *testing.T) {
-	s, c := sensor(stream.Bearing), model.DefaultAlertConfig()
+	s, c := sensor(stream.Bearing), storyLevels()
 	why := []model.Contribution{{Feature: "mate_diff_c", Value: 31.44, Contribution: 0.4}, {Feature: "peer_z", Value: math.NaN(), Contribution: -0.1}}
 	first := c.Next(model.Hold{}, window(s, 0, 70), 0.7, model.RuleResult{}, why, "m")
 	if first.Alert != nil || first.Transitions != nil {
@@ -184,7 +191,7 @@ func TestAlertRow(t *testing.T) {
 		t.Errorf("transitions %+v\nwant %+v", second.Transitions, raised)
 	}
 	hold := second.Prediction.Hold
-	if hold != (model.Hold{Level: model.Alarm, Above: 2, AlertID: a.ID, Worst: model.Alarm, RaisedAt: w.End}) {
+	if hold != (model.Hold{Level: model.Alarm, Above: 2, AlertID: a.ID, Worst: model.Alarm, RaisedAt: w.End, LastEnd: w.End}) {
 		t.Errorf("hold %+v", hold)
 	}
 	var last model.Scored
@@ -199,7 +206,7 @@ func TestAlertRow(t *testing.T) {
 	if want := "5 windows in a row at normal; failure probability 0.04, mean temperature 55 °C"; last.Transitions[0].Cause != want || last.Alert.Reason != want {
 		t.Errorf("cause %q, reason %q, want %q", last.Transitions[0].Cause, last.Alert.Reason, want)
 	}
-	if hold != (model.Hold{}) {
+	if hold != (model.Hold{LastEnd: end}) {
 		t.Errorf("after clearing the hold is %+v", hold)
 	}
 }
@@ -210,7 +217,7 @@ func TestAlertIDIsOfNamesAndTime(t *testing.T) {
 		s := sensor(stream.Bearing)
 		w := window(s, 0, 120)
 		change(s, w)
-		return model.DefaultAlertConfig().Next(model.Hold{}, w, 0.95, model.RuleResult{}, nil, "m").Alert.ID
+		return storyLevels().Next(model.Hold{}, w, 0.95, model.RuleResult{}, nil, "m").Alert.ID
 	}
 	base := id(func(*stream.Sensor, *stream.Window) {})
 	if want := "ec8df8b6423e0fdd"; base != want {
@@ -234,7 +241,7 @@ func TestAlertIDIsOfNamesAndTime(t *testing.T) {
 // TestBrakeWaitsForFiveMinutesWithoutBraking walks a hot brake through the windows after a stop: it may cool first.
 func TestBrakeWaitsForFiveMinutesWithoutBraking(t *testing.T) {
 	f := mustTrain(t, fleet(300, 1), small())
-	scorer, err := model.NewScorer(f, model.DefaultRules(), model.DefaultAlertConfig())
+	scorer, err := model.NewScorer(f, model.DefaultRules(), storyLevels())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,7 +285,7 @@ func TestBrakeWaitsForFiveMinutesWithoutBraking(t *testing.T) {
 
 func TestScorer(t *testing.T) {
 	f := mustTrain(t, fleet(2000, 1), small())
-	scorer, err := model.NewScorer(f, model.DefaultRules(), model.DefaultAlertConfig())
+	scorer, err := model.NewScorer(f, model.DefaultRules(), storyLevels())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,16 +309,16 @@ func TestScorer(t *testing.T) {
 	_, err = scorer.Score(w, model.Hold{})
 	mustFail(t, err, "douala/loco-3301/axle3-left", "quarantined", "flatline")
 
-	_, err = model.NewScorer(mustTrain(t, noisy(200, 20, 1), small()), model.DefaultRules(), model.DefaultAlertConfig())
+	_, err = model.NewScorer(mustTrain(t, noisy(200, 20, 1), small()), model.DefaultRules(), storyLevels())
 	mustFail(t, err, "input 0", "kind_code")
-	_, err = model.NewScorer(f, model.Rules{Brake: []model.Limit{{Rule: "hunch"}}}, model.DefaultAlertConfig())
+	_, err = model.NewScorer(f, model.Rules{Brake: []model.Limit{{Rule: "hunch"}}}, storyLevels())
 	mustFail(t, err, "brake", "hunch")
 	_, err = model.NewScorer(f, model.DefaultRules(), model.AlertConfig{})
 	mustFail(t, err, "check alert configuration")
 }
 
 func TestAlertConfigValidate(t *testing.T) {
-	if err := model.DefaultAlertConfig().Validate(); err != nil {
+	if err := storyLevels().Validate(); err != nil {
 		t.Fatal(err)
 	}
 	for name, spoil := range map[string]func(c *model.AlertConfig){
@@ -323,7 +330,7 @@ func TestAlertConfigValidate(t *testing.T) {
 		"raised by nothing": func(c *model.AlertConfig) { c.RaiseAfter = 0 },
 		"cleared by none":   func(c *model.AlertConfig) { c.ClearAfter = 0 },
 	} {
-		c := model.DefaultAlertConfig()
+		c := storyLevels()
 		spoil(&c)
 		if c.Validate() == nil {
 			t.Errorf("%s: %+v is accepted", name, c)

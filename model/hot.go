@@ -85,8 +85,9 @@ func moveIn(w *stream.Window, a *Alert, t *Transition) *Alert {
 // warm gives the level that a temperature reaches by the absolute limits of a window's kind, and that limit. held is the hold of the valid windows before: a limit that waits for
 // time without braking does so here too.
 func (r Rules) warm(w *stream.Window, held Hold, v float64) (Level, float64) {
+	held.follow(w)
 	for _, l := range r.of(w.Sensor.Kind) {
-		if l.Rule != RuleAbsolute || math.IsNaN(v) || held.unbraked(w) < l.Unbraked {
+		if l.Rule != RuleAbsolute || math.IsNaN(v) || l.Unbraked > 0 && held.unbraked(w) < l.Unbraked {
 			continue
 		}
 		if level := l.level(v, Normal); level > Normal {

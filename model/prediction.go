@@ -97,25 +97,6 @@ type Prediction struct {
 	Hold        Hold // the sensor's alert hold after this window
 }
 
-// Hold is what the next window's level and alert need of a sensor's past windows. It folds over valid windows in event-time
-// order and is stored with each prediction, every field of it.
-type Hold struct {
-	Level     Level  // the level after hysteresis
-	Above     int    // consecutive windows at alarm or more
-	Below     int    // consecutive windows at normal while an alert is open
-	AlertID   string // the open alert, empty when none
-	Worst     Level  // severity of the open alert
-	RaisedAt  int64  // when the open alert was raised, event time, ms; 0 when none
-	FreeSince int64  // brakes: since when windows without a gap saw no braking, event time, ms; 0: braking, or not known
-	LastEnd   int64  // brakes: end of the window before, event time, ms
-}
-
-// NoHold stands for the hold of a window that moves none: one between of a sensor that hops.
-func NoHold() Hold { return Hold{LastEnd: -1} }
-
-// None says whether it is the hold of such a window.
-func (h *Hold) None() bool { return h.LastEnd < 0 }
-
 // AlertState is where an alert stands.
 type AlertState string
 

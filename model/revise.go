@@ -8,6 +8,7 @@ package model
 func (h Hold) Again(before Hold) Hold {
 	same := h.AlertID == before.AlertID
 	h.Level, h.FreeSince, h.LastEnd = before.Level, before.FreeSince, before.LastEnd
+	h.SteadySince, h.SteadyKmh, h.Rate = before.SteadySince, before.SteadyKmh, before.Rate
 	h.Above, h.Below = 0, 0
 	if same {
 		h.Above, h.Below = before.Above, before.Below

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/camrail/cidp/stream"
@@ -15,17 +17,26 @@ const (
 	RuleOverAmbient    = "over_ambient"
 	RuleMateDifference = "mate_difference"
 	RulePeerDifference = "peer_difference"
+	RulePeerZ          = "peer_z"
+	RuleRiseBaseline   = "rise_baseline"
+	RuleRate           = "rate"
 )
+
+// RuleNames lists the rules there are, in the order in which they are shown.
+func RuleNames() []string {
+	return []string{RuleAbsolute, RuleOverAmbient, RuleMateDifference, RulePeerDifference, RulePeerZ, RuleRiseBaseline, RuleRate}
+}
 
 // Limit is one rule of one kind of component: a figure of the window and where it becomes worrying. A level without a
 // limit is 0.
 type Limit struct {
 	Rule     string        // one of the rules' names
-	Watch    float64       // in the figure's unit: degC or K
+	Watch    float64       // in the figure's unit: degC, K, K/min or, of a robust z, 1
 	Alarm    float64       // likewise
 	Critical float64       // likewise
 	Deadband float64       // a level once reached is held down to its limit minus this
 	Unbraked time.Duration // speaks only after so long without braking, and never where braking is not known; 0: always
+	Steady   time.Duration // speaks only after so long at a steady speed (Hold.SteadySince), and never where no speed is known; 0: always
 	Source   string        // who says so
 }
 
@@ -42,42 +53,12 @@ type Rules struct {
 type RuleResult struct {
 	Name  string  // empty when no rule had its inputs
 	Level Level   // after the deadband
-	Score float64 // 0 to 1: 0.3, 0.6 and 0.85 at the limits for watch, alarm and critical, straight between them, never falling
+	Score float64 // 0 to 1: 0.25, 0.5 and 0.85 at the limits for watch, alarm and critical, straight between them, never falling
 	Why   string  // a sentence with figure, unit and limit; empty at normal
 }
 
 // Scores at the limits. They are the default cuts of the forest's probability, so that both read alike.
-var limitScores = [...]float64{Normal: 0, Watch: 0.3, Alarm: 0.6, Critical: 0.85, Critical + 1: 1}
-
-// DefaultRules are limits gathered from published practice (the sources are named in each). They are defaults, not Camrail's own: an
-// operator sets his.
-func DefaultRules() Rules {
-	const profile = "CIDP default profile, between "
-	return Rules{
-		Bearing: []Limit{
-			{Rule: RuleAbsolute, Watch: 80, Alarm: 95, Critical: 110, Deadband: 5,
-				Source: profile + "Indian Railways (70 to 80 degC), the German HOA (80 to 100 degC) and CR400BF onboard practice (110 degC)"},
-			{Rule: RuleOverAmbient, Watch: 45, Alarm: 65, Critical: 90, Deadband: 5,
-				Source: profile + "Chinese onboard practice (40 K) and US wayside practice (94 to 111 K)"},
-			{Rule: RuleMateDifference, Watch: 20, Alarm: 35, Critical: 45, Deadband: 5,
-				Source: profile + "Indian Railways (20 to 25 K on an axle) and the German HOA (45 K)"},
-		},
-		Motor: []Limit{
-			{Rule: RuleAbsolute, Watch: 135, Alarm: 145, Critical: 155, Deadband: 5,
-				Source: "insulation class F, hot spot 155 degC: 20 K and 10 K below it, and it"},
-		},
-		Brake: []Limit{
-			{Rule: RuleAbsolute, Watch: 200, Alarm: 300, Critical: 400, Deadband: 10, Unbraked: 5 * time.Minute,
-				Source: "CIDP default profile: hot without braking is a dragging brake; braking itself reaches nearly 600 degC"},
-			{Rule: RulePeerDifference, Watch: 100, Deadband: 10,
-				Source: "CIDP default profile: 100 K over the median of the vehicle's brakes"},
-		},
-		Transformer: []Limit{
-			{Rule: RuleAbsolute, Watch: 90, Alarm: 105, Critical: 130, Deadband: 5,
-				Source: "IEC 60076-7 practice: top oil 90 and 105 degC; 130 degC trips on the hot spot, which is never cooler than the oil"},
-		},
-	}
-}
+var limitScores = [...]float64{Normal: 0, Watch: 0.25, Alarm: 0.5, Critical: 0.85, Critical + 1: 1}
 
 // Validate says in a sentence which limit makes no sense.
 func (r Rules) Validate() error {
@@ -116,45 +97,112 @@ func (l Limit) validate() error {
 		return fmt.Errorf("the deadband %v is not 0 or more", l.Deadband)
 	case l.Unbraked < 0:
 		return fmt.Errorf("the time without braking %s is negative", l.Unbraked)
+	case l.Steady < 0:
+		return fmt.Errorf("the time at a steady speed %s is negative", l.Steady)
 	}
 	return nil
 }
 
-func (r Rules) of(kind stream.Kind) []Limit {
+func (r *Rules) of(kind stream.Kind) []Limit {
+	if slot := r.slot(kind); slot != nil {
+		return *slot
+	}
+	return nil
+}
+
+// slot is where a kind's rules are, nil for a kind that has none.
+func (r *Rules) slot(kind stream.Kind) *[]Limit {
 	switch kind {
 	case stream.Bearing:
-		return r.Bearing
+		return &r.Bearing
 	case stream.Motor:
-		return r.Motor
+		return &r.Motor
 	case stream.Brake:
-		return r.Brake
+		return &r.Brake
 	case stream.Transformer:
-		return r.Transformer
+		return &r.Transformer
 	default:
 		return nil
 	}
 }
 
-// Eval gives the strongest rule on a window's features. A rule whose figure is missing is silent. held is the level the sensor is at, which the
-// deadbands hold; unbraked is how long the sensor's windows have seen no braking, 0 when they have or when nobody knows.
-func (r Rules) Eval(x *stream.Features, held Level, unbraked time.Duration) RuleResult {
+// Limit gives a kind's rule by name.
+func (r Rules) Limit(kind stream.Kind, rule string) (l Limit, ok bool) {
+	limits := r.of(kind)
+	if i := slices.IndexFunc(limits, func(l Limit) bool { return l.Rule == rule }); i >= 0 {
+		return limits[i], true
+	}
+	return Limit{}, false
+}
+
+// Set puts a rule in a kind's list, in place of the one of its name or at the end, and Drop takes it out. Kind other takes none.
+func (r *Rules) Set(kind stream.Kind, l Limit) {
+	slot := r.slot(kind)
+	if slot == nil {
+		return
+	}
+	limits := slices.Clone(*slot)
+	if i := slices.IndexFunc(limits, func(o Limit) bool { return o.Rule == l.Rule }); i >= 0 {
+		limits[i] = l
+	} else {
+		limits = append(limits, l)
+	}
+	*slot = limits
+}
+
+// Drop is explained at Set.
+func (r *Rules) Drop(kind stream.Kind, rule string) {
+	if slot := r.slot(kind); slot != nil {
+		*slot = slices.DeleteFunc(slices.Clone(*slot), func(l Limit) bool { return l.Rule == rule })
+	}
+}
+
+// Eval gives the strongest rule on a window; h is its sensor's hold before it: the level that the deadbands hold, and how long there was no braking and a steady speed. A rule whose
+// figure is missing is silent.
+func (r Rules) Eval(w *stream.Window, h Hold) RuleResult {
 	var best RuleResult
-	var limit Limit
-	for _, l := range r.of(kindOf(x)) {
-		figure, ok := l.figure()
-		if !ok || math.IsNaN(x[figure]) || unbraked < l.Unbraked {
+	var strongest Limit
+	held := h.Level
+	h.follow(w)
+	for _, l := range r.of(kindOf(&w.Features)) {
+		v, ok := l.value(w, &h)
+		if !ok {
 			continue
 		}
-		level, score := l.level(x[figure], held), l.score(x[figure])
+		level, score := l.level(v, held), l.score(v)
 		if best.Name == "" || level > best.Level || level == best.Level && score > best.Score {
 			best = RuleResult{Name: l.Rule, Level: level, Score: score}
-			limit = l
+			strongest = l
 		}
 	}
 	if best.Level > Normal {
-		best.Why = limit.sentence(x, best.Level)
+		best.Why = strongest.sentence(w, &h, best.Level)
 	}
 	return best
+}
+
+// Scores gives what each rule of RuleNames says of a window alone, in that order, and what the strongest of them says; Silent where it has not its inputs. It does what Eval does, without
+// words. spoke says whether any rule had its inputs.
+func (r Rules) Scores(w *stream.Window, h Hold) (scores []float64, spoke bool) {
+	names := RuleNames()
+	scores = slices.Repeat([]float64{Silent}, len(names)+1)
+	h.follow(w)
+	for _, l := range r.of(kindOf(&w.Features)) {
+		if v, ok := l.value(w, &h); ok {
+			i, score := slices.Index(names, l.Rule), l.score(v)
+			scores[i], scores[len(names)] = max(scores[i], score), max(scores[len(names)], score)
+			spoke = true
+		}
+	}
+	return scores, spoke
+}
+
+// Only gives one rule of all kinds, to see what it would do alone.
+func (r Rules) Only(rule string) Rules {
+	pick := func(limits []Limit) []Limit {
+		return slices.DeleteFunc(slices.Clone(limits), func(l Limit) bool { return l.Rule != rule })
+	}
+	return Rules{Bearing: pick(r.Bearing), Motor: pick(r.Motor), Brake: pick(r.Brake), Transformer: pick(r.Transformer)}
 }
 
 // kindOf reads the component's kind from its feature.
@@ -176,9 +224,27 @@ func (l Limit) figure() (feature int, ok bool) {
 		return stream.FMateDiff, true
 	case RulePeerDifference:
 		return stream.FPeerDiff, true
+	case RulePeerZ:
+		return stream.FPeerZ, true
+	case RuleRiseBaseline:
+		return stream.FRiseBaseline, true
+	case RuleRate:
+		return stream.FSlope, true
 	default:
 		return 0, false
 	}
+}
+
+// value is the figure that the rule judges, if it may speak of this window; h is the hold after it. The rate is the hold's, over some minutes.
+func (l Limit) value(w *stream.Window, h *Hold) (v float64, ok bool) {
+	feature, known := l.figure()
+	if !known || l.Unbraked > 0 && h.unbraked(w) < l.Unbraked || l.Steady > 0 && h.steady(w) < l.Steady {
+		return 0, false
+	}
+	if v = w.Features[feature]; l.Rule == RuleRate && !math.IsNaN(v) {
+		v = h.Rate
+	}
+	return v, !math.IsNaN(v)
 }
 
 func (l Limit) at(level Level) float64 {
@@ -227,27 +293,33 @@ func (l Limit) score(v float64) float64 {
 	return limitScores[from] + float64(room*(1-low/v))
 }
 
-func (l Limit) sentence(x *stream.Features, level Level) string {
+// ruleWords are the figures of the rules as people call them.
+var ruleWords = map[string]string{
+	RuleAbsolute: "mean temperature", RuleOverAmbient: "rise over ambient", RuleMateDifference: "difference to the other end of the axle",
+	RulePeerDifference: "difference to the median of its peers", RulePeerZ: "robust z against its peers", RuleRiseBaseline: "rise over its own baseline",
+	RuleRate: "rate of rise over some minutes",
+}
+
+func (l Limit) sentence(w *stream.Window, h *Hold, level Level) string {
 	figure, _ := l.figure()
-	at, unit := l.at(level), unitText(stream.FeatureList[figure].Unit)
+	v, _ := l.value(w, h)
+	unit := func(v float64) string {
+		return strings.TrimSpace(number(v) + " " + strings.TrimPrefix(unitText(stream.FeatureList[figure].Unit), "1"))
+	}
 	relation := "reaches"
-	if x[figure] < at {
-		relation = "is held by the deadband of " + number(l.Deadband) + " K under"
+	if v < l.at(level) {
+		deadband := number(l.Deadband) + " K"
+		if l.Rule == RulePeerZ || l.Rule == RuleRate {
+			deadband = unit(l.Deadband)
+		}
+		relation = "is held by the deadband of " + deadband + " under"
 	}
-	var what string
-	switch l.Rule {
-	case RuleAbsolute:
-		what = "mean temperature"
-	case RuleOverAmbient:
-		what = "rise over ambient"
-	case RuleMateDifference:
-		what = "difference to the other end of the axle"
-	case RulePeerDifference:
-		what = "difference to the median of its peers"
-	}
-	s := fmt.Sprintf("%s %s %s %s the %s limit of %s %s", what, number(x[figure]), unit, relation, level, number(at), unit)
+	s := fmt.Sprintf("%s %s %s the %s limit of %s", ruleWords[l.Rule], unit(v), relation, level, unit(l.at(level)))
 	if l.Unbraked > 0 {
 		s += fmt.Sprintf(" after %s without braking", l.Unbraked)
+	}
+	if l.Steady > 0 {
+		s += fmt.Sprintf(" after %s at a steady %s km/h", h.steady(w).Round(time.Second), number(h.SteadyKmh))
 	}
 	return s
 }

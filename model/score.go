@@ -39,6 +39,6 @@ func (s *Scorer) Score(w *stream.Window, h Hold) (Scored, error) {
 		return Scored{}, fmt.Errorf("score window: %s/%s/%s from %d ms is quarantined (%s)", w.Sensor.Site, w.Sensor.Asset, w.Sensor.Name, w.Start, w.Reasons[0])
 	}
 	p, explanation := s.forest.Explain(w.Features[:], DefaultTop)
-	rule := s.rules.Eval(&w.Features, h.Level, h.unbraked(w))
+	rule := s.rules.Eval(w, h)
 	return s.alerts.Next(h, w, p, rule, explanation, s.id), nil
 }

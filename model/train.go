@@ -24,6 +24,7 @@ type TrainConfig struct {
 	Source  string           // where the data come from, for people
 	HeldOut *Evaluation      // what a held-out run measured, for the manifest; nil when nothing was held out
 	Folds   *CrossValidation // what folds measured, for the manifest; nil when there were none
+	Trial   *Trial           // against the rules, for the manifest; nil when none was held
 
 	Progress func(done, total int) // trees; called from one goroutine at a time, in rising order; may be nil
 }
@@ -91,7 +92,7 @@ func Train(ctx context.Context, d Dataset, cfg TrainConfig) (*Forest, error) {
 	m := Manifest{
 		Name: cfg.Name, Source: cfg.Source, Seed: cfg.Seed, Trees: cfg.Trees, MaxDepth: cfg.MaxDepth,
 		MinLeaf: cfg.MinLeaf, PerNode: cfg.PerNode, Rows: len(d.X), Positives: d.positives(), Groups: d.Groups(),
-		DataSHA256: d.digest(), RowOOB: rowOOB(p, labels), HeldOut: cfg.HeldOut, Folds: cfg.Folds, PositiveWeight: cfg.PositiveWeight,
+		DataSHA256: d.digest(), RowOOB: rowOOB(p, labels), HeldOut: cfg.HeldOut, Folds: cfg.Folds, PositiveWeight: cfg.PositiveWeight, Trial: cfg.Trial,
 	}
 	if cfg.Criterion != Gini {
 		m.Criterion = cfg.Criterion

@@ -223,7 +223,8 @@ func (p *plant) alarm(b *store.Batch, m int64, w *stream.Window, pr *model.Predi
 	tr := model.Transition{AlertID: a.ID, SensorID: a.SensorID, WindowID: w.ID(), Revision: w.Revision, At: w.End, Kind: model.KindRaised, From: model.Normal,
 		To: model.Alarm, State: model.Active, Cause: "hot", Actor: model.ActorLine}
 	pr.Level = model.Alarm
-	pr.Hold = model.Hold{Level: model.Alarm, Above: 2, Below: 1, AlertID: a.ID, Worst: model.Alarm, RaisedAt: a.RaisedAt, FreeSince: t0 + 5, LastEnd: w.End}
+	pr.Hold = model.Hold{Level: model.Alarm, Above: 2, Below: 1, AlertID: a.ID, Worst: model.Alarm, RaisedAt: a.RaisedAt, FreeSince: t0 + 5, LastEnd: w.End,
+		SteadySince: t0 + 7, SteadyKmh: 70.1, Rate: 0.1 + 0.2}
 	switch m {
 	case 2:
 		a.Severity, tr.Kind, tr.From, tr.To = model.Critical, model.KindSeverity, model.Alarm, model.Critical

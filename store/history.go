@@ -24,7 +24,8 @@ func (h *history) prepare(c *sqlite3.Conn) (err error) {
 }
 
 // holdColumns are a prediction's hold, as holdAt reads them.
-const holdColumns = `hold_level, hold_above, hold_below, hold_alert, hold_worst, hold_raised_at_ms, hold_free_since_ms, hold_last_end_ms`
+const holdColumns = `hold_level, hold_above, hold_below, hold_alert, hold_worst, hold_raised_at_ms, hold_free_since_ms, hold_last_end_ms,
+	hold_steady_since_ms, hold_steady_kmh, hold_rate_k_per_min`
 
 func holdAt(s *sqlite3.Stmt, col int) (h model.Hold, err error) {
 	if h.Level, err = model.ParseLevel(s.ColumnText(col)); err != nil {
@@ -33,6 +34,7 @@ func holdAt(s *sqlite3.Stmt, col int) (h model.Hold, err error) {
 	h.Above, h.Below, h.AlertID = s.ColumnInt(col+1), s.ColumnInt(col+2), s.ColumnText(col+3)
 	h.Worst, err = model.ParseLevel(s.ColumnText(col + 4))
 	h.RaisedAt, h.FreeSince, h.LastEnd = s.ColumnInt64(col+5), s.ColumnInt64(col+6), s.ColumnInt64(col+7)
+	h.SteadySince, h.SteadyKmh, h.Rate = s.ColumnInt64(col+8), s.ColumnFloat(col+9), s.ColumnFloat(col+10)
 	return h, err
 }
 

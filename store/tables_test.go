@@ -113,6 +113,8 @@ func TestEveryFieldOfAHoldIsStored(t *testing.T) {
 			f.SetUint(uint64(i%3 + 1))
 		case reflect.Int, reflect.Int64:
 			f.SetInt(int64(100 + i))
+		case reflect.Float64:
+			f.SetFloat(float64(i) / 3)
 		default:
 			t.Fatalf("field %s has a kind that the store does not know", v.Type().Field(i).Name)
 		}

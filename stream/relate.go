@@ -14,7 +14,8 @@ import (
 //	growth   above its mate, and still going up against it while the vehicle stands: heat would go down, and what a hot wheel gives it gives to both ends
 //	soak     hours after the last run everything is at ambient: what is not, is off
 //
-// A sensor that reads above its peers and does not rise at standstill is left in, and so is whatever is hot: it may be what the alarms are for. Where there are only
+// A sensor that reads above its peers and does not rise at standstill is left in, and so is whatever is hot: it may be what the alarms are for. One that was found to drift while it was
+// cool stays out until it is really hot, or leaves its peers faster than a drift does. Where there are only
 // two of a kind they cannot tell which of them is wrong: the lower one is out when the way in which they came apart is no heat's (twin.go), and of motors, whose heat comes as slowly as a
 // sensor's error, when its own past says so too; the higher one never.
 
@@ -37,7 +38,8 @@ const (
 	growKMin    = 0.04 // K/min: growth at standstill that is no noise of the fit
 	growMost    = 0.6  // K/min: what goes faster is no drift
 	growSigma   = 3.0
-	hotK        = 45.0                 // K over ambient, where bearings' alarms begin: so hot a reading is never called a drift upwards
+	hotK        = 45.0                 // K over ambient, where bearings' alarms begin: from here on no reading is found to drift upwards
+	hotMostK    = 65.0                 // K over ambient, where they are hot: what was found to drift while it was cooler is believed again
 	minScatter  = 0.0009               // K²: what a sensor scatters at least
 	standStill  = 0.5                  // km/h
 	soakGap     = int64(600_000)       // ms without a reading after which nobody knows what the vehicle did
@@ -193,7 +195,7 @@ func (g *gauge) grows() bool {
 func (m *closing) astray(r peersOf, x, limit float64) {
 	g := &m.memory.Gauge
 	switch {
-	case g.Astray == astrayHigh && (g.Off < limit/2 || !(m.window.Features[FOverAmbient] < hotK)), (g.Astray == astrayLow || g.Astray == astrayGain) && g.Off > -limit/2:
+	case g.Astray == astrayHigh && (g.Off < limit/2 || !(m.window.Features[FOverAmbient] < hotMostK) || m.runsAway()), (g.Astray == astrayLow || g.Astray == astrayGain) && g.Off > -limit/2:
 		g.Astray, g.Grow, g.GrowW = 0, 0, 0
 	case g.Astray != 0 || g.OffN < offMemory:
 	case r.n < minRelated:
@@ -224,6 +226,13 @@ func (m *closing) astray(r peersOf, x, limit float64) {
 	case astraySoak:
 		m.blame(astraySoak, "it was %.1f K off ambient in cold soak, limit %.1f K", g.Soak, soakLimit)
 	}
+}
+
+// runsAway says whether a sensor that is known to drift upwards leaves its peers faster than a drift does: heat has come to the error. What Off lags behind by, of something that goes at
+// one rate, is that rate for offMemory - 1 windows.
+func (m *closing) runsAway() bool {
+	minutes := float64(m.length) / 60_000
+	return m.related.off-m.memory.Gauge.Off > (offMemory-1)*growMost*minutes
 }
 
 // low says whether a sensor with fewer than minRelated peers reads so low that it may be its own fault.

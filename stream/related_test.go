@@ -157,6 +157,48 @@ func TestSensorFaultsAgainstComponentFaults(t *testing.T) {
 	}
 }
 
+// TestDriftStaysOutUntilItIsHot: a sensor that was found to drift upwards is not believed again at 45 K over ambient, where alarms begin, but at 65 K; and at once when heat comes to the
+// error, which is faster than any drift.
+func TestDriftStaysOutUntilItIsHot(t *testing.T) {
+	for _, c := range []struct {
+		about string
+		until func(m float64) float64 // K that the sensor reads too high, m minutes after it was found
+		back  float64                 // K over ambient at which it is back; 0: it stays out
+	}{
+		{"the drift ends at 58 K over ambient", func(m float64) float64 { return min(30, 16+m*14/60) }, 0},
+		{"the drift goes on", func(m float64) float64 { return 16 + m*14/60 }, 65},
+		{"the bearing heats by 3 K a minute", func(m float64) float64 { return 16 + m*14/60 + 3*max(0, m-10) }, 55},
+	} {
+		t.Run(c.about, func(t *testing.T) {
+			v := newVehicle(t)
+			v.minutes(t, 72, nil)
+			drift := func(of func(m float64) float64) func(name string, rise, m float64, _ bool) float64 {
+				return func(name string, rise, m float64, _ bool) float64 {
+					if name == oddOne {
+						return rise + of(m)
+					}
+					return rise
+				}
+			}
+			v.minutes(t, 120, drift(func(m float64) float64 { return min(16, m*14/60) }))
+			if s := v.told[oddOne]; s.last || s.reasons[stream.SensorDrift] == 0 {
+				t.Fatalf("it was not found to drift: %+v", s)
+			}
+			back := 0.0
+			for m := range int64(150) {
+				v.minutes(t, 1, drift(func(minute float64) float64 { return c.until(float64(m) + minute) }))
+				if back == 0 && v.told[oddOne].last {
+					back = v.heat*0.98 + c.until(float64(m))
+				}
+			}
+			if (back == 0) != (c.back == 0) || math.Abs(back-c.back) > 4 {
+				t.Errorf("it is believed again at %.1f K over ambient, want %.1f", back, c.back)
+			}
+			v.others(t, oddOne)
+		})
+	}
+}
+
 // TestAxleHeatIsNoDrift: a hot wheel warms both ends of its axle, at standstill most of all. Neither is a sensor's fault.
 func TestAxleHeatIsNoDrift(t *testing.T) {
 	v := newVehicle(t)

@@ -22,7 +22,7 @@ const (
 
 // commands is the whole command line. Each flag is also an environment variable (CIDP_ and its name) and a key of the config file.
 type commands struct {
-	Config   string           `help:"Strict TOML file: flag names as keys, and the tables [kinds.<kind>], [[sensors]], [users]." placeholder:"FILE" env:"CIDP_CONFIG"`
+	Config   string           `help:"Strict TOML file: flag names as keys, and the tables [kinds.<kind>], [rules.<kind>.<rule>], [[sensors]], [users]." placeholder:"FILE" env:"CIDP_CONFIG"`
 	LogLevel string           `help:"debug, info, warn or error." default:"info" enum:"debug,info,warn,error"`
 	LogJSON  bool             `name:"log-json" help:"Log one JSON object a line."`
 	Version  kong.VersionFlag `help:"Print the version and exit." env:"-"`

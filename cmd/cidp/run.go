@@ -52,6 +52,10 @@ func (f *lineFlags) config(t *terminal, history time.Duration) (platform.Config,
 	if err := s.Validate(); err != nil {
 		return platform.Config{}, usageError{err}
 	}
+	rules, err := t.settings.applyRules()
+	if err != nil {
+		return platform.Config{}, usageError{err}
+	}
 	if f.CommitEvery < 0 || f.CommitEvery > time.Minute {
 		return platform.Config{}, usageError{fmt.Errorf("commit-every is %s: it must be between 0 and 1m", f.CommitEvery)}
 	}
@@ -63,7 +67,7 @@ func (f *lineFlags) config(t *terminal, history time.Duration) (platform.Config,
 	}
 	cfg := platform.Config{
 		Data: f.Data, MQTT: f.MQTT, HTTP: f.HTTP, Stream: s, CommitEvery: f.CommitEvery, MaxPayload: f.MaxPayload, DriftOver: f.DriftWindow,
-		ModelFile: f.Model, Users: t.settings.Users, AllowAnonymous: f.AllowAnonymous, Version: version, Log: t.log, Step: atStep,
+		ModelFile: f.Model, Rules: &rules, Users: t.settings.Users, AllowAnonymous: f.AllowAnonymous, Version: version, Log: t.log, Step: atStep,
 	}
 	if err := f.apply(&cfg); err != nil {
 		return platform.Config{}, usageError{err}

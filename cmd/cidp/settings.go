@@ -24,7 +24,10 @@ type settings struct {
 
 	Kinds   map[string]kindSettings `toml:"kinds"`
 	Sensors []sensorSettings        `toml:"sensors"`
-	Users   map[string]string       `toml:"users"` // name to bcrypt hash (cidp passwd)
+
+	Rules map[string]map[string]*ruleSettings `toml:"rules"` // by kind and rule
+
+	Users map[string]string `toml:"users"` // name to bcrypt hash (cidp passwd)
 }
 
 // kindSettings replaces limits of a kind; what is left out keeps its default.
@@ -74,7 +77,7 @@ func loadSettings(path string, app *kong.Application) (*settings, error) {
 			if len(key) > 1 && known[key[0]] {
 				continue // inside a value already refused below
 			}
-			return nil, fmt.Errorf("config file %s: unknown key %q; known keys are %s and the tables kinds, sensors, users",
+			return nil, fmt.Errorf("config file %s: unknown key %q; known keys are %s and the tables kinds, rules, sensors, users",
 				path, key.String(), strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 		}
 	}

@@ -17,9 +17,9 @@ import (
 type trainCmd struct {
 	Out     string        `help:"File to write the model to." placeholder:"MODEL" default:"default.cidpmodel"`
 	Seed    uint64        `help:"Seed of fleet and forest." default:"1"`
-	Assets  int           `help:"Simulated assets." default:"360"`
+	Assets  int           `help:"Simulated assets." default:"540"`
 	Span    time.Duration `help:"Event time that each is observed." default:"4h"`
-	Horizon time.Duration `help:"A window is positive when its component fails within this; of a warehouse's history within so much running time: standing does not count where speed is known." default:"30m"`
+	Horizon time.Duration `help:"A window is positive when its component fails within this. 0: 40m of the simulated fleet, half an hour of running with the stops that come with it; 30m of running of a warehouse's history, where standing does not count as far as speed is known." default:"0s"`
 	Trees   int           `help:"Trees." default:"100"`
 	Depth   int           `help:"Greatest depth." default:"8"`
 	MinLeaf int           `help:"Fewest windows in a leaf." default:"5"`
@@ -44,6 +44,12 @@ sound, and those of which less than the horizon is known. Failures are told apar
 func (c *trainCmd) Run(ctx context.Context, t *terminal) error {
 	if err := c.checkFlags(); err != nil {
 		return usageError{err}
+	}
+	if c.Horizon == 0 {
+		c.Horizon = 40 * time.Minute
+		if c.Data != "" {
+			c.Horizon = 30 * time.Minute
+		}
 	}
 	if c.Data != "" {
 		return c.runHistory(ctx, t)
@@ -91,19 +97,14 @@ func (c *trainCmd) train(ctx context.Context, t *terminal) (*model.Forest, error
 	if err != nil {
 		return nil, fmt.Errorf("split assets: %w", err)
 	}
-	part := data.Pick(learn)
-	probe, err := c.grow(ctx, t, part, cfg, "measure")
+	probe, err := c.grow(ctx, t, data.Pick(learn), cfg, "measure")
 	if err != nil {
 		return nil, err
 	}
-	rest := data.Pick(held)
-	measured, err := model.Evaluate(probe.PredictBatch(nil, rest.X), rest.Y)
-	if err != nil {
-		return nil, fmt.Errorf("measure forest: %w", err)
+	if err := data.measure(probe, held, &cfg); err != nil {
+		return nil, err
 	}
-	measured.Groups = rest.Groups()
-	cfg.HeldOut = &measured
-	return c.grow(ctx, t, data, cfg, "train")
+	return c.grow(ctx, t, data.Dataset, cfg, "train")
 }
 
 func (c *trainCmd) grow(ctx context.Context, t *terminal, d model.Dataset, cfg model.TrainConfig, what string) (*model.Forest, error) {
@@ -125,9 +126,26 @@ var (
 	trainingStart = time.Date(2025, 1, 6, 3, 0, 0, 0, time.UTC)
 )
 
-// Half of the fleets are as they are. The others send less, so that the forest knows a sensor of which less is known: without conditions, without
-// neighbours, without either.
-var trainingForms = []form{{}, {}, {bare: true}, {}, {alone: true}, {bare: true, alone: true}}
+// recipe is what a fleet of training is made of.
+type recipe struct {
+	form
+	faults []string
+}
+
+// trainingRecipe gives the recipe of the i-th fleet. In two of three every fault comes, and half of those send less, so that the forest knows a sensor of which less is known: without
+// conditions, without neighbours, without either. The others are for what is rare in them and hard to tell: sensors that err slowly beside sound components, and components of which a
+// vehicle has few.
+func trainingRecipe(i int) recipe {
+	switch i % 12 {
+	case 2, 5, 8:
+		return recipe{faults: []string{simulator.Drift, simulator.Fouling}}
+	case 11:
+		return recipe{faults: []string{simulator.BlockedCooling}}
+	}
+	forms := [...]form{{}, {}, {bare: true}, {}, {alone: true}, {bare: true, alone: true}}
+	common := i - (i+9)/12 - (i+6)/12 - (i+3)/12 - i/12 // fleets before it in which every fault comes
+	return recipe{forms[common%len(forms)], []string{"all"}}
+}
 
 type form struct {
 	bare  bool // no ambient, speed, load or brake
@@ -138,7 +156,7 @@ type form struct {
 const trainingStep = 13*24*time.Hour + 7*time.Hour
 
 // dataset runs the fleets through the windower and labels the valid windows. The fleets' order, not the threads', decides the rows' order.
-func (c *trainCmd) dataset(ctx context.Context, t *terminal) (model.Dataset, error) {
+func (c *trainCmd) dataset(ctx context.Context, t *terminal) (fleetData, error) {
 	fleets := (c.Assets + fleetAssets - 1) / fleetAssets
 	parts := make([]fleetRows, fleets)
 	errs := make([]error, fleets)
@@ -168,36 +186,31 @@ func (c *trainCmd) dataset(ctx context.Context, t *terminal) (model.Dataset, err
 	}
 	close(next)
 	workers.Wait()
-	d := model.Dataset{Schema: stream.FeatureList[:]}
+	d := fleetData{Dataset: model.Dataset{Schema: stream.FeatureList[:]}}
 	if err := errors.Join(errs...); err != nil {
 		return d, err
 	}
 	for i := range parts {
-		d.X = append(d.X, parts[i].x...)
-		d.Y = append(d.Y, parts[i].y...)
-		d.Group = append(d.Group, parts[i].group...)
+		d.add(&parts[i])
 	}
 	return d, nil
 }
 
-// fleetRows are the labelled windows of one fleet.
-type fleetRows struct {
-	x     [][]float64
-	y     []uint8
-	group []int32
-}
+// fleetSeed is the seed of the i-th fleet of a training.
+func fleetSeed(seed uint64, i int) uint64 { return seed*1_000_003 + uint64(i) }
 
 // fleet simulates and windows one fleet.
 func (c *trainCmd) fleet(ctx context.Context, i int) (fleetRows, error) {
-	var rows fleetRows
+	how := trainingRecipe(i)
+	rows := fleetRows{common: how.faults[0] == "all", first: int32(i << 12), rules: model.DefaultRules(), holds: map[int64]model.Hold{}}
 	fleet, err := simulator.New(simulator.Config{
-		Seed: c.Seed*1_000_003 + uint64(i), Assets: min(fleetAssets, c.Assets-i*fleetAssets), RateHz: trainingRates[i%len(trainingRates)],
-		Start: trainingStart.Add(time.Duration(i) * trainingStep), Span: c.Span, Faults: []string{"all"}, OtherShare: 0.25, FaultShare: 0.25,
+		Seed: fleetSeed(c.Seed, i), Assets: min(fleetAssets, c.Assets-i*fleetAssets), RateHz: trainingRates[i%len(trainingRates)],
+		Start: trainingStart.Add(time.Duration(i) * trainingStep), Span: c.Span, Faults: how.faults, OtherShare: 0.25, FaultShare: 0.25,
 	})
 	if err != nil {
 		return rows, err
 	}
-	topics := fleetTopics(fleet, trainingForms[i%len(trainingForms)])
+	topics := fleetTopics(fleet, how.form)
 	cfg := stream.DefaultConfig()
 	cfg.FailShare = 0 // a good window beside bad ones is one to learn from
 	windower, err := stream.NewWindower(cfg, nil, func(w *stream.Window) bool {
@@ -205,8 +218,8 @@ func (c *trainCmd) fleet(ctx context.Context, i int) (fleetRows, error) {
 		fails := fleet.FailsWithin(at.Asset, at.Name, w.End, c.Horizon)
 		fault, faulty := fleet.Fault(at.Asset, at.Name, w.End)
 		neighbour := faulty && fault.Fault == simulator.DraggingBrake && fault.FailureMs == 0
-		if w.Valid() && !neighbour { // a bearing beside a burning disc is neither sound nor failing
-			rows.add(w, fails, int32(i*fleetAssets+at.AssetIndex))
+		if learnable(w) && !neighbour { // a bearing beside a burning disc is neither sound nor failing
+			rows.add(w, fails, int32(i*fleetAssets+at.AssetIndex), at)
 		}
 		return fails // an alarm would stand, and the baseline with it
 	})
@@ -231,16 +244,6 @@ func (c *trainCmd) fleet(ctx context.Context, i int) (fleetRows, error) {
 		}
 	}
 	return rows, nil
-}
-
-func (r *fleetRows) add(w *stream.Window, fails bool, group int32) {
-	r.x = append(r.x, append([]float64(nil), w.Features[:]...))
-	y := uint8(0)
-	if fails {
-		y = 1
-	}
-	r.y = append(r.y, y)
-	r.group = append(r.group, group)
 }
 
 // topics names the topics of a fleet's sensors and assets, in the form they are fed.

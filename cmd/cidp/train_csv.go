@@ -85,6 +85,9 @@ func (c *trainCmd) runTable(ctx context.Context, t *terminal) error {
 			return err
 		}
 		cfg.Folds = &measured
+		if cfg.Trial, err = c.trial(data, measured, folds, cfg.Source); err != nil {
+			return err
+		}
 	}
 	from := time.Now()
 	forest, err := c.grow(ctx, t, data, cfg, "train")
@@ -123,6 +126,10 @@ func (c *trainCmd) say(t *terminal, f *model.Forest, size int, on trainedOn, too
 	}
 	if m.Folds != nil {
 		fmt.Fprintf(t.out, "folds by %s: %s; calibration error %.4f\n", m.Folds.Split, inWords(m.Folds.Pooled), m.Folds.Reliability.ECE)
+	}
+	if m.Trial != nil {
+		ok, why := f.MayGoLive()
+		fmt.Fprintf(t.out, "trial against the best column alone: %s: %s\n", map[bool]string{true: "passed", false: "not passed"}[ok], why)
 	}
 	if m.HeldOut != nil {
 		fmt.Fprintf(t.out, "test %s: %s\n", filepath.Base(c.Test), inWords(*m.HeldOut))
@@ -213,6 +220,18 @@ func (c *trainCmd) crossValidate(ctx context.Context, t *terminal, d model.Datas
 	defer bar.close()
 	cfg.Progress = func(done, _ int) { bar.set(int64(done)) }
 	return model.CrossValidate(ctx, d, cfg, folds)
+}
+
+// trial holds the folds' forests against each column of the table alone.
+func (c *trainCmd) trial(d model.Dataset, measured model.CrossValidation, how model.FoldConfig, source string) (*model.Trial, error) {
+	folds, err := model.Folds(d, how)
+	if err != nil {
+		return nil, err
+	}
+	cfg := model.DefaultTrialConfig()
+	cfg.Source, cfg.Split, cfg.Seed = "folds of "+source, how.Split, c.Seed
+	t, err := model.HoldTrial(model.TrialOf(d, measured, folds), cfg)
+	return &t, err
 }
 
 // measure scores the test table and puts the figures into the manifest.

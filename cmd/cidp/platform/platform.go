@@ -41,6 +41,7 @@ type Config struct {
 	CommitEvery    time.Duration
 	MaxPayload     int
 	ModelFile      string            // empty: the embedded model
+	Rules          *model.Rules      // of physics; nil: the default profile
 	Users          map[string]string // name to bcrypt hash; empty: no authentication
 	AllowAnonymous bool              // serve beyond loopback without authentication
 	Version        string
@@ -115,7 +116,11 @@ func Start(cfg Config) (p *Platform, err error) {
 	if err != nil {
 		return p, err
 	}
-	scorer, err := model.NewScorer(forest, model.DefaultRules(), model.DefaultAlertConfig())
+	rules := model.DefaultRules()
+	if cfg.Rules != nil {
+		rules = *cfg.Rules
+	}
+	scorer, err := model.NewScorer(forest, rules, model.DefaultAlertConfig())
 	if err != nil {
 		return p, fmt.Errorf("use model: %w", err)
 	}

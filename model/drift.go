@@ -16,6 +16,12 @@ const (
 	PSILook  = 0.25 // and from here on so much that a person should look
 )
 
+// Shares of windows without a value, beyond training's, that count likewise.
+const (
+	MissingWatch = 0.1
+	MissingLook  = 0.25
+)
+
 // leastShare is what a bin's share is taken for at least: a bin that is empty on one side would make the index infinite.
 const leastShare = 1e-4
 
@@ -81,10 +87,18 @@ const squareUnit = 1e9
 // ErrNoDistribution says that a model's file does not tell how its training data were spread.
 var ErrNoDistribution = errors.New("the model does not say how its training data were spread: it was imported")
 
+// CheckDriftSpan says in a sentence why drift cannot be counted over a span.
+func CheckDriftSpan(span time.Duration) error {
+	if span < MinDriftSpan || span > MaxDriftSpan || span%DriftBucket != 0 {
+		return fmt.Errorf("drift over %s: whole hours from %s to %s are allowed", span, MinDriftSpan, MaxDriftSpan)
+	}
+	return nil
+}
+
 // NewDrift begins to count for a model over a span of event time.
 func NewDrift(f *Forest, span time.Duration) (*Drift, error) {
-	if span < MinDriftSpan || span > MaxDriftSpan || span%DriftBucket != 0 {
-		return nil, fmt.Errorf("count drift: over %s; from %s to %s in whole hours is allowed", span, MinDriftSpan, MaxDriftSpan)
+	if err := CheckDriftSpan(span); err != nil {
+		return nil, fmt.Errorf("count drift: %w", err)
 	}
 	d := &Drift{model: f.ID(), changed: map[int64]bool{}, ring: make([]driftBucket, span/DriftBucket)}
 	add := func(name string, s Distribution) {

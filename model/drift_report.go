@@ -28,8 +28,8 @@ func driftState(psi float64) DriftState {
 
 // DriftFigure is how one feature, or the score, is spread now beside training.
 type DriftFigure struct {
-	Name            string // of the feature; empty: the score
-	PSI             float64
+	Name            string  // of the feature; empty: the score
+	PSI             float64 // of the values there are
 	State           DriftState
 	Missing         float64 // share of windows without a value
 	MissingTraining float64
@@ -83,24 +83,33 @@ func (d *Drift) Report() DriftReport {
 	return r
 }
 
-// figure compares what was counted with training; missing values are a bin of their own.
+// figure compares what was counted with training: the values there are by their index, and how many are missing by the share that is missing beyond training's. That fewer are is no harm: training
+// leaves conditions and neighbours out of some of its fleets on purpose.
 func (s *spreadOver) figure(counts []int64, windows int64) DriftFigure {
 	f := DriftFigure{Name: s.name, PSI: math.NaN(), State: DriftUnknown, Missing: math.NaN(), MissingTraining: s.MissingShare()}
 	if windows == 0 {
 		return f
 	}
-	mine := counts[s.at : s.at+len(s.Rows)+1]
-	f.Missing = float64(mine[len(s.Rows)]) / float64(windows)
+	bins := len(s.Rows)
+	mine, missing := counts[s.at:s.at+bins], counts[s.at+bins]
+	f.Missing = float64(missing) / float64(windows)
 	if windows < DriftLeast {
 		return f
 	}
-	expected := make([]int64, len(mine))
-	for i, n := range s.Rows {
-		expected[i] = int64(n)
+	if windows-missing >= DriftLeast {
+		expected := make([]int64, bins)
+		for i, n := range s.Rows {
+			expected[i] = int64(n)
+		}
+		f.PSI = PSI(expected, mine)
 	}
-	expected[len(s.Rows)] = int64(s.Distribution.Missing)
-	f.PSI = PSI(expected, mine)
 	f.State = driftState(f.PSI)
+	switch more := f.Missing - f.MissingTraining; {
+	case more >= MissingLook:
+		f.State = DriftLook
+	case more >= MissingWatch && f.State != DriftLook:
+		f.State = DriftWatch
+	}
 	return f
 }
 

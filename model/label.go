@@ -30,6 +30,15 @@ func ToldBy(f *stream.Finding) Told {
 	return Told{At: since} // a component whose sensor is at fault is sound
 }
 
+// ToldByAll gives what stands of the findings of one component.
+func ToldByAll(all []stream.Finding) []Told {
+	var out []Told
+	for _, f := range stream.Standing(all) {
+		out = append(out, ToldBy(&f))
+	}
+	return out
+}
+
 // Outage is one failure of a component and the time after it: what is told meanwhile is no other failure, until the component was sound again.
 type Outage struct {
 	Onset int64 // since when the fault had been there, ms; 0: not known

@@ -74,7 +74,7 @@ func (w *writer) apply(p *pass) error {
 		do   func(*pass) error
 	}{
 		{"register", w.register}, {"configuration", w.config}, {"models", w.moves}, {"readings", w.readings}, {"contexts", w.contexts}, {"verdicts", w.findings}, {"late", w.lates}, {"evidence", w.evidences},
-		{"windows", w.windows}, {"releases", w.releases}, {"predictions", w.predictions}, {"shadow predictions", w.shadows}, {"fail-safes", w.failsafes}, {"alerts", w.alerts}, {"outbox", w.publish},
+		{"windows", w.windows}, {"releases", w.releases}, {"predictions", w.predictions}, {"shadow predictions", w.shadows}, {"drift", w.drift}, {"fail-safes", w.failsafes}, {"alerts", w.alerts}, {"outbox", w.publish},
 		{"open windows", w.opened}, {"sessions", w.sessions}, {"ledger", w.count}, {"commit log", w.log},
 	} {
 		if err := step.do(p); err != nil {

@@ -200,6 +200,8 @@ func (v *verifier) references() error {
 		{"reference", "shadow prediction of window %s revision %s by model %s: the window or the model does not exist",
 			`SELECT window_id, revision, model_id FROM shadow_prediction p WHERE NOT EXISTS (SELECT 1 FROM model m WHERE m.model_id = p.model_id)
 			OR NOT EXISTS (SELECT 1 FROM telemetry_window w WHERE w.window_id = p.window_id AND w.revision = p.revision)`},
+		{"reference", "drift from %s on is of model %s, which is not recorded",
+			`SELECT start_ms, model_id FROM drift_bucket d WHERE NOT EXISTS (SELECT 1 FROM model m WHERE m.model_id = d.model_id)`},
 		{"reference", "flag of sensor %s at %s refers to a reading that does not exist",
 			`SELECT key & 1048575, key >> 20 FROM reading_flag f WHERE NOT EXISTS (SELECT 1 FROM reading r WHERE r.key = f.key)`},
 		{"reference", "flag of sensor %s at %s: the reading is in no closed window",

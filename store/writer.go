@@ -30,7 +30,8 @@ type writer struct {
 	session, sessionEnded, sessionOwed, sessionMessage *stmt
 	owed, settled, unowed                              *stmt
 
-	changed, configured *stmt
+	changed, configured    *stmt
+	driftBucket, driftGone *stmt
 
 	evidenceOf, evidenceBack, quarantineOf, quarantineBack, audit *stmt
 
@@ -100,6 +101,8 @@ func newWriter(c *sqlite3.Conn) (*writer, error) {
 		{&w.unowed, `DELETE FROM session_message WHERE message_id = ?1 AND NOT EXISTS (SELECT 1 FROM session_owed WHERE message_id = ?1)`},
 		{&w.changed, `UPDATE sensor SET kind = ?2, position = ?3, axle = ?4, side = ?5, period_ms = ?6 WHERE sensor_id = ?1`},
 		{&w.configured, `INSERT INTO config_change (commit_id, at_ms, who, old_digest, new_digest, what) VALUES (?,?,?,?,?,?)`},
+		{&w.driftBucket, `INSERT INTO drift_bucket VALUES (?, ?, ?) ON CONFLICT (model_id, start_ms) DO UPDATE SET counts = excluded.counts`},
+		{&w.driftGone, `DELETE FROM drift_bucket WHERE model_id <> ?1 OR start_ms < ?2`},
 		{&w.evidenceOf, `SELECT released_ms, reason FROM quarantine_message WHERE message_id = ?`},
 		{&w.evidenceBack, `UPDATE quarantine_message SET released_ms = ?2 WHERE message_id = ?1`},
 		{&w.quarantineOf, `SELECT released_ms, '' FROM quarantine_window WHERE window_id = ? AND revision = ?`},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/camrail/cidp/cmd/cidp/platform"
+	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/stream"
 )
 
@@ -22,6 +23,7 @@ type lineFlags struct {
 	MaxPayload     int           `name:"max-payload" help:"Largest payload, bytes." default:"262144"`
 	Model          string        `help:"Model file; default the embedded one." placeholder:"FILE"`
 	Sensors        string        `name:"sensors-file" aliases:"sensors" help:"Sensor registry, read again whenever it changes (cidp sensors --help); default sensors.toml in the data folder, when it is there." placeholder:"FILE"`
+	DriftWindow    time.Duration `name:"drift-window" help:"Event time over which the model's features and scores are compared with its training, in whole hours. It says look, and switches nothing off." default:"168h"`
 	AllowAnonymous bool          `name:"allow-anonymous" help:"Serve beyond loopback without authentication."`
 
 	streamFlags `embed:""`
@@ -70,11 +72,14 @@ func (f *lineFlags) config(t *terminal, history time.Duration) (platform.Config,
 	if f.CommitEvery < 0 || f.CommitEvery > time.Minute {
 		return platform.Config{}, usageError{fmt.Errorf("commit-every is %s: it must be between 0 and 1m", f.CommitEvery)}
 	}
+	if err := model.CheckDriftSpan(f.DriftWindow); err != nil {
+		return platform.Config{}, usageError{fmt.Errorf("drift-window: %w", err)}
+	}
 	if f.MaxPayload < 64 || f.MaxPayload > 900<<10 {
 		return platform.Config{}, usageError{fmt.Errorf("max-payload is %d: it must be between 64 and %d", f.MaxPayload, 900<<10)}
 	}
 	cfg := platform.Config{
-		Data: f.Data, MQTT: f.MQTT, HTTP: f.HTTP, Stream: s, CommitEvery: f.CommitEvery, MaxPayload: f.MaxPayload,
+		Data: f.Data, MQTT: f.MQTT, HTTP: f.HTTP, Stream: s, CommitEvery: f.CommitEvery, MaxPayload: f.MaxPayload, DriftOver: f.DriftWindow,
 		ModelFile: f.Model, Rules: &rules, Users: t.settings.Users, AllowAnonymous: f.AllowAnonymous, Version: version, Log: t.log, Step: atStep,
 	}
 	if err := f.apply(&cfg); err != nil {

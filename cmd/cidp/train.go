@@ -19,7 +19,7 @@ type trainCmd struct {
 	Seed    uint64        `help:"Seed of fleet and forest." default:"1"`
 	Assets  int           `help:"Simulated assets." default:"540"`
 	Span    time.Duration `help:"Event time that each is observed." default:"4h"`
-	Horizon time.Duration `help:"A window is positive when its component fails within this; of a warehouse's history within so much running time: standing does not count where speed is known. The default is half an hour of running, with the stops that come with it." default:"40m"`
+	Horizon time.Duration `help:"A window is positive when its component fails within this. 0: 40m of the simulated fleet, half an hour of running with the stops that come with it; 30m of running of a warehouse's history, where standing does not count as far as speed is known." default:"0s"`
 	Trees   int           `help:"Trees." default:"100"`
 	Depth   int           `help:"Greatest depth." default:"8"`
 	MinLeaf int           `help:"Fewest windows in a leaf." default:"5"`
@@ -53,6 +53,12 @@ func (c *trainCmd) Run(ctx context.Context, t *terminal) error {
 func (c *trainCmd) run(ctx context.Context, t *terminal) error {
 	if err := c.checkFlags(); err != nil {
 		return usageError{err}
+	}
+	if c.Horizon == 0 {
+		c.Horizon = 40 * time.Minute
+		if c.Data != "" {
+			c.Horizon = 30 * time.Minute
+		}
 	}
 	if c.Data != "" {
 		return c.runHistory(ctx, t)

@@ -63,7 +63,7 @@ func (c *trainCmd) checkFlags() error {
 		return errors.New("--label, --group, --time, --test, --drop and --keep are for training on a table: a history has its features, assets and times")
 	case c.Split != "" && c.Split != string(model.ByGroup) && c.Split != string(model.ByTime):
 		return fmt.Errorf("--split %s is refused: windows of one asset resemble each other; group or time", c.Split)
-	case c.Horizon <= 0:
+	case c.Horizon < 0:
 		return fmt.Errorf("--horizon %s: it must be more than 0", c.Horizon)
 	}
 	return nil
@@ -75,7 +75,11 @@ func (c *trainCmd) runHistory(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	data, counts, err := c.history(ctx, t, what)
+	rules, err := t.settings.applyRules()
+	if err != nil {
+		return usageError{err}
+	}
+	data, counts, err := c.history(ctx, t, what, rules)
 	if err != nil {
 		return err
 	}
@@ -83,19 +87,22 @@ func (c *trainCmd) runHistory(ctx context.Context, t *terminal) error {
 	if err := counts.enough(c); err != nil {
 		return err
 	}
-	for _, name := range model.Leaks(data) {
+	for _, name := range model.Leaks(data.Dataset) {
 		fmt.Fprintf(t.err, "note: %s alone tells all labels apart: with so few failures the forest learns little else\n", name)
 	}
 	cfg := model.TrainConfig{Trees: c.Trees, MaxDepth: c.Depth, MinLeaf: c.MinLeaf, PerNode: c.PerNode, Seed: c.Seed, Threads: c.Threads,
 		Criterion: model.Criterion(c.Criterion), PositiveWeight: c.PositiveWeight, Name: cmp.Or(c.Name, "history"),
 		Source: fmt.Sprintf("cidp train --data %s --horizon %s: %d failures", filepath.Base(c.Data), c.Horizon, counts.Learnt)}
 	if c.Folds > 0 {
-		if err := c.crossValidate(ctx, t, data, &cfg, c.historyFolds(counts)); err != nil {
+		if err := c.crossValidate(ctx, t, data.Dataset, &cfg, c.historyFolds(counts)); err != nil {
 			return fmt.Errorf("%w; --folds 0 trains without measuring", err)
+		}
+		if cfg.Trial, err = data.holdTrial(cfg.Folds, cfg); err != nil {
+			return err
 		}
 	}
 	from := time.Now()
-	forest, err := c.grow(ctx, t, data, cfg, "train")
+	forest, err := c.grow(ctx, t, data.Dataset, cfg, "train")
 	if err != nil {
 		return err
 	}
@@ -105,6 +112,21 @@ func (c *trainCmd) runHistory(ctx context.Context, t *terminal) error {
 		return err
 	}
 	return c.say(t, forest, size, trainedOn{history: counts}, took)
+}
+
+// holdTrial holds the folds' forests against the rules in force, on the windows that folds tested and of which a rule has something to say.
+func (d *fleetData) holdTrial(measured *model.CrossValidation, cfg model.TrainConfig) (*model.Trial, error) {
+	var which []int
+	var p []float64
+	for k, i := range measured.Rows {
+		if d.scores[i] != nil {
+			which, p = append(which, i), append(p, measured.P[k])
+		}
+	}
+	how := model.DefaultTrialConfig()
+	how.Source, how.Split, how.Seed = "folds of "+cfg.Source, measured.Split, cfg.Seed
+	trial, err := model.HoldTrial(d.trialRows(which, p), how)
+	return &trial, err
 }
 
 // historyFolds parts by asset where enough assets have failed, else by time.
@@ -150,12 +172,12 @@ func (c *trainCmd) whatIsKnown() (known, error) {
 }
 
 // history labels the valid windows of a warehouse. Rows are in the order of the sensors' names and of time, so that two databases with the same content train the same model.
-func (c *trainCmd) history(ctx context.Context, t *terminal, what known) (d model.Dataset, counts *labelled, err error) {
+func (c *trainCmd) history(ctx context.Context, t *terminal, what known, rules model.Rules) (d *fleetData, counts *labelled, err error) {
 	path := c.Data
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, platform.DatabaseName)
 	}
-	d.Schema = stream.FeatureList[:]
+	d = &fleetData{Dataset: model.Dataset{Schema: stream.FeatureList[:]}}
 	counts = &labelled{failing: map[int]bool{}}
 	err = store.ReadTraining(ctx, path, func(from *store.Training) error {
 		findings, err := from.Findings()
@@ -172,7 +194,7 @@ func (c *trainCmd) history(ctx context.Context, t *terminal, what known) (d mode
 		})
 		bar := newProgress(t, int64(len(sensors)), "read windows")
 		defer bar.close()
-		h := historyRows{trainCmd: c, from: from, what: what, d: &d, counts: counts}
+		h := historyRows{trainCmd: c, from: from, what: what, rules: rules, d: d, counts: counts}
 		for i, s := range sensors {
 			if err := h.add(s); err != nil {
 				return fmt.Errorf("sensor %s/%s/%s: %w", s.Site, s.Asset, s.Name, err)
@@ -183,7 +205,7 @@ func (c *trainCmd) history(ctx context.Context, t *terminal, what known) (d mode
 		return nil
 	})
 	if err != nil {
-		return d, nil, fmt.Errorf("read history: %w", err)
+		return nil, nil, fmt.Errorf("read history: %w", err)
 	}
 	return d, counts, nil
 }
@@ -193,7 +215,8 @@ type historyRows struct {
 	*trainCmd
 	from   *store.Training
 	what   known
-	d      *model.Dataset
+	rules  model.Rules
+	d      *fleetData
 	counts *labelled
 	asset  [2]string // of the sensor before
 	heard  int       // sensors that something is known of
@@ -222,22 +245,32 @@ func (h *historyRows) add(s *stream.Sensor) error {
 	if err != nil {
 		return err
 	}
-	learnt := map[int64]bool{} // by the failure's time
+	var hold model.Hold // what the rules need of the past
+	last := int64(0)    // time of the failure that a window told of last
 	for i := range windows {
 		w := &windows[i]
+		var scores []float64
+		if w.Valid {
+			closed := stream.Window{Sensor: s, Start: w.Start, End: w.End, Features: w.Features}
+			if all, spoke := h.rules.Scores(&closed, hold); spoke {
+				scores = all
+			}
+			hold = hold.Follow(&closed)
+		}
 		if !c.takes(w, labels[i]) {
 			continue
 		}
 		c.reach = max(c.reach, reach[i])
-		if labels[i] == model.Failing {
-			learnt[w.End+reach[i]] = true
+		if at := w.End + reach[i]; labels[i] == model.Failing && at != last {
+			last = at
+			c.Learnt++
 			c.failing[c.Assets] = true
 		}
 		h.d.X = append(h.d.X, slices.Clone(w.Features[:]))
 		h.d.Y = append(h.d.Y, uint8(labels[i]))
 		h.d.Group, h.d.Time = append(h.d.Group, int32(c.Assets)), append(h.d.Time, w.End)
+		h.d.scores, h.d.failure = append(h.d.scores, scores), append(h.d.failure, int32(c.Learnt))
 	}
-	c.Learnt += len(learnt)
 	return nil
 }
 

@@ -147,6 +147,9 @@ func TestTrainOnItsOwnHistory(t *testing.T) {
 	if m := byFile.Manifest; m.Folds == nil || m.Folds.Split != model.ByGroup || m.Folds.Pooled.ROCAUC < 0.8 {
 		t.Errorf("folds %+v", m.Folds)
 	}
+	if trial := byFile.Manifest.Trial; trial == nil || trial.Passed || trial.Failures == 0 || trial.Failures > h.Learnt || len(trial.Rules) == 0 || !strings.Contains(trial.Why, "30") {
+		t.Errorf("trial %+v", trial)
+	}
 	byVerdicts, _ := retrain(t, dir)
 	if v := byVerdicts.History; v.Failures != failures || v.Learnt < h.Learnt-1 || v.Failing < h.Failing {
 		t.Errorf("by verdicts %s\nby file %s", v, h)
@@ -156,7 +159,7 @@ func TestTrainOnItsOwnHistory(t *testing.T) {
 	refused(t, exitUsage, "resemble each other", "train", "--data", dir, "--split", "row")
 	refused(t, exitUsage, "train on one of them", "train", "--data", dir, "--csv", "x.csv")
 	refused(t, exitUsage, "give it with --data", "train", "--truth", file)
-	refused(t, exitUsage, "more than 0", "train", "--data", dir, "--horizon", "0s")
+	refused(t, exitUsage, "more than 0", "train", "--data", dir, "--horizon=-1s")
 	refused(t, exitFailed, "does not exist", "train", "--data", t.TempDir())
 }
 

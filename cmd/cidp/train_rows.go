@@ -53,7 +53,7 @@ func (r *fleetRows) add(w *stream.Window, fails bool, group int32, at simulator.
 	r.scores = append(r.scores, scores)
 }
 
-// fleetData is the windows of all fleets.
+// fleetData is the windows of all fleets, simulated ones or a warehouse's own.
 type fleetData struct {
 	model.Dataset
 	scores  [][]float64
@@ -75,16 +75,7 @@ const allRules = "rules"
 func (d *fleetData) measure(f *model.Forest, held []int, cfg *model.TrainConfig) error {
 	held = slices.DeleteFunc(slices.Clone(held), func(i int) bool { return d.scores[i] == nil })
 	rest := d.Pick(held)
-	rows := model.TrialRows{Y: rest.Y, P: f.PredictBatch(nil, rest.X), Group: rest.Group}
-	for _, name := range append(model.RuleNames(), allRules) {
-		rows.Rules = append(rows.Rules, model.Candidate{Name: name})
-	}
-	for _, i := range held {
-		rows.Failure = append(rows.Failure, d.failure[i])
-		for k := range rows.Rules {
-			rows.Rules[k].Score = append(rows.Rules[k].Score, d.scores[i][k])
-		}
-	}
+	rows := d.trialRows(held, f.PredictBatch(nil, rest.X))
 	measured, err := model.Evaluate(rows.P, rest.Y)
 	if err != nil {
 		return fmt.Errorf("measure forest: %w", err)
@@ -98,4 +89,20 @@ func (d *fleetData) measure(f *model.Forest, held []int, cfg *model.TrainConfig)
 	}
 	cfg.HeldOut, cfg.Trial = &measured, &trial
 	return nil
+}
+
+// trialRows gives rows that judge, with what a forest that did not learn from them says of each.
+func (d *fleetData) trialRows(which []int, p []float64) model.TrialRows {
+	rest := d.Pick(which)
+	rows := model.TrialRows{Y: rest.Y, P: p, Group: rest.Group}
+	for _, name := range append(model.RuleNames(), allRules) {
+		rows.Rules = append(rows.Rules, model.Candidate{Name: name})
+	}
+	for _, i := range which {
+		rows.Failure = append(rows.Failure, d.failure[i])
+		for k := range rows.Rules {
+			rows.Rules[k].Score = append(rows.Rules[k].Score, d.scores[i][k])
+		}
+	}
+	return rows
 }

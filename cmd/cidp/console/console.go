@@ -15,6 +15,7 @@ type Config struct {
 	Health    Health
 	Releaser  Releaser            // nil: nothing can be put back from quarantine
 	Registrar Registrar           // nil: no models
+	Drifter   Drifter             // nil: no /api/v1/drift
 	Gatherer  prometheus.Gatherer // nil: no /metrics
 	Version   string
 
@@ -78,10 +79,13 @@ func routes(cfg Config, b *board, h *hub) http.Handler {
 			locked.HandleFunc("POST "+modelsPath+action, g.move)
 		}
 	}
+	if cfg.Drifter != nil {
+		locked.HandleFunc("/api/v1/drift", a.drift(cfg.Drifter))
+	}
 	locked.HandleFunc("/api/v1/sensors/{site}/{asset}/{sensor}", a.sensor)
 	locked.Handle("/api/v1/stream", h)
 	locked.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, http.StatusNotFound, "no such path; see /api/v1/summary, assets, alerts, quarantine, quarantine/{id}, quarantine/release, models, models/{id}, models/activate, models/shadow, models/retire, sensors/{site}/{asset}/{sensor}, stream")
+		writeError(w, http.StatusNotFound, "no such path; see /api/v1/summary, assets, alerts, quarantine, quarantine/{id}, quarantine/release, models, models/{id}, models/activate, models/shadow, models/retire, drift, sensors/{site}/{asset}/{sensor}, stream")
 	})
 	servePage(locked, b)
 

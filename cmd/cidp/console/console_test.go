@@ -44,7 +44,7 @@ func TestRoutes(t *testing.T) {
 	c := prometheus.NewCounter(prometheus.CounterOpts{Name: "cidp_test_total", Help: "A count."})
 	reg.MustRegister(c)
 	c.Add(3)
-	cfg.Gatherer = reg
+	cfg.Gatherer, cfg.Drifter = reg, steady{}
 	url, _ := start(t, console.New(cfg))
 	for _, tc := range []struct {
 		path, contentType, has string
@@ -53,6 +53,10 @@ func TestRoutes(t *testing.T) {
 		{"/", "text/html", "Decision support, not a certified safety function.", 200},
 		{"/console.js", "text/javascript", "EventSource", 200},
 		{"/console.css", "text/css", "prefers-color-scheme", 200},
+		{"/drift.js", "text/javascript", "watchDrift", 200},
+		{"/drift.css", "text/css", ".drift", 200},
+		{"/api/v1/drift", "application/json", `"state":"steady"`, 200},
+		{"/api/v1/drift", "application/json", `"features":[],"brier":{"state":"","why":"","risen_since":null,"hours":[]}`, 200},
 		{"/icon.svg", "image/svg+xml", "<svg", 200},
 		{"/healthz", "text/plain", "ok", 200},
 		{"/readyz", "application/json", `{"ready":true,"reasons":[]}`, 200},

@@ -72,8 +72,10 @@ func Views(a, b Snapshot) (whole, change []byte, err error) {
 	return whole, change, err
 }
 
-// Page gives the embedded files.
-func Page() (html, css, js string) { return string(pageHTML), string(pageCSS), string(pageJS) }
+// Page gives the embedded files, those of one kind together.
+func Page() (html, css, js string) {
+	return string(pageHTML), string(pageCSS) + string(driftCSS), string(pageJS) + string(driftJS)
+}
 
 // ReadEvent is what an event's data looks like to a reader.
 type ReadEvent struct {

@@ -147,3 +147,10 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		}
 	}
 }
+
+// steady is a Drifter.
+type steady struct{}
+
+func (steady) Drift(context.Context) (console.Drift, error) {
+	return console.Drift{State: "steady"}, nil
+}

@@ -18,15 +18,21 @@ var (
 	pageCSS []byte
 	//go:embed page/console.js
 	pageJS []byte
+	//go:embed page/drift.css
+	driftCSS []byte
+	//go:embed page/drift.js
+	driftJS []byte
 	//go:embed page/icon.svg
 	pageIcon []byte
 )
 
-// servePage adds the page's four files, and a plain 404 for every path that no other route takes.
+// servePage adds the page's files, and a plain 404 for every path that no other route takes.
 func servePage(mux *http.ServeMux, b *board) {
 	mux.HandleFunc("/{$}", page(b))
 	mux.HandleFunc("/console.css", file("text/css; charset=utf-8", pageCSS))
 	mux.HandleFunc("/console.js", file("text/javascript; charset=utf-8", pageJS))
+	mux.HandleFunc("/drift.css", file("text/css; charset=utf-8", driftCSS))
+	mux.HandleFunc("/drift.js", file("text/javascript; charset=utf-8", driftJS))
 	mux.HandleFunc("/icon.svg", file("image/svg+xml", pageIcon))
 	mux.HandleFunc("/", http.NotFound)
 }

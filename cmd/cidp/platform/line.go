@@ -44,6 +44,7 @@ type line struct {
 	metrics  *metrics
 	board    *board
 	clocks   *clocks
+	drift    *drift
 	log      zerolog.Logger
 	step     func(string)
 	config   *inForce
@@ -355,6 +356,7 @@ func (l *line) seal() error {
 	if len(p.batch.Failsafes) > 0 {
 		l.guardAll()
 	}
+	l.drift.fold(p.batch)
 	p.batch.Withhold = l.hold.changed()
 	l.filling = newPass()
 	l.sentMu.Lock()

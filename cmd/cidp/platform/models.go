@@ -122,6 +122,7 @@ func (l *line) exchange() {
 	}
 	l.registry.Apply(moves)
 	l.scorer = scorer
+	l.drift.follow(a.use.live, nil)
 	l.filling.batch.Models = moves
 	l.filling.asks = append(l.filling.asks, a)
 }

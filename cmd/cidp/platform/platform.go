@@ -48,6 +48,8 @@ type Config struct {
 
 	From Source // messages come from here and from nowhere else: no broker, no console, nothing is published; Ended is closed when it has no more and all is committed
 
+	DriftOver time.Duration // event time over which drift is counted; 0: a week
+
 	Keep              store.Keep // for how long what is kept; the zero value: all for ever
 	DiskLow, DiskStop int64      // bytes of room below which old readings go, and below which nothing is taken any more; 0: by the size of the file system, below 0: never
 
@@ -85,6 +87,7 @@ type Platform struct {
 	status   *status
 	metrics  *metrics
 	clocks   clocks
+	drift    *drift
 	http     net.Listener
 
 	stranger string // hash that no password has, compared where a user is not known
@@ -96,6 +99,8 @@ type Platform struct {
 	ended   chan struct{} // closed when the line has ended
 	lineErr error         // set before ended closes
 }
+
+const defaultDriftOver = 7 * 24 * time.Hour
 
 // Start takes the data folder, opens the warehouse, recovers and begins to work; the console says meanwhile why it is not ready. Clients that connect
 // while readings are being recovered wait: what they publish is queued and not acknowledged before it is committed.
@@ -114,6 +119,8 @@ func Start(cfg Config) (p *Platform, err error) {
 	if err != nil {
 		return p, err
 	}
+	p.drift = newDrift(cmp.Or(cfg.DriftOver, defaultDriftOver), p.metrics.registry, cfg.Log)
+	p.drift.pages = p.Warehouse
 	p.status = &status{version: cfg.Version, reasons: map[string]string{}, since: time.Now().UTC().Truncate(time.Millisecond)}
 	p.status.degrade(reasonStarting, "the warehouse is being recovered")
 	if err := p.readSensors(); err != nil {
@@ -162,7 +169,7 @@ func (p *Platform) restore(scorer *model.Scorer) (again []store.Publication, err
 		return nil, err
 	}
 	p.line = &line{
-		db: p.db, file: file, admit: p.keeper.admit, scorer: scorer, status: p.status, metrics: p.metrics, board: p.board, clocks: &p.clocks, log: p.cfg.Log, step: p.cfg.Step,
+		db: p.db, file: file, admit: p.keeper.admit, scorer: scorer, status: p.status, metrics: p.metrics, board: p.board, clocks: &p.clocks, drift: p.drift, log: p.cfg.Log, step: p.cfg.Step,
 		every: p.cfg.CommitEvery, enough: make(chan struct{}), filling: newPass(),
 		shown: map[string][]shown{}, hot: map[int64]model.Hot{}, standing: map[standingKey]model.Alert{}, pages: p.Warehouse,
 		hold:   withholding{limit: p.cfg.Stream.FailShare, assets: map[int64]evidence{}, free: make(chan struct{}, 1), newest: map[string]int64{}, waiting: p.metrics.withheld},
@@ -174,6 +181,12 @@ func (p *Platform) restore(scorer *model.Scorer) (again []store.Publication, err
 	}
 	defer func() { err = errors.Join(err, rec.Close()) }()
 	p.line.recallAll(rec)
+	use := p.use.Load()
+	kept, err := rec.Drift(use.liveID())
+	if err != nil {
+		return nil, err
+	}
+	p.drift.follow(use.live, kept)
 	standing, err := p.standing(rec)
 	if err != nil {
 		return nil, err
@@ -294,7 +307,8 @@ func (p *Platform) run(again []store.Publication) {
 		close(p.ended)
 	})
 	p.workers.Go(func() { p.keeper.run(p.ctx) })
-	if p.cfg.From == nil { // what is at hand follows one configuration from end to end
+	if p.cfg.From == nil { // what is at hand follows one configuration from end to end, and nobody looks at it meanwhile
+		p.workers.Go(func() { p.drift.run(p.ctx) })
 		p.sensors.into = p.line.configs
 		p.workers.Go(func() { p.sensors.watch(p.ctx) })
 	}
@@ -313,7 +327,7 @@ func (p *Platform) serveConsole() error {
 	p.clocks.observe(p.metrics.registry)
 	httpCtx, endHTTP := context.WithCancel(context.Background())
 	p.endHTTP = endHTTP
-	cfg := console.Config{Source: &view{p}, Releaser: &view{p}, Registrar: &view{p}, Health: p.status, Gatherer: p.metrics.registry, Version: p.cfg.Version, Log: p.cfg.Log}
+	cfg := console.Config{Source: &view{p}, Releaser: &view{p}, Registrar: &view{p}, Drifter: &view{p}, Health: p.status, Gatherer: p.metrics.registry, Version: p.cfg.Version, Log: p.cfg.Log}
 	if len(p.cfg.Users) > 0 {
 		cfg.Users = func(user, pass string) bool { return p.authenticate(user, []byte(pass)) }
 	}

@@ -1,4 +1,6 @@
 // The console's page. Names and texts come from outside the platform: they are put in as text nodes, never parsed as markup.
+import { watchDrift } from './drift.js';
+
 // Order of this file: texts, small tools, what is known, the stream, the page's parts, the dialog.
 
 const LEVELS = ['critical', 'alarm', 'watch', 'quarantined', 'unknown', 'normal']; // worst first
@@ -661,6 +663,7 @@ window.addEventListener('hashchange', openFromHash);
 window.addEventListener('resize', () => { if (view?.data) $('detail-body').replaceChildren(...view.draw(view.data)); });
 document.addEventListener('visibilitychange', onVisibility);
 setInterval(pulse, 500);
+watchDrift($('drift'), { el, svg, text, moment, count, words: FEATURES });
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || 'local time';
 text($('zone'), 'Times are shown in ' + zone + (zone === 'UTC' ? '.' : '; point at one for UTC.'));
 const first = JSON.parse($('first').textContent); // what stood when the page was asked for: it is there before the stream is

@@ -1,0 +1,220 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/camrail/cidp/model"
+	"github.com/camrail/cidp/store"
+)
+
+// drift watches whether what the model sees is still what it was trained with, and whether it is still right. It says "look" and switches nothing off. feed counts, commit keeps what was counted, the console and
+// a look every driftEvery read.
+type drift struct {
+	span    time.Duration
+	horizon time.Duration
+	pages   func() *store.Console
+	log     zerolog.Logger
+
+	mu     sync.Mutex
+	counts *model.Drift // guarded by mu; nil: nothing can be counted
+	id     string       // of the model that is followed, guarded by mu
+	why    string       // nothing can be counted, guarded by mu
+	oldest int64        // last told to the store, owned by feed
+
+	followed map[string]*model.Drift // by model: what is counted of those that have been live since the start, guarded by mu
+
+	looking sync.Mutex                  // one look at a time
+	looked  map[string]model.DriftState // what the last look said, by feature, score or brier, guarded by looking
+
+	psi     *prometheus.GaugeVec // feature
+	score   prometheus.Gauge
+	windows prometheus.Gauge
+	brier   prometheus.Gauge
+	looks   *prometheus.CounterVec // of
+}
+
+// Names of what is looked at beside the features.
+const (
+	ofScore = "score"
+	ofBrier = "brier"
+)
+
+const (
+	driftEvery   = 10 * time.Second
+	driftHorizon = 30 * time.Minute // within which a failure says that a score was to be high: that of training
+)
+
+func newDrift(span time.Duration, r *prometheus.Registry, log zerolog.Logger) *drift {
+	d := &drift{span: span, horizon: driftHorizon, log: log, looked: map[string]model.DriftState{}, followed: map[string]*model.Drift{}, why: "the platform is starting"}
+	d.psi = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "cidp_drift_psi",
+		Help: "Population stability index of a feature against training: from 0.1 on watch, from 0.25 on look. Missing while too few windows are counted."}, []string{"feature"})
+	d.score = prometheus.NewGauge(prometheus.GaugeOpts{Name: "cidp_drift_score_psi", Help: "The same of the model's probability; NaN while too few windows are counted."})
+	d.windows = prometheus.NewGauge(prometheus.GaugeOpts{Name: "cidp_drift_windows", Help: "Windows that drift is counted over."})
+	d.brier = prometheus.NewGauge(prometheus.GaugeOpts{Name: "cidp_drift_brier", Help: "Mean squared distance of probability and what happened, of the newest hour that can be known; NaN while no workshop has told anything."})
+	d.looks = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cidp_drift_looks_total", Help: "Times that a feature, the score or the Brier score came to where a person should look."}, []string{"of"})
+	d.score.Set(math.NaN())
+	d.brier.Set(math.NaN())
+	r.MustRegister(d.psi, d.score, d.windows, d.brier, d.looks)
+	return d
+}
+
+// follow counts for the live model from now on, after what was kept of it; nil: none is live. One that was followed before goes on from there.
+func (d *drift) follow(f *model.Forest, kept []model.StoredBucket) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if f == nil {
+		d.counts, d.id, d.why = nil, model.RulesID, "no forest is live: the rules of physics speak alone"
+		return
+	}
+	if f.ID() == d.id {
+		return
+	}
+	d.counts, d.id, d.why, d.oldest = d.followed[f.ID()], f.ID(), "", 0
+	if d.counts != nil {
+		return
+	}
+	counts, err := model.NewDrift(f, d.span)
+	if errors.Is(err, model.ErrNoDistribution) {
+		d.why = model.ErrNoDistribution.Error()
+		return
+	} else if err != nil {
+		d.why = err.Error()
+		d.log.Error().Err(err).Msg("drift is not watched")
+		return
+	}
+	for _, b := range kept {
+		if err := counts.Restore(b); err != nil { // it is an advisory: the line runs without the bucket
+			d.log.Warn().Err(err).Time("hour", time.UnixMilli(b.Start)).Msg("an hour of drift cannot be read and is left out")
+		}
+	}
+	d.counts, d.followed[d.id] = counts, counts
+}
+
+// fold counts the windows of a batch that were scored by the model that is followed, and lays out what is to be kept. Windows between those of a sensor that hops would count a reading twice.
+func (d *drift) fold(b *store.Batch) {
+	if len(b.Predictions) == 0 {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.counts == nil {
+		return
+	}
+	predicted := predictions(b)
+	for _, w := range b.Windows {
+		if p := predicted[predictionKey{w.ID(), w.Revision}]; p != nil && !w.Between && p.ModelID == d.id {
+			d.counts.Add(w.End, w.Features[:], p.PFailure)
+		}
+	}
+	buckets, oldest := d.counts.Changed()
+	if len(buckets) == 0 {
+		return
+	}
+	b.Drift = &store.DriftChange{ModelID: d.id, Buckets: buckets}
+	if oldest != d.oldest {
+		b.Drift.Oldest, d.oldest = oldest, oldest
+	}
+}
+
+// report adds up what is counted. ok is false when nothing can be; why says so.
+func (d *drift) report() (r model.DriftReport, why string, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.counts == nil {
+		return model.DriftReport{ModelID: d.id}, d.why, false
+	}
+	return d.counts.Report(), "", true
+}
+
+// trend measures the scores by what workshops have told. told is how many of them there are.
+func (d *drift) trend(ctx context.Context, r *model.DriftReport) (trend model.BrierTrend, told int, err error) {
+	pages := d.pages()
+	if pages == nil || r.Windows == 0 {
+		return trend, 0, nil
+	}
+	rows, err := pages.Told(ctx, r.ModelID, r.From)
+	if err != nil {
+		return trend, 0, err
+	}
+	tracked := make([]model.Tracked, 0, len(rows))
+	for i := range rows {
+		tracked = append(tracked, track(&rows[i], r.To))
+	}
+	trend, err = r.Trend(tracked, d.horizon)
+	return trend, len(rows), err
+}
+
+// track puts together what is known of a component and what the model said of it.
+func track(told *store.Told, known int64) model.Tracked {
+	t := model.Tracked{Component: model.Component{Outages: model.Outages(model.ToldByAll(told.Findings)), Known: known}}
+	for _, w := range told.Windows {
+		t.Windows = append(t.Windows, model.Observed{Start: w.Start, End: w.End, Speed: w.Speed})
+		t.P = append(t.P, w.PFailure)
+	}
+	return t
+}
+
+// run looks every driftEvery until ctx ends.
+func (d *drift) run(ctx context.Context) {
+	tick := time.NewTicker(driftEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := d.look(ctx); err != nil && ctx.Err() == nil {
+				d.log.Warn().Err(err).Msg("look for drift")
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// look sets the metrics, and tells and counts what has come to where a person should look.
+func (d *drift) look(ctx context.Context) error {
+	d.looking.Lock()
+	defer d.looking.Unlock()
+	r, _, ok := d.report()
+	if !ok {
+		return nil
+	}
+	d.windows.Set(float64(r.Windows))
+	d.score.Set(r.Score.PSI)
+	came := d.came(nil, ofScore, r.Score.State)
+	for _, f := range r.Features {
+		if math.IsNaN(f.PSI) {
+			d.psi.DeleteLabelValues(f.Name)
+		} else {
+			d.psi.WithLabelValues(f.Name).Set(f.PSI)
+		}
+		came = d.came(came, f.Name, f.State)
+	}
+	trend, told, err := d.trend(ctx, &r)
+	if err == nil {
+		newest, state, _ := brierState(&trend, told)
+		d.brier.Set(newest)
+		came = d.came(came, ofBrier, state)
+	}
+	if len(came) > 0 {
+		d.log.Warn().Strs("look_at", came).Msg("the model sees other data than it was trained with, or is less right than it was; nothing is switched off (/api/v1/drift)")
+	}
+	return err
+}
+
+// came notes a state, and counts and appends what a person should look at since now.
+func (d *drift) came(to []string, of string, state model.DriftState) []string {
+	before := d.looked[of]
+	d.looked[of] = state
+	if state != model.DriftLook || before == model.DriftLook {
+		return to
+	}
+	d.looks.WithLabelValues(of).Inc()
+	return append(to, of)
+}

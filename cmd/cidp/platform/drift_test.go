@@ -1,0 +1,87 @@
+package platform
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/camrail/cidp/cmd/cidp/console"
+	"github.com/camrail/cidp/model"
+)
+
+// driftOf asks a running platform over its API.
+func driftOf(t *testing.T, p *Platform) (d console.Drift, text string) {
+	t.Helper()
+	text = get(t, p, "/api/v1/drift")
+	if err := json.Unmarshal([]byte(text), &d); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return d, text
+}
+
+// TestDriftIsToldAndKept: a fleet that stands in the cold is not what the model was trained with; the API, the metrics and a restart say so alike, and a verdict lets the Brier score be told.
+func TestDriftIsToldAndKept(t *testing.T) {
+	dir := t.TempDir()
+	p, stop := start(t, dir, nil)
+	if d, _ := driftOf(t, p); d.State != "unknown" || d.Windows != 0 || !strings.Contains(d.Why, "from 1000 on") {
+		t.Errorf("before any window: %+v", d)
+	}
+	c := client(t, p, "depot")
+	const sensors, minutes = 10, 125
+	from := base() - 4*3_600_000
+	for s := range sensors {
+		var b strings.Builder
+		for at := int64(0); at < minutes*60_000; at += 10_000 {
+			fmt.Fprintf(&b, `,{"ts":%d,"temp_c":%.3f,"ambient_c":-30,"speed_kmh":0}`, from+at, -30+0.05*float64((at/10_000+int64(s))%7))
+			if b.Len() > 100_000 || at+10_000 >= minutes*60_000 {
+				publish(t, c, fmt.Sprintf("cidp/v1/telemetry/douala/loco-%d/axle1-left", s), "["+b.String()[1:]+"]")
+				b.Reset()
+			}
+		}
+	}
+	d, text := driftOf(t, p)
+	if d.State != "look" || d.Windows < model.DriftLeast || d.Windows != ask(t, dir, `SELECT count(*) FROM ai_telemetry_predictions`) || len(d.Features) == 0 || !strings.HasPrefix(d.Why, "spread otherwise than in training: look at ") || d.Features[8].Feature != "ambient_mean_c" || d.Features[8].State != "look" || d.Brier.State != "unknown" {
+		t.Errorf("drift %s", text)
+	}
+	if err := p.drift.look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	metrics := get(t, p, "/metrics")
+	for _, want := range []string{`cidp_drift_looks_total{of="ambient_mean_c"} 1`, `cidp_drift_psi{feature="speed_mean_kmh"}`, "cidp_drift_score_psi ", fmt.Sprintf("cidp_drift_windows %d", d.Windows), "cidp_drift_brier NaN"} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
+	stop()
+	verify(t, dir)
+
+	p, stop = start(t, dir, nil)
+	if _, again := driftOf(t, p); again != text {
+		t.Errorf("after a restart:\n%s\nbefore:\n%s", again, text)
+	}
+	c = client(t, p, "workshop")
+	publish(t, c, "cidp/v1/verdicts/douala/loco-0/axle1-left", fmt.Sprintf(`{"ts":%d,"finding":"failed"}`, from+30*60_000))
+	if d, text = driftOf(t, p); d.Brier.State != "steady" || len(d.Brier.Hours) == 0 || !(d.Brier.Hours[0].Brier > 0) {
+		t.Errorf("with a verdict: %s", text)
+	}
+	stop()
+	verify(t, dir)
+}
+
+// TestDriftOfAnImportedModel: one that does not say how its training data were spread is not compared, and the API says why.
+func TestDriftOfAnImportedModel(t *testing.T) {
+	p, _ := start(t, t.TempDir(), nil)
+	forest, err := model.ReadArrays(strings.NewReader(`{"format":"sklearn-rf-dump-1","n_features":2,"classes":[0,1],"n_trees":1,
+		"trees":[{"children_left":[1,-1,-1],"children_right":[2,-1,-1],"feature":[1,-2,-2],"threshold":[0.5,-2,-2],"value":[[60,40],[60,0],[0,40]]}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.drift.follow(forest, nil)
+	if d, text := driftOf(t, p); d.State != "unknown" || !strings.Contains(d.Why, "it was imported") || d.Model != forest.ID() {
+		t.Errorf("drift %s", text)
+	}
+	if err := p.drift.look(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

@@ -43,7 +43,7 @@ func TestSwapUnderLoad(t *testing.T) {
 		publishers.Go(func() { minutes[k] = flood(t, c, k, ts, &over) })
 	}
 	swaps := 0
-	for end := time.Now().Add(swapLasts); time.Now().Before(end) || swaps < 12; swaps++ {
+	for end := time.Now().Add(swapLasts); (time.Now().Before(end) || swaps < 12) && swaps < 300; swaps++ {
 		action := []string{"activate", "shadow", "activate", "retire", "activate"}[swaps%5]
 		if _, status, text := moveModel(t, p, action, forests[(3*swaps+swaps/7)%len(forests)]); status != http.StatusOK {
 			t.Errorf("%s: %d %s", action, status, text)

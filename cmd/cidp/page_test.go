@@ -63,5 +63,15 @@ func TestPageInChromium(t *testing.T) {
 		}
 		return strings.Contains(text, "m1") && strings.Contains(text, "open") && strings.Contains(text, `{"ts":<b>`) && strings.Contains(text, "cidp quarantine release ID")
 	})
+	if _, err := chromedp.Run(ctx, chromedp.Navigate("http://"+p.http+"/#/models")); err != nil {
+		t.Fatalf("open models: %v", err)
+	}
+	wait(t, "the models to be shown", func() bool {
+		text, err := chromedp.Run(ctx, chromedp.Text("#detail-body"))
+		if err != nil {
+			t.Fatalf("read models: %v", err)
+		}
+		return strings.Contains(text, "cidp model activate ID") && strings.Contains(text, "line")
+	})
 	p.stop(t)
 }

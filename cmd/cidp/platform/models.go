@@ -166,11 +166,14 @@ const (
 )
 
 // preset gives the model that the program is started with.
-func preset(file string) (*model.Forest, error) {
-	if file == "" {
-		return model.Default()
+func preset(cfg *Config) (*model.Forest, error) {
+	if cfg.ModelFile != "" {
+		return models.Read(cfg.ModelFile)
 	}
-	return models.Read(file)
+	if cfg.embedded != nil {
+		return cfg.embedded()
+	}
+	return model.Default()
 }
 
 // openModels brings the registry to what the program is started with, and gives the scorer of what is in force.

@@ -53,7 +53,8 @@ type Config struct {
 	Keep              store.Keep // for how long what is kept; the zero value: all for ever
 	DiskLow, DiskStop int64      // bytes of room below which old readings go, and below which nothing is taken any more; 0: by the size of the file system, below 0: never
 
-	sensorsEvery time.Duration // how often the sensors file is looked at, default 2 s; tests hurry
+	embedded     func() (*model.Forest, error) // the model that comes with the program, default model.Default; tests bring another
+	sensorsEvery time.Duration                 // how often the sensors file is looked at, default 2 s; tests hurry
 
 	fileSystem func(path string) (free, size int64, known bool, err error) // default store.FileSystem; tests fill the disk with it
 
@@ -115,7 +116,7 @@ func Start(cfg Config) (p *Platform, err error) {
 			err = errors.Join(err, p.release(context.Background()))
 		}
 	}()
-	first, err := preset(cfg.ModelFile)
+	first, err := preset(&cfg)
 	if err != nil {
 		return p, err
 	}

@@ -191,6 +191,7 @@ function render() {
   renderLevels(s.levels);
   renderAlerts(s);
   renderQuarantine(s.quarantine);
+  followModels(s.status.model);
   renderFleet();
   if (view) view.follow?.();
   pulse(); // old data stays marked as old, whatever made the page render
@@ -342,6 +343,43 @@ function reasonList(title, by) {
   return box;
 }
 
+// The models. They are asked for when the live one changes, and now and then for how the shadows compare.
+
+const MODELS_EVERY = 20e3;
+const models = { live: null, asked: 0 };
+
+async function followModels(live) {
+  if (live === models.live && performance.now() - models.asked < MODELS_EVERY) return;
+  Object.assign(models, { live, asked: performance.now() });
+  try {
+    const r = await fetch('api/v1/models');
+    const page = await r.json();
+    if (!r.ok) throw new Error(page.error);
+    drawModels(page);
+  } catch (e) {
+    rebuild($('models'), e.message, () => [el('p', 'problem', 'This could not be read: ' + e.message)]);
+  }
+}
+
+function drawModels(page) {
+  const live = page.models.find((m) => m.model_id === page.live);
+  const shadows = page.models.filter((m) => m.state === 'shadow');
+  rebuild($('models'), JSON.stringify(page), () => [
+    el('div', 'model', el('span', 'tag', 'live'), el('b', '', live ? live.name : 'rules of physics'), ' ', live ? el('code', '', live.model_id) : '',
+      el('p', page.models.some((m) => m.state === 'active' && !m.in_force) ? 'why lost-model' : 'why', page.why)),
+    ...shadows.map((m) => el('div', 'model', el('span', 'tag', 'shadow'), el('b', '', m.name), ' ', el('code', '', m.model_id),
+      el('p', m.in_force ? 'why' : 'why lost-model', m.why), el('p', 'when', comparedText(m.compared)))),
+  ]);
+}
+
+// comparedText says how a model in shadow differs from what is live.
+function comparedText(c) {
+  if (!c) return 'No window was scored beside what is live yet.';
+  return 'Another level than the live one in ' + rare(c.differ_share) + ' of ' + count(c.windows) + ' windows of the last day; the probabilities differ by ' + c.mean_difference.toFixed(3) + ' on average.';
+}
+
+const rare = (p) => (p == null ? '–' : (100 * p).toFixed(p > 0 && p < 0.1 ? 1 : 0) + ' %');
+
 // The fleet. Cards of assets that did not change are left alone.
 
 function matches(a) {
@@ -448,7 +486,7 @@ function chipOf(c, a, x) {
   return chip;
 }
 
-// The dialog: one sensor, all alerts, or the quarantine. The address names what is open, so that it can be sent on.
+// The dialog: one sensor, all alerts, the quarantine, or the models. The address names what is open, so that it can be sent on.
 
 let view = null;
 
@@ -466,6 +504,7 @@ function openFromHash() {
   if (names.length === 3) view = sensorView(...names);
   else if (names[0] === 'alerts') view = alertsView();
   else if (names[0] === 'quarantine') view = quarantineView();
+  else if (names[0] === 'models') view = modelsView();
   else view = null;
   if (!view) { $('detail').close(); return; }
   text($('detail-title'), view.title);
@@ -508,6 +547,22 @@ function quarantineView() {
       el('h3', '', 'Messages, not stored'),
       table(['Id', 'State', 'Received', 'Reason', 'Topic', 'Client', 'Detail', 'Evidence'], d.messages.map((m) => [
         el('code', '', m.id), stateOf(m), moment(m.received_at), m.reason, m.topic, m.client, m.detail, el('code', '', m.payload.slice(0, 200))])),
+    ],
+  };
+}
+
+function modelsView() {
+  return {
+    title: 'Models', sub: 'what is live, what runs in shadow, and why', url: 'api/v1/models',
+    draw: (d) => [
+      el('p', 'empty', 'cidp model activate ID lets a model go live, if its trial allows it; cidp model shadow ID and retire ID take it out.'),
+      table(['Model', 'State', 'Name', 'Another level', 'Mean difference', 'Trial', 'Why'], d.models.map((m) => [
+        el('code', '', m.model_id), m.in_force || m.state === 'retired' ? m.state : m.state + ', cannot be read', m.name,
+        m.compared ? rare(m.compared.differ_share) + ' of ' + count(m.compared.windows) : null, m.compared ? m.compared.mean_difference.toFixed(3) : null,
+        m.trial ? (m.trial.passed ? 'passed' : 'not passed') : 'none', m.why])),
+      el('h3', '', 'Who moved them, newest first'),
+      table(['When', 'Model', 'Who', 'Asked', 'From then on', 'Note', 'Why'], d.models.flatMap((m) => m.audit.map((a) => ({ m, a })))
+        .sort((x, y) => ms(y.a.at) - ms(x.a.at)).map(({ m, a }) => [moment(a.at), el('code', '', m.model_id), a.actor, a.action, a.outcome, a.note || null, a.detail])),
     ],
   };
 }
@@ -656,6 +711,7 @@ $('find').oninput = (e) => { now.find = e.target.value.trim().toLowerCase(); now
 $('more').onclick = () => { now.extra += STEP; render(); };
 $('alerts-all').onclick = () => go('alerts');
 $('evidence').onclick = () => go('quarantine');
+$('models-all').onclick = () => go('models');
 $('detail-close').onclick = () => go();
 $('detail').addEventListener('close', () => { if (view) go(); });
 $('detail').addEventListener('click', (e) => { if (e.target === $('detail')) go(); });

@@ -130,7 +130,7 @@ func TestNoFeatureSeesPastItsWindow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		names := fleetTopics(fleet, trainingForms[i])
+		names := fleetTopics(fleet, []form{{}, {}, {bare: true}, {}, {alone: true}, {bare: true, alone: true}}[i])
 		from := fleet.Now()
 		var samples []simulator.Sample
 		for fleet.Now().Before(from.Add(45 * time.Minute)) {

@@ -156,7 +156,7 @@ const backtestCommit = time.Second
 
 func (c *backtestCmd) open(ctx context.Context, t *terminal) (given, error) {
 	if c.From != "" {
-		return openWarehouse(ctx, c.From, t)
+		return openWarehouse(ctx, warehousePath(c.From), t)
 	}
 	return openSource(ctx, &c.rowFlags, c.Files, t)
 }

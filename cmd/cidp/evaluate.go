@@ -33,7 +33,7 @@ type evaluateCmd struct {
 // reportFlags say how what was foreseen is measured and shown; evaluate and backtest share them.
 type reportFlags struct {
 	Truth   string        `help:"What was wrong with which sensor (site, asset, sensor, fault), from when (onset_ms) and when it failed (failure_ms)." placeholder:"FILE.csv"`
-	Horizon time.Duration `help:"A window is positive when its component fails within this after it." default:"30m"`
+	Horizon time.Duration `help:"A window is positive when its component fails within so much running time after it." default:"30m"`
 	Lead    time.Duration `help:"A failure is warned of in time with at least so much lead." default:"10m"`
 	Budget  float64       `help:"False alarms that may be, per 1,000 asset-hours (of a table: per 1,000 negative rows): thresholds are chosen within it. 0: 1, of a table 10." default:"0"`
 	Seed    uint64        `help:"Seed of the permutations that importance is measured by." default:"1"`

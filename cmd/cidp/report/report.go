@@ -37,7 +37,7 @@ type Data struct {
 	Rows        int     `json:"rows"`                  // scored
 	Labelled    int     `json:"labelled"`              // of them
 	Positives   int     `json:"positives"`             // of those
-	HorizonMin  float64 `json:"horizon_min,omitempty"`
+	HorizonMin  float64 `json:"horizon_min,omitempty"` // of running time
 	AssetHours  float64 `json:"asset_hours,omitempty"`
 	FromMs      int64   `json:"from_ms,omitempty"`
 	ToMs        int64   `json:"to_ms,omitempty"`

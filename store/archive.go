@@ -18,6 +18,7 @@ type Archive struct {
 	Assets  []*stream.Asset  // by id
 	Sensors []*stream.Sensor // by id
 	Rows    int64            // readings and contexts
+	Closed  int64            // windows
 
 	c *sqlite3.Conn
 }
@@ -40,6 +41,9 @@ func OpenArchive(ctx context.Context, path string) (*Archive, error) {
 	a.Assets, a.Sensors = r.Assets, r.Sensors
 	if a.Rows, err = queryInt(c, `SELECT (SELECT count(*) FROM reading) + (SELECT count(*) FROM context_reading)`); err != nil {
 		return nil, errors.Join(fmt.Errorf("count readings: %w", err), a.Close())
+	}
+	if a.Closed, err = queryInt(c, `SELECT COALESCE(sum(value), 0) FROM ledger WHERE counter = ?`, counterWindow); err != nil {
+		return nil, errors.Join(fmt.Errorf("count windows: %w", err), a.Close())
 	}
 	return a, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/camrail/cidp/cmd/cidp/platform"
 	"github.com/camrail/cidp/cmd/cidp/report"
+	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/store"
 )
 
@@ -84,7 +85,7 @@ func (c *backtestCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	if c.Truth != "" {
-		if sum.Report, err = c.foreseen(ctx, sum.Database); err != nil {
+		if sum.Report, err = c.foreseen(ctx, t, *cfg.Rules, sum.Database); err != nil {
 			return err
 		}
 	}
@@ -95,7 +96,7 @@ func (c *backtestCmd) Run(ctx context.Context, t *terminal) error {
 }
 
 // foreseen holds the alerts that the line raised against the truth.
-func (c *backtestCmd) foreseen(ctx context.Context, database string) (*report.Report, error) {
+func (c *backtestCmd) foreseen(ctx context.Context, t *terminal, rules model.Rules, database string) (*report.Report, error) {
 	forest, err := openForest(c.Model)
 	if err != nil {
 		return nil, err
@@ -108,7 +109,7 @@ func (c *backtestCmd) foreseen(ctx context.Context, database string) (*report.Re
 		}
 		source = "backtest of " + listed(names)
 	}
-	r, err := c.warehouse(ctx, forest, database, source, (*store.Archive).Warnings)
+	r, err := c.warehouse(ctx, t, evaluation{forest: forest, rules: rules, path: database, source: source, told: (*store.Archive).Warnings})
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +139,11 @@ func (c *backtestCmd) config(t *terminal) (platform.Config, error) {
 	if err := s.Validate(); err != nil {
 		return platform.Config{}, usageError{err}
 	}
-	cfg := platform.Config{Data: c.Data, Stream: s, CommitEvery: backtestCommit, ModelFile: c.Model, Version: version, Log: t.log.Level(zerolog.WarnLevel)}
+	rules, err := t.settings.applyRules()
+	if err != nil {
+		return platform.Config{}, usageError{err}
+	}
+	cfg := platform.Config{Data: c.Data, Stream: s, CommitEvery: backtestCommit, ModelFile: c.Model, Rules: &rules, Version: version, Log: t.log.Level(zerolog.WarnLevel)}
 	cfg.SensorsFile, cfg.SensorsMust = sensorsPath(c.Sensors, c.Data)
 	if _, _, err := readSensors(cfg.SensorsFile, cfg.SensorsMust, s); err != nil {
 		return platform.Config{}, usageError{err}
@@ -151,7 +156,7 @@ const backtestCommit = time.Second
 
 func (c *backtestCmd) open(ctx context.Context, t *terminal) (given, error) {
 	if c.From != "" {
-		return openWarehouse(ctx, c.From, t)
+		return openWarehouse(ctx, warehousePath(c.From), t)
 	}
 	return openSource(ctx, &c.rowFlags, c.Files, t)
 }

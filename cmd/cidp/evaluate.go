@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -14,8 +15,6 @@ import (
 	"github.com/camrail/cidp/cmd/cidp/report"
 	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/simulator"
-	"github.com/camrail/cidp/store"
-	"github.com/camrail/cidp/stream"
 )
 
 type evaluateCmd struct {
@@ -25,13 +24,16 @@ type evaluateCmd struct {
 	Label string `help:"Column of labels of the table, 0 or 1." placeholder:"COL"`
 	Group string `help:"Column that names the asset of each row of the table." placeholder:"COL"`
 
+	Record bool   `help:"Keep the trial against the rules beside the model in the registry of the warehouse's folder: it counts for its going live."`
+	Split  string `help:"With --record, your word of how these windows were kept apart from those that the model learnt from: group (no asset is in both) or time (all of them are later)." placeholder:"HOW" env:"-"`
+
 	reportFlags `embed:""`
 }
 
 // reportFlags say how what was foreseen is measured and shown; evaluate and backtest share them.
 type reportFlags struct {
 	Truth   string        `help:"What was wrong with which sensor (site, asset, sensor, fault), from when (onset_ms) and when it failed (failure_ms)." placeholder:"FILE.csv"`
-	Horizon time.Duration `help:"A window is positive when its component fails within this after it." default:"30m"`
+	Horizon time.Duration `help:"A window is positive when its component fails within so much running time after it." default:"30m"`
 	Lead    time.Duration `help:"A failure is warned of in time with at least so much lead." default:"10m"`
 	Budget  float64       `help:"False alarms that may be, per 1,000 asset-hours (of a table: per 1,000 negative rows): thresholds are chosen within it. 0: 1, of a table 10." default:"0"`
 	Seed    uint64        `help:"Seed of the permutations that importance is measured by." default:"1"`
@@ -59,7 +61,7 @@ func (c *evaluateCmd) Run(ctx context.Context, t *terminal) error {
 	if c.CSV != "" {
 		r, err = c.table(forest)
 	} else {
-		r, err = c.warehouse(ctx, forest, warehousePath(c.Data), "", nil)
+		r, err = c.history(ctx, t, forest)
 	}
 	if err != nil {
 		return err
@@ -77,6 +79,12 @@ func (c *evaluateCmd) check() error {
 		return errors.New("--truth is for a warehouse, whose windows have event times: a table has its labels in a column")
 	case c.CSV == "" && (c.Label != "" || c.Group != ""):
 		return errors.New("--label and --group are columns of a table: give it with --csv")
+	case c.CSV != "" && c.Record:
+		return errors.New("--record is for a warehouse: the rules, which a model must beat, need windows")
+	case c.Record && c.Split != string(model.ByGroup) && c.Split != string(model.ByTime):
+		return errors.New("--record needs --split group or --split time: your word of how these windows were kept apart from those that the model learnt from")
+	case !c.Record && c.Split != "":
+		return errors.New("--split goes with --record")
 	}
 	return c.reportFlags.check()
 }
@@ -109,53 +117,41 @@ func warehousePath(path string) string {
 	return path
 }
 
-// warehouse scores the windows of a warehouse and holds the alerts against the truth. told, when there are any, are the alerts that the line raised itself; else they are what forest and rules raise now.
-func (f *reportFlags) warehouse(ctx context.Context, forest *model.Forest, path, source string, told func(a *store.Archive) ([]model.Warning, error)) (r *report.Report, err error) {
-	a, err := store.OpenArchive(ctx, path)
+// history evaluates a model on a warehouse's windows, and keeps its trial when it is to.
+func (c *evaluateCmd) history(ctx context.Context, t *terminal, forest *model.Forest) (*report.Report, error) {
+	rules, err := t.settings.applyRules()
 	if err != nil {
-		return nil, err
+		return nil, usageError{err}
 	}
-	defer func() { err = errors.Join(err, a.Close()) }()
-	e, err := newEvidence(f.Truth, a)
+	path := warehousePath(c.Data)
+	r, err := c.warehouse(ctx, t, evaluation{forest: forest, rules: rules, path: path, source: "windows of " + filepath.Base(path), split: model.Split(c.Split)})
+	if err != nil || !c.Record {
+		return r, err
+	}
+	if r.Trial == nil {
+		return nil, errors.New("there is no trial to record: the windows have labels of one class")
+	}
+	return r, recordTrial(filepath.Dir(path), r.Trial)
+}
+
+// recordTrial writes a trial where the registry looks for it, all of it or nothing.
+func recordTrial(data string, trial *model.Trial) error {
+	folder := filepath.Join(data, "models")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return fmt.Errorf("record trial: %w", err)
+	}
+	text, err := json.MarshalIndent(trial, "", "  ")
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("record trial: %w", err)
 	}
-	failures := e.failures(a.Sensors)
-	if len(failures) == 0 {
-		return nil, fmt.Errorf("nothing is known of failures in %s: give --truth FILE.csv, or publish what workshops found on %s<site>/<asset>/<sensor>", path, stream.VerdictPrefix)
+	name := filepath.Join(folder, trial.ModelID+".trial.json")
+	if err := os.WriteFile(name+".new", append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("record trial: %w", err)
 	}
-	s, err := newScoring(forest)
-	if err != nil {
-		return nil, err
+	if err := os.Rename(name+".new", name); err != nil {
+		return fmt.Errorf("record trial: %w", err)
 	}
-	if err := s.read(a); err != nil {
-		return nil, err
-	}
-	if len(s.rows) == 0 {
-		return nil, fmt.Errorf("%s has no valid window: there is nothing to score", path)
-	}
-	if err := e.labelRows(s.rows, f); err != nil {
-		return nil, err
-	}
-	in := f.input(forest)
-	in.Title, in.Rows, in.Candidates = "How well failures were foreseen", s.rows, s.candidates()
-	in.Failures = failures
-	in.Match = model.DefaultMatchConfig()
-	in.Match.Lead, in.Match.AssetHours, in.Match.From, in.Match.To = f.Lead, s.assetHours(), s.from, s.to+1
-	in.Line = in.Candidates[1].Warned
-	if told != nil {
-		warnings, err := told(a)
-		if err != nil {
-			return nil, err
-		}
-		in.Line = &report.Warned{Warnings: warnings}
-	}
-	if source == "" {
-		source = "windows of " + filepath.Base(path)
-	}
-	in.Data = report.Data{Source: source, Labels: e.words(f.Truth), Unit: report.Windows, Simulated: simulated(failures),
-		Assets: len(a.Assets), Sensors: len(a.Sensors), Windows: s.all, Quarantined: s.bad, HorizonMin: f.Horizon.Minutes(), FromMs: s.from, ToMs: s.to}
-	return report.Make(in)
+	return nil
 }
 
 // input is what every report has.
@@ -164,9 +160,6 @@ func (f *reportFlags) input(forest *model.Forest) report.Input {
 		Schema: forest.Schema(), Budget: f.Budget, Predict: forest.Predict, Seed: f.Seed}
 	if in.Budget == 0 {
 		in.Budget = 1
-	}
-	if t := forest.Manifest().Trial; t != nil {
-		in.Trial = t
 	}
 	return in
 }
@@ -198,10 +191,21 @@ func (f *reportFlags) say(t *terminal, r *report.Report) error {
 		return printJSON(t.out, r)
 	}
 	fmt.Fprintln(t.out, r.Verdict)
+	if r.Trial != nil {
+		fmt.Fprintln(t.out, trialWords(r.Trial))
+	}
 	if f.Report != "" {
 		fmt.Fprintf(t.out, "report: %s\n", f.Report)
 	}
 	return nil
+}
+
+// trialWords says how a trial went.
+func trialWords(trial *model.Trial) string {
+	if trial.Passed {
+		return "trial against the rules: passed, " + trial.Why
+	}
+	return "trial against the rules: not passed, " + trial.Why
 }
 
 // writeReport writes the page.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -12,9 +14,111 @@ import (
 	"github.com/camrail/cidp/stream"
 )
 
+// evaluation is a model, the rules beside it, and a warehouse whose windows they are measured on.
+type evaluation struct {
+	forest       *model.Forest
+	rules        model.Rules
+	path, source string
+	split        model.Split                                     // how the windows were kept apart from those that the model learnt from; empty: nobody says
+	told         func(a *store.Archive) ([]model.Warning, error) // the alerts that the line raised itself; nil: they are what forest and rules raise now
+}
+
+// warehouse scores the windows of a warehouse and holds the alerts against what is known of failures.
+func (f *reportFlags) warehouse(ctx context.Context, t *terminal, on evaluation) (r *report.Report, err error) {
+	a, err := store.OpenArchive(ctx, on.path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	e, err := newEvidence(f.Truth, a)
+	if err != nil {
+		return nil, err
+	}
+	failures := e.failures(a.Sensors)
+	if len(failures) == 0 {
+		return nil, fmt.Errorf("nothing is known of failures in %s: give --truth FILE.csv, or publish what workshops found on %s<site>/<asset>/<sensor>", on.path, stream.VerdictPrefix)
+	}
+	s, err := newScoring(on.forest, on.rules)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.read(a, t); err != nil {
+		return nil, err
+	}
+	if len(s.rows) == 0 {
+		return nil, fmt.Errorf("%s has no valid window: there is nothing to score", on.path)
+	}
+	caught, err := e.labelRows(s.rows, f.Horizon)
+	if err != nil {
+		return nil, err
+	}
+	in := f.input(on.forest)
+	in.Title, in.Rows, in.Candidates, in.Failures = "How well failures were foreseen", s.rows, s.candidates(), failures
+	in.Match = model.DefaultMatchConfig()
+	in.Match.Lead, in.Match.AssetHours, in.Match.From, in.Match.To = f.Lead, s.assetHours(), s.from, s.to+1
+	in.Line = in.Candidates[1].Warned
+	if on.told != nil {
+		warnings, err := on.told(a)
+		if err != nil {
+			return nil, err
+		}
+		in.Line = &report.Warned{Warnings: warnings}
+	}
+	in.Data = report.Data{Source: on.source, Labels: e.words(f.Truth), Unit: report.Windows, Simulated: simulated(failures),
+		Assets: len(a.Assets), Sensors: len(a.Sensors), Windows: s.all, Quarantined: s.bad, HorizonMin: f.Horizon.Minutes(), FromMs: s.from, ToMs: s.to}
+	if in.Trial, err = on.trial(&in, caught, f.Seed); err != nil {
+		return nil, err
+	}
+	return report.Make(in)
+}
+
+// trial lets the forest and each rule rank the labelled windows that some rule has its inputs for. failure tells for each row which failure it is before. Without windows of both classes there is none.
+func (on *evaluation) trial(in *report.Input, failure []int32, seed uint64) (*model.Trial, error) {
+	rows := model.TrialRows{Failure: []int32{}}
+	var forest, all report.Candidate
+	var rules []report.Candidate
+	for _, c := range in.Candidates {
+		switch c.Name {
+		case report.Forest:
+			forest = c
+		case report.Both:
+		default:
+			if c.Name == report.AllRules {
+				all = c
+			}
+			rules = append(rules, c)
+			rows.Rules = append(rows.Rules, model.Candidate{Name: c.Name})
+		}
+	}
+	positives := 0
+	for i := range in.Rows {
+		if !in.Rows[i].Known || math.IsNaN(all.Scores[i]) {
+			continue
+		}
+		rows.Y, rows.P = append(rows.Y, in.Rows[i].Y), append(rows.P, forest.Scores[i])
+		rows.Group, rows.Failure = append(rows.Group, in.Rows[i].Group), append(rows.Failure, failure[i])
+		for k := range rules {
+			score := rules[k].Scores[i]
+			if math.IsNaN(score) {
+				score = model.Silent
+			}
+			rows.Rules[k].Score = append(rows.Rules[k].Score, score)
+		}
+		positives += int(in.Rows[i].Y)
+	}
+	if positives == 0 || positives == len(rows.Y) {
+		return nil, nil
+	}
+	cfg := model.DefaultTrialConfig()
+	cfg.Source, cfg.Split, cfg.Seed = on.source, on.split, seed
+	t, err := model.HoldTrial(rows, cfg)
+	t.ModelID = on.forest.ID()
+	return &t, err
+}
+
 // scoring scores the stored windows of a warehouse anew: by a forest, by each rule alone, and by both as the line does. What a window's features say of the past is as it was stored.
 type scoring struct {
-	forest *model.Forest
+	rules  model.Rules
 	judges []*judge
 	cover  map[int64]*covered // by asset
 	rows   []report.Row
@@ -27,6 +131,7 @@ type scoring struct {
 // judge is one who scores, and the alerts that his scores alone would raise. Who scores with the forest and the rules together moves alerts as the line does.
 type judge struct {
 	report.Candidate
+	rule     int // position in model.Rules.Scores; -1: of none
 	score    func(w *stream.Window, h model.Hold) (model.Scored, error)
 	hot      func(w *stream.Window, h model.Hold, hot model.Hot) (model.Hot, *model.Alert, *model.Transition) // nil: nobody looks at quarantined windows
 	holds    map[int64]model.Hold
@@ -38,9 +143,9 @@ type judge struct {
 // covered is how far an asset's windows have been counted as observed, and for how long.
 type covered struct{ end, ms int64 }
 
-func newScoring(forest *model.Forest) (*scoring, error) {
-	s := &scoring{forest: forest, cover: map[int64]*covered{}, from: math.MaxInt64}
-	rules, levels := model.DefaultRules(), model.DefaultAlertConfig()
+func newScoring(forest *model.Forest, rules model.Rules) (*scoring, error) {
+	s := &scoring{rules: rules, cover: map[int64]*covered{}, from: math.MaxInt64}
+	levels := model.DefaultAlertConfig()
 	line, err := model.NewScorer(forest, rules, levels)
 	if err != nil {
 		return nil, fmt.Errorf("use model: %w", err)
@@ -50,37 +155,48 @@ func newScoring(forest *model.Forest) (*scoring, error) {
 	})
 	both := s.add(report.Both, "forest and rules, as the line speaks", false, line.Score)
 	both.hot = line.QuarantinedHot
-	for _, name := range append([]string{report.AllRules}, model.RuleNames()...) {
-		of, what := rules, "the strongest of the rules"
-		if name != report.AllRules {
-			of, what = rules.Only(name), "a rule alone"
-		}
+	byRules := func(name, what string, position int, of model.Rules) {
 		s.add(name, what, false, func(w *stream.Window, h model.Hold) (model.Scored, error) {
 			return levels.Next(h, w, 0, of.Eval(w, h), nil, ""), nil
-		})
+		}).rule = position
+	}
+	names := model.RuleNames()
+	byRules(report.AllRules, "the strongest of the rules", len(names), rules)
+	for i, name := range names {
+		byRules(name, "a rule alone", i, rules.Only(name))
 	}
 	return s, nil
 }
 
 func (s *scoring) add(name, what string, probability bool, score func(w *stream.Window, h model.Hold) (model.Scored, error)) *judge {
-	j := &judge{Candidate: report.Candidate{Name: name, What: what, Probability: probability}, score: score,
+	j := &judge{Candidate: report.Candidate{Name: name, What: what, Probability: probability}, rule: -1, score: score,
 		holds: map[int64]model.Hold{}, heat: map[int64]model.Hot{}, open: map[string]int{}}
 	s.judges = append(s.judges, j)
 	return j
 }
 
 // read scores every window. Those between (of sensors that hop) overlap the others and count nowhere.
-func (s *scoring) read(a *store.Archive) error {
+func (s *scoring) read(a *store.Archive, t *terminal) error {
+	bar := newProgress(t, a.Closed, "score windows")
+	defer bar.close()
+	n := int64(0)
 	for w, err := range a.Windows() {
 		if err != nil {
 			return err
+		}
+		if n++; n%showEvery == 0 {
+			bar.set(n)
 		}
 		if w.Between {
 			continue
 		}
 		s.observe(w)
+		var said []float64
+		if w.Valid() {
+			said, _ = s.rules.Scores(w, s.judges[0].holds[w.Sensor.ID]) // whose hold: what rules need of the past is the same in all
+		}
 		for _, j := range s.judges {
-			if err := j.window(w); err != nil {
+			if err := j.window(w, said); err != nil {
 				return err
 			}
 		}
@@ -117,8 +233,8 @@ func (s *scoring) assetHours() float64 {
 	return float64(ms) / float64(time.Hour/time.Millisecond)
 }
 
-// window scores one window and moves the alerts.
-func (j *judge) window(w *stream.Window) error {
+// window scores one window and moves the alerts; said is what each rule says of it.
+func (j *judge) window(w *stream.Window, said []float64) error {
 	id := w.Sensor.ID
 	hold := j.holds[id]
 	if j.hot != nil {
@@ -140,7 +256,13 @@ func (j *judge) window(w *stream.Window) error {
 	}
 	p := &scored.Prediction
 	j.holds[id] = p.Hold
-	j.Scores = append(j.Scores, max(p.PFailure, p.RuleScore)) // of the forest alone and of rules alone the other is 0
+	score := max(p.PFailure, p.RuleScore) // of the forest alone the other is 0
+	if j.rule >= 0 {
+		if score = said[j.rule]; score == model.Silent {
+			score = math.NaN()
+		}
+	}
+	j.Scores = append(j.Scores, score)
 	for i := range scored.Transitions {
 		j.moved(w, &scored.Transitions[i], p.Source)
 	}

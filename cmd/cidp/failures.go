@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/camrail/cidp/cmd/cidp/report"
 	"github.com/camrail/cidp/model"
@@ -114,29 +115,43 @@ func (e *evidence) words(path string) string {
 	return strings.Join(parts, "; ")
 }
 
-// labelRows gives each row its label (model.Labels). Rows of one sensor are in event-time order.
-func (e *evidence) labelRows(rows []report.Row, cfg *reportFlags) error {
+// labelRows gives each row its label (model.Labels), and tells which failure a positive row is before. Rows of one sensor are in event-time order.
+func (e *evidence) labelRows(rows []report.Row, horizon time.Duration) (failure []int32, err error) {
+	failure = make([]int32, len(rows))
 	at := map[place][]int{}
+	var order []place
 	for i := range rows {
 		p := place{rows[i].Site, rows[i].Asset, rows[i].Sensor}
+		if at[p] == nil {
+			order = append(order, p)
+		}
 		at[p] = append(at[p], i)
 	}
-	for p, line := range at { // each sensor by itself: their order changes nothing
+	count := int32(0)
+	for _, p := range order {
+		line := at[p]
 		seen := make([]model.Observed, len(line))
 		for k, i := range line {
 			seen[k] = model.Observed{Start: rows[i].Start, End: rows[i].End, Speed: rows[i].Speed}
 		}
 		c, _ := e.what.component(p, seen[len(seen)-1].End)
-		labels, _, err := model.Labels(seen, c, cfg.Horizon)
+		labels, reach, err := model.Labels(seen, c, horizon)
 		if err != nil {
-			return err
+			return nil, err
 		}
+		before := int64(0) // the failure that the last positive row was before
 		for k, i := range line {
 			rows[i].Known = labels[k] == model.Healthy || labels[k] == model.Failing
-			if labels[k] == model.Failing {
-				rows[i].Y = 1
+			if labels[k] != model.Failing {
+				continue
 			}
+			rows[i].Y = 1
+			if fails := seen[k].End + reach[k]; fails != before {
+				before = fails
+				count++
+			}
+			failure[i] = count
 		}
 	}
-	return nil
+	return failure, nil
 }

@@ -83,7 +83,7 @@ func TestRulesFromConfigurationAreStrict(t *testing.T) {
 
 // TestRulesReachThePlatform: the line is started with the rules of the file.
 func TestRulesReachThePlatform(t *testing.T) {
-	f := lineFlags{Window: time.Minute, Disorder: 10 * time.Second, Idle: 30 * time.Second, FutureAfter: 2 * time.Minute, MaxPayload: 1000, keepFlags: keepFlags{KeepRawMin: longTime(time.Minute), DiskLow: 7, DiskStop: 6}}
+	f := lineFlags{streamFlags: streamFlags{Window: time.Minute, Disorder: 10 * time.Second, FutureAfter: 2 * time.Minute}, Idle: 30 * time.Second, MaxPayload: 1000, keepFlags: keepFlags{KeepRawMin: longTime(time.Minute), DiskLow: 7, DiskStop: 6}}
 	alarm := 61.5
 	s := &settings{Rules: map[string]map[string]*ruleSettings{"bearing": {model.RuleOverAmbient: {Alarm: &alarm, Source: "a test"}}}}
 	cfg, err := f.config(&terminal{settings: s}, 0)

@@ -11,17 +11,17 @@ import (
 
 // Report is every figure of a report, and its JSON.
 type Report struct {
-	Title      string      `json:"title"`
-	Verdict    string      `json:"verdict"` // one sentence
-	Caveats    []string    `json:"caveats"`
-	Model      Model       `json:"model"`
-	Data       Data        `json:"data"`
-	Budget     float64     `json:"budget"`
-	LeadMin    float64     `json:"lead_min,omitempty"` // a warning is in time with at least so much lead
-	Line       *Told       `json:"line,omitempty"`     // the alerts of forest and rules together
-	Candidates []Figures   `json:"candidates"`
-	Importance *Importance `json:"importance,omitempty"`
-	Trial      *Trial      `json:"trial,omitempty"`
+	Title      string       `json:"title"`
+	Verdict    string       `json:"verdict"` // one sentence
+	Caveats    []string     `json:"caveats"`
+	Model      Model        `json:"model"`
+	Data       Data         `json:"data"`
+	Budget     float64      `json:"budget"`
+	LeadMin    float64      `json:"lead_min,omitempty"` // a warning is in time with at least so much lead
+	Line       *Told        `json:"line,omitempty"`     // the alerts of forest and rules together
+	Candidates []Figures    `json:"candidates"`
+	Importance *Importance  `json:"importance,omitempty"`
+	Trial      *model.Trial `json:"trial,omitempty"` // of the forest against the rules, on the labelled rows
 }
 
 // Data says what was scored.
@@ -37,7 +37,7 @@ type Data struct {
 	Rows        int     `json:"rows"`                  // scored
 	Labelled    int     `json:"labelled"`              // of them
 	Positives   int     `json:"positives"`             // of those
-	HorizonMin  float64 `json:"horizon_min,omitempty"`
+	HorizonMin  float64 `json:"horizon_min,omitempty"` // of running time
 	AssetHours  float64 `json:"asset_hours,omitempty"`
 	FromMs      int64   `json:"from_ms,omitempty"`
 	ToMs        int64   `json:"to_ms,omitempty"`
@@ -106,12 +106,6 @@ type Point struct {
 	T float64 `json:"t"` // threshold: scores from it on are positive
 }
 
-// Trial is the test against the rules that lets a model go live.
-type Trial struct {
-	Passed bool   `json:"passed"`
-	Why    string `json:"why"`
-}
-
 // Make works the figures out. It refuses input that does not fit together, and labels of one class.
 func Make(in Input) (*Report, error) {
 	if err := in.check(); err != nil {
@@ -144,9 +138,7 @@ func Make(in Input) (*Report, error) {
 			return nil, err
 		}
 	}
-	if in.Trial != nil {
-		r.Trial = &Trial{in.Trial.Passed, in.Trial.Why}
-	}
+	r.Trial = in.Trial
 	r.Verdict, r.Caveats = r.verdict(), r.caveats()
 	return r, nil
 }

@@ -127,8 +127,8 @@ func (r *Report) caveats() []string {
 		if n := r.Line.All.Failures; n < fewFailures {
 			out = append(out, fmt.Sprintf("%s: below %d the figures swing with each one, and a rule is to be trusted over a forest.", plural(n, "failure"), fewFailures))
 		}
-		out = append(out, fmt.Sprintf("Figures of rows and figures of warnings differ on purpose. A window is positive when its component fails within %s after it, so a warning that comes earlier counts against the "+
-			"curves and for the table of warnings. Windows after a failure, and of a fault that is no failure, rank nothing.", minutes(r.Data.HorizonMin)))
+		out = append(out, fmt.Sprintf("Figures of rows and figures of warnings differ on purpose. A window is positive when its component fails within %s of running after it, so a warning that comes earlier counts against the "+
+			"curves and for the table of warnings. Windows after a failure, of a fault that is no failure, and of which less than that is known, rank nothing.", minutes(r.Data.HorizonMin)))
 		out = append(out, "Thresholds within the budget are chosen on the very data they are shown for: they compare candidates, and flatter each of them a little.")
 		if q := r.Data.Quarantined; q > 0 {
 			out = append(out, fmt.Sprintf("%s of %s were quarantined and never scored: what failed meanwhile could not be foreseen from them.", number(q), plural(r.Data.Windows, "window")))

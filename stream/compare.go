@@ -12,9 +12,12 @@ type mate struct {
 	length     int64   // nominal, ms: windows of unlike lengths do not close together and are not compared
 	mean       float64 // degC, NaN without a sound reading
 	slope      float64 // K/min, NaN where it is not known
-	sound      bool    // valid by its own figures, and not known to drift: a broken sensor is nobody's measure
+	verdict    int64   // by its own figures, as gauge.Verdict
 	between    bool
 }
+
+// sound says whether others may be measured by it: valid by its own figures, and not known to drift. A broken sensor is nobody's measure.
+func (o *mate) sound() bool { return o.verdict == gaugeSound }
 
 // mates gives what the windows that close now are compared with: each other, those of sensors that are behind and stay open, and those that closed
 // before while another sensor still had readings of that time. Windows that end early are not compared: when each is found to end depends on who sent first.
@@ -24,7 +27,7 @@ func (a *assetState) mates(groups ...[]*closing) []mate {
 		for _, m := range group {
 			m.judge()
 			if !m.cut {
-				out = append(out, mate{m.sensor, m.window.Start, m.window.End, m.length, m.window.Features[FMean], m.window.Features[FSlope], m.memory.Gauge.Verdict == gaugeSound, m.window.Between})
+				out = append(out, mate{m.sensor, m.window.Start, m.window.End, m.length, m.window.Features[FMean], m.window.Features[FSlope], m.memory.Gauge.Verdict, m.window.Between})
 			}
 		}
 	}
@@ -65,7 +68,7 @@ func (m *closing) compare(with []mate) {
 	peers := room[:0]
 	mateName := ""
 	for _, o := range with {
-		if o.sensor == m.sensor || o.start != m.window.Start || o.end != m.window.End || o.length != m.length || !o.sound || math.IsNaN(o.mean) {
+		if o.sensor == m.sensor || o.start != m.window.Start || o.end != m.window.End || o.length != m.length || !o.sound() || math.IsNaN(o.mean) {
 			continue
 		}
 		if o.sensor.Kind == m.sensor.Kind {

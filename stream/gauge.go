@@ -5,7 +5,7 @@ import "math"
 // gauge is the part of a sensor's memory by which the sensor itself is judged: what it last said, how it flickers, and how it stands to its peers. Every field folds over closed
 // windows in event-time order.
 type gauge struct {
-	Verdict int64   // of the last window, by its own figures: 0 not known, gaugeSound, gaugeBroken
+	Verdict int64   // of the last window, by its own figures: 0 not known, gaugeSound, gaugeBroken, gaugeSpiky
 	Slope   float64 // K/min, of the last window
 	Good    Milli   // the last cleaned reading
 	GoodAt  int64   // its event time, ms; 0: none yet
@@ -38,6 +38,7 @@ type gauge struct {
 const (
 	gaugeSound  = 1
 	gaugeBroken = 2
+	gaugeSpiky  = 3 // broken by spikes alone, which cleaning replaced: how it moves is still known
 )
 
 // spikeWindows is how many windows before the present one are looked at for spikes.
@@ -45,7 +46,7 @@ const spikeWindows = 2
 
 // sound says whether the figures are such as encode writes.
 func (g *gauge) sound() bool {
-	ok := g.Verdict >= 0 && g.Verdict <= gaugeBroken && g.GoodAt >= 0 && g.GoodAt < MaxTS && g.CodeOn >= 0 && g.CodeOn <= 1 &&
+	ok := g.Verdict >= 0 && g.Verdict <= gaugeSpiky && g.GoodAt >= 0 && g.GoodAt < MaxTS && g.CodeOn >= 0 && g.CodeOn <= 1 &&
 		g.Dither >= 0 && g.Dither <= 1 && g.DitherN >= 0 && g.Still >= 0 && g.Still < MaxTS && g.SoakN >= 0 && g.GainN >= 0 && g.OffN >= 0 && g.OwnN >= 0 && g.XX >= 0 && g.GrowW >= 0 &&
 		g.Astray >= 0 && g.Astray <= astraySoak
 	for i := range g.SpikeN {
@@ -58,19 +59,28 @@ func (g *gauge) sound() bool {
 }
 
 // note keeps what a window's own figures say of the sensor. One that is known to drift is no measure of others either.
-func (g *gauge) note(valid bool) {
-	g.Verdict = gaugeBroken
-	if valid && g.Astray == 0 {
+func (g *gauge) note(reasons []Reason) {
+	switch {
+	case g.Astray != 0:
+		g.Verdict = gaugeBroken
+	case len(reasons) == 0:
 		g.Verdict = gaugeSound
+	case len(reasons) == 1 && reasons[0] == Spikes:
+		g.Verdict = gaugeSpiky
+	default:
+		g.Verdict = gaugeBroken
 	}
 }
 
 // asMate gives what peers compare with. The form before had no gauge: valid is what the store says of the window.
-func (g *gauge) asMate(valid bool) (slope float64, sound bool) {
-	if g.Verdict == 0 {
-		return math.NaN(), valid
+func (g *gauge) asMate(valid bool) (slope float64, verdict int64) {
+	switch {
+	case g.Verdict != 0:
+		return g.Slope, g.Verdict
+	case valid:
+		return math.NaN(), gaugeSound
 	}
-	return g.Slope, g.Verdict == gaugeSound
+	return math.NaN(), gaugeBroken
 }
 
 // flatChance is how probable a window of n equal values is at standstill, by how often the temperature turned back there; 1 while that is not known.
@@ -112,6 +122,9 @@ func (g *gauge) learn(m *closing, frozen bool) {
 	}
 	if r := &m.related; r.known && !frozen && w.SelfValid() && math.Abs(r.off) < r.limit/2 {
 		g.learnGain(r.peers, r.own)
+	}
+	if !frozen && w.SelfValid() {
+		m.memory.Cool.learn(m.related.cool)
 	}
 	standing := w.Features[FSpeed] < standingKmh // false while nobody knows
 	if standing && w.SelfValid() && len(m.usable) >= minReadings {

@@ -328,5 +328,9 @@ func mateBetween(s *sensorState, w *Window) mate {
 	if math.IsNaN(slope) {
 		slope = 0
 	}
-	return mate{s, w.Start, w.End, w.End - w.Start, w.Features[FMean], slope, len(w.Memory) > 1 && w.Memory[1] == gaugeSound, true}
+	verdict := int64(gaugeBroken)
+	if len(w.Memory) > 1 {
+		verdict = int64(w.Memory[1])
+	}
+	return mate{s, w.Start, w.End, w.End - w.Start, w.Features[FMean], slope, verdict, true}
 }

@@ -33,6 +33,7 @@ type memory struct {
 	Gauge     gauge   // since version 2
 	Pair      pairing // since version 3
 	Twin      twin    // since version 4
+	Cool      cooling // since version 5
 }
 
 // baseline is the usual rise over ambient at one class of speed.
@@ -119,8 +120,9 @@ func (m *memory) learnRise(bin int, rise float64) {
 	b.Rise += float64(step / float64(b.N))
 }
 
-// memoryVersion is the form that is written. Version 1 ended before the gauge, version 2 before the pairing, version 3 before the twin, which a sensor then begins anew.
-const memoryVersion = 4
+// memoryVersion is the form that is written. Version 1 ended before the gauge, version 2 before the pairing, version 3 before the twin, version 4 before the cooling, which a sensor then
+// begins anew.
+const memoryVersion = 5
 
 // encode writes the memory as a version byte and little-endian fields.
 func (m *memory) encode() []byte {
@@ -135,7 +137,7 @@ func (m *memory) decode(b []byte) error {
 		return errors.New("decode window memory: it is empty")
 	}
 	fields := b[1:]
-	missing := map[byte]int{1: binary.Size(m.Gauge) + binary.Size(m.Pair) + binary.Size(m.Twin), 2: binary.Size(m.Pair) + binary.Size(m.Twin), 3: binary.Size(m.Twin)}[b[0]]
+	missing := m.missing(b[0])
 	if missing > 0 && len(fields) == binary.Size(m)-missing {
 		fields = append(slices.Clone(fields), make([]byte, missing)...)
 	} else if b[0] != memoryVersion || len(fields) != binary.Size(m) {
@@ -152,6 +154,16 @@ func (m *memory) decode(b []byte) error {
 	return nil
 }
 
+// missing is how many bytes a version before this one lacks at its end.
+func (m *memory) missing(version byte) (n int) {
+	for i, part := range []any{&m.Gauge, &m.Pair, &m.Twin, &m.Cool} {
+		if version > 0 && int(version) <= i+1 {
+			n += binary.Size(part)
+		}
+	}
+	return n
+}
+
 // maxLength bounds a window's nominal length, ms: six of the longest periods, rounded up to a multiple of the longest configured window.
 const maxLength = (minReadings + 1) * maxPeriod
 
@@ -165,5 +177,5 @@ func (m *memory) sound() bool {
 	for _, b := range m.Baseline {
 		ok = ok && b.N >= 0 && b.N <= baselineMemory && !math.IsNaN(b.Rise) && !math.IsInf(b.Rise, 0)
 	}
-	return ok && m.Gauge.sound() && m.Pair.sound() && m.Twin.sound()
+	return ok && m.Gauge.sound() && m.Pair.sound() && m.Twin.sound() && m.Cool[coolStand].sound() && m.Cool[coolRun].sound()
 }

@@ -45,7 +45,7 @@ func TestMemoryOfVersion1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again[0] != 4 || !bytes.Equal(again[1:len(old)], old[1:]) || len(bytes.Trim(again[len(old):], "\x00")) != 0 {
+	if again[0] != 5 || !bytes.Equal(again[1:len(old)], old[1:]) || len(bytes.Trim(again[len(old):], "\x00")) != 0 {
 		t.Errorf("%x comes back %x", old, again)
 	}
 	w := newWindower(t, nil)
@@ -64,6 +64,27 @@ func TestMemoryOfVersion1(t *testing.T) {
 	for _, short := range [][]byte{old[:len(old)-1], append(old, 0), append([]byte{2}, old[1:]...)} {
 		if _, err := stream.MemoryRoundTrip(short); err == nil {
 			t.Errorf("%d bytes of version %d: accepted", len(short), short[0])
+		}
+	}
+}
+
+// TestMemoryOfOlderVersions: a database written before a part of the memory gives back all that it knew, and that part begins anew.
+func TestMemoryOfOlderVersions(t *testing.T) {
+	now := stream.SampleMemory()
+	for version, lacks := range map[byte]int{
+		2: stream.PairBytes + stream.TwinBytes + stream.CoolBytes, 3: stream.TwinBytes + stream.CoolBytes, 4: stream.CoolBytes,
+	} {
+		old := append([]byte{version}, now[1:len(now)-lacks]...)
+		again, err := stream.MemoryRoundTrip(old)
+		if err != nil {
+			t.Errorf("version %d: %v", version, err)
+			continue
+		}
+		if again[0] != 5 || !bytes.Equal(again[1:len(old)], old[1:]) || len(again) != len(now) || len(bytes.Trim(again[len(old):], "\x00")) != 0 {
+			t.Errorf("version %d: %x comes back %x", version, old, again)
+		}
+		if _, err := stream.MemoryRoundTrip(append([]byte{version}, now[1:]...)); err == nil {
+			t.Errorf("version %d with what it did not have: accepted", version)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package stream_test
 
 import (
-	"bytes"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -145,26 +144,5 @@ func (p *plant) axle(to int, shows func(sec int) (left, right float64)) {
 			name := []string{"axle1-left", "axle1-right", "axle2-left", "axle2-right"}[i]
 			p.temps(name, float64(s), float64(s), 1, func(float64) float64 { return temp + 0.05*rng.NormFloat64() })
 		}
-	}
-}
-
-// TestMemoryOfVersion2: a database written before sensors were paired gives back all that it knew, and the pairing begins anew.
-func TestMemoryOfVersion2(t *testing.T) {
-	now := stream.SampleMemory()
-	old := append([]byte{2}, now[1:len(now)-stream.PairBytes-stream.TwinBytes]...)
-	again, err := stream.MemoryRoundTrip(old)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if again[0] != 4 || !bytes.Equal(again[1:len(old)], old[1:]) || len(again) != len(now) || len(bytes.Trim(again[len(old):], "\x00")) != 0 {
-		t.Errorf("%x comes back %x", old, again)
-	}
-	if _, err := stream.MemoryRoundTrip(append([]byte{2}, now[1:]...)); err == nil {
-		t.Error("version 2 with a pairing: accepted")
-	}
-	old = append([]byte{3}, now[1:len(now)-stream.TwinBytes]...)
-	again, err = stream.MemoryRoundTrip(old)
-	if err != nil || again[0] != 4 || !bytes.Equal(again[1:len(old)], old[1:]) || len(again) != len(now) {
-		t.Errorf("version 3: %v: %x comes back %x", err, old, again)
 	}
 }

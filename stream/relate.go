@@ -39,7 +39,9 @@ const (
 	growMost    = 0.6  // K/min: what goes faster is no drift
 	growSigma   = 3.0
 	hotK        = 45.0                 // K over ambient, where bearings' alarms begin: from here on no reading is found to drift upwards
-	hotMostK    = 65.0                 // K over ambient, where they are hot: what was found to drift while it was cooler is believed again
+	hotDiscK    = 80.0                 // and where a disc is hotter than stops make it: its alarms begin at 200 degC
+	hotMostK    = 65.0                 // K over ambient, where bearings are hot: what was found to drift while it was cooler is believed again
+	mostDirt    = 0.5                  // of the rise: dirt takes up to 40 %
 	minScatter  = 0.0009               // K²: what a sensor scatters at least
 	standStill  = 0.5                  // km/h
 	soakGap     = int64(600_000)       // ms without a reading after which nobody knows what the vehicle did
@@ -64,6 +66,7 @@ type related struct {
 	known      bool
 	peers, own float64 // rise over ambient, K
 	off, limit float64 // K
+	cool       cooledNow
 }
 
 // relate judges the sensor by its peers and by ambient. It comes after the window's own verdict: a window that is out by its own figures tells nothing of the sensor.
@@ -74,16 +77,18 @@ func (m *closing) relate(with []mate) {
 	}
 	g := &m.memory.Gauge
 	m.soak()
+	m.cool()
 	r := m.reference(with)
 	ambient := w.Features[FAmbient]
 	if r.n == 0 || math.IsNaN(ambient) || math.IsNaN(w.Features[FMean]) {
+		m.alone()
 		if g.Astray != 0 && !m.warm() {
 			m.blame(g.Astray, "it was %.1f K off when it could last be compared", g.Off)
 		}
 		return
 	}
 	x, y := r.mean-ambient, w.Features[FOverAmbient]
-	m.related = related{known: true, peers: x, own: y, off: y - float64(g.gain()*x), limit: offK + float64(offShare*math.Abs(x))}
+	m.related = related{known: true, peers: x, own: y, off: y - float64(g.gain()*x), limit: offK + float64(offShare*math.Abs(x)), cool: m.related.cool}
 	if g.GainN < minGain {
 		return
 	}
@@ -109,7 +114,7 @@ func (m *closing) relate(with []mate) {
 type peersOf struct {
 	mean float64
 	n    int
-	mate *mate // the other end of the axle, the first by name; nil without one
+	mate *mate // the other end of the axle, the first by name, also one that is out for spikes alone; nil without one
 }
 
 func (m *closing) reference(with []mate) (r peersOf) {
@@ -117,10 +122,14 @@ func (m *closing) reference(with []mate) (r peersOf) {
 	means := room[:0]
 	for i := range with {
 		o := &with[i]
-		if o.sensor == m.sensor || o.start != m.window.Start || o.end != m.window.End || o.length != m.length || !o.sound || math.IsNaN(o.mean) || o.sensor.Kind != m.sensor.Kind {
+		if o.sensor == m.sensor || o.start != m.window.Start || o.end != m.window.End || o.length != m.length || math.IsNaN(o.mean) || o.sensor.Kind != m.sensor.Kind {
 			continue
 		}
-		means = append(means, o.mean)
+		if o.sound() {
+			means = append(means, o.mean)
+		} else if o.verdict != gaugeSpiky {
+			continue
+		}
 		if p := m.sensor.Position; p != "" && o.sensor.Position == p && o.sensor.Side != m.sensor.Side && (r.mate == nil || o.sensor.Name < r.mate.sensor.Name) {
 			r.mate = o
 		}
@@ -196,22 +205,16 @@ func (g *gauge) grows() bool {
 func (m *closing) astray(r peersOf, x, limit float64) {
 	g := &m.memory.Gauge
 	switch {
-	case g.Astray == astrayHigh && (g.Off < limit/2 || !(m.window.Features[FOverAmbient] < hotMostK) || m.runsAway()), (g.Astray == astrayLow || g.Astray == astrayGain) && g.Off > -limit/2:
+	case g.Astray == astrayHigh && (g.Off < limit/2 || m.hotAgain() || m.runsAway()), r.n < minRelated && m.otherHot(x), (g.Astray == astrayLow || g.Astray == astrayGain) && g.Off > -limit/2:
 		g.Astray, g.Grow, g.GrowW = 0, 0, 0
 	case g.Astray != 0 || g.OffN < offMemory:
 	case r.n < minRelated:
-		if m.low(x) {
-			if sensor, gain := m.memory.Twin.tells(g.Off); sensor && gain {
-				g.Astray = astrayGain
-			} else if sensor {
-				g.Astray = astrayLow
-			}
-		}
+		m.twins(x, limit)
 	case g.Off < -limit && g.fouled():
 		g.Astray = astrayGain
 	case g.Off < -limit:
 		g.Astray = astrayLow
-	case g.Off > limit && r.mate != nil && m.window.Features[FMean]-r.mate.mean > limit && m.window.Features[FOverAmbient] < hotK && g.grows():
+	case g.Off > limit && r.mate != nil && m.window.Features[FMean]-r.mate.mean > limit && !m.hot() && g.grows():
 		g.Astray = astrayHigh
 	}
 	if r.n < minRelated && m.warm() {
@@ -236,6 +239,44 @@ func (m *closing) runsAway() bool {
 	return m.related.off-m.memory.Gauge.Off > (offMemory-1)*growMost*minutes
 }
 
+// twins judges a sensor that has fewer than minRelated peers by how the two came apart, and by how it cools.
+func (m *closing) twins(x, limit float64) {
+	g, c := &m.memory.Gauge, &m.memory.Cool
+	sensor, gain := m.memory.Twin.tells(g.Off)
+	switch {
+	case g.Off < -limit/2 && c.below() && sensor && gain:
+		g.Astray = astrayGain
+	case g.Off < -limit/2 && c.below():
+		g.Astray = astrayLow
+	case g.Off > limit/2 && c.above() && !m.hot():
+		g.Astray = astrayHigh
+	case !sensor || !m.low(x) || m.otherHot(x):
+	case gain:
+		g.Astray = astrayGain
+	case !c.usual():
+		g.Astray = astrayLow
+	}
+}
+
+// alone judges a sensor that nothing can be compared with by how it cools.
+func (m *closing) alone() {
+	g, c := &m.memory.Gauge, &m.memory.Cool
+	switch {
+	case g.Astray == astrayHigh && m.hotAgain():
+		g.Astray = 0
+	case g.Astray != 0:
+	case c.below():
+		g.Astray = astrayLow
+	case c.above() && !m.hot():
+		g.Astray = astrayHigh
+	}
+}
+
+// otherHot says whether the other one is the odd one: most of what it shows is missed, which no dirt takes, and this one cools as it ever did.
+func (m *closing) otherHot(x float64) bool {
+	return m.memory.Gauge.Off < -float64(mostDirt*x) && m.memory.Cool.usual()
+}
+
 // low says whether a sensor with fewer than minRelated peers reads so low that it may be its own fault.
 func (m *closing) low(x float64) bool {
 	g := &m.memory.Gauge
@@ -250,6 +291,24 @@ func (m *closing) low(x float64) bool {
 func (m *closing) warm() bool {
 	low := m.memory.Gauge.Astray == astrayLow || m.memory.Gauge.Astray == astrayGain
 	return low && (m.window.Features[FRiseBaseline] > 0 && m.sensor.Kind != Brake || m.window.Features[FOverAmbient] >= hotK)
+}
+
+// hot says whether a window is so hot that its sensor is never called one that reads high.
+func (m *closing) hot() bool {
+	limit := hotK
+	if m.sensor.Kind == Brake {
+		limit = hotDiscK
+	}
+	return !(m.window.Features[FOverAmbient] < limit)
+}
+
+// hotAgain says whether it is so hot that a sensor that was found to read high is believed again.
+func (m *closing) hotAgain() bool {
+	limit := hotMostK
+	if m.sensor.Kind == Brake {
+		limit = hotDiscK
+	}
+	return !(m.window.Features[FOverAmbient] < limit)
 }
 
 // soak holds a sensor without a source of heat against ambient once its vehicle has stood for hours.

@@ -99,8 +99,8 @@ func (w *Windower) RestoreClosed(sensorID, start, end int64, mean float64, valid
 	}
 	s.asset.setJointEnd(m.Nominal, end)
 	if m.Cut == 0 {
-		slope, sound := m.Gauge.asMate(valid)
-		s.asset.remember(append(s.asset.closed, mate{s, start, end, m.Nominal, mean, slope, sound, false}))
+		slope, verdict := m.Gauge.asMate(valid)
+		s.asset.remember(append(s.asset.closed, mate{s, start, end, m.Nominal, mean, slope, verdict, false}))
 	}
 	return nil
 }

@@ -416,7 +416,7 @@ func (r *revising) replace(p revisionPlan, m *closing) error {
 		is = was // later windows stand as they are: nobody asked for them
 	}
 	k.takeOver(is, w)
-	k.Gauge.note(len(w.Reasons) == 0)
+	k.Gauge.note(w.Reasons)
 	m.keepOthers(old, p.released && !s.asset.guard.open)
 	if (p.follows && was == is || alone) && sameFigures(w, old) {
 		return nil
@@ -429,7 +429,7 @@ func (r *revising) replace(p revisionPlan, m *closing) error {
 	r.score(w)
 	for i := range s.asset.closed {
 		if c := &s.asset.closed[i]; c.sensor == s && c.start == w.Start {
-			c.mean, c.slope, c.sound = w.Features[FMean], w.Features[FSlope], k.Gauge.Verdict == gaugeSound
+			c.mean, c.slope, c.verdict = w.Features[FMean], w.Features[FSlope], k.Gauge.Verdict
 		}
 	}
 	r.put(m)
@@ -465,7 +465,7 @@ func (r *revising) fill(p revisionPlan, before *Window, m *closing) error {
 	a.waits = waits{}
 	a.setJointEnd(m.length, w.End)
 	if !m.cut {
-		a.remember(append(a.closed, mate{s, w.Start, w.End, m.length, w.Features[FMean], w.Features[FSlope], m.memory.Gauge.Verdict == gaugeSound, false}))
+		a.remember(append(a.closed, mate{s, w.Start, w.End, m.length, w.Features[FMean], w.Features[FSlope], m.memory.Gauge.Verdict, false}))
 	}
 	r.put(m)
 	return r.follow(p, was.memory.carry(), g.memory.carry())

@@ -59,7 +59,7 @@ func (m *closing) judge() {
 	if m.rate > m.limits.RateKPerMin {
 		m.refuse(RateOfChange, "the temperature moved at %.1f K/min, limit %g K/min", m.rate, m.limits.RateKPerMin)
 	}
-	m.memory.Gauge.note(len(w.Reasons) == 0)
+	m.memory.Gauge.note(w.Reasons)
 	w.Detail = strings.Join(m.why, "; ")
 }
 

@@ -1,0 +1,143 @@
+package stream
+
+import "math"
+
+// What nothing heats cools towards ambient, the faster the farther off it is: Newton's law of cooling, dT/dt = -k (T - ambient). So the pace at which a component cools says how far above
+// ambient it is, whatever its sensor says, and the difference of the two is the sensor's error: after minutes of standing, where cold soak needs six hours. A hot component cools as well, the
+// more so as it is hotter: heat is not mistaken for an error. A sensor that drifts while the component cools shows more still, since its own pace comes on top.
+//
+// k is learned from the sensor's own past, apart for standing (still air) and, of discs, which nothing heats unless they are braked, for running unbraked (k in proportion to 1 + the root of the speed in km/h: still
+// air, and a laminar stream along a plate, Incropera and DeWitt, Fundamentals of Heat and Mass Transfer, chapter 7). Motors and transformers are heated while they run.
+
+// The regimes of cooling.
+const (
+	coolStand = iota
+	coolRun
+	coolRegimes
+)
+
+// cooling is the part of a sensor's memory that holds how its component cools. It folds over closed windows in event-time order.
+type cooling [coolRegimes]cooled
+
+// cooled is one regime.
+type cooled struct {
+	YY, SY float64 // K², K²/min: sums of rise squared and of rise × fall, the rise times the air's share: their quotient is k, 1/min
+	N      float64 // windows they stand on
+	Off    float64 // K: how far above ambient it seems to end, slow
+	OffN   float64 // windows it stands on
+	Var    float64 // K²: how that scatters from window to window
+}
+
+// The limits of cooling.
+const (
+	coolMinK     = 15.0 // K: below this rise it is lost in the noise
+	coolMinKmh   = 20.0 // slower than this it may have been braked, or stood, for a part of the window
+	coolClip     = 8.0  // K: more is no measure of how it cools
+	coolClipOff  = 24.0 // K: and by more it does not move what is known
+	coolSigmas   = 3.0  // of the slow mean
+	coolVarFirst = 16.0 // K²: what a window scatters before much is known
+)
+
+var (
+	coolMemory = [coolRegimes]float64{40, 60} // windows that k stands on at most
+	coolLeast  = [coolRegimes]float64{4, 10}  // and at least
+	coolSlow   = [coolRegimes]float64{6, 12}  // windows that Off stands on at most
+	coolLimit  = [coolRegimes]float64{4, 5}   // K
+)
+
+// cooledNow is what a window says of how its component cools.
+type cooledNow struct {
+	known      bool
+	regime     int
+	rise, fall float64 // K and K/min, times and by the air's share of k
+	k          float64 // 1/min as known before; 0: not yet
+}
+
+func (c *cooled) sound() bool {
+	ok := c.N >= 0 && c.OffN >= 0 && c.YY >= 0 && c.Var >= 0
+	for _, v := range []float64{c.YY, c.SY, c.N, c.Off, c.OffN, c.Var} {
+		ok = ok && !math.IsNaN(v) && !math.IsInf(v, 0)
+	}
+	return ok
+}
+
+// cool takes a window in which nothing heats the component.
+func (m *closing) cool() {
+	f, kind := &m.window.Features, m.sensor.Kind
+	rise, speed, air := f[FOverAmbient], f[FSpeed], 1.0
+	now := cooledNow{known: true}
+	switch {
+	case kind != Brake && kind != Motor || !(rise >= coolMinK):
+		return
+	case speed < standStill:
+	case kind == Brake && speed > coolMinKmh && f[FBrakeShare] == 0:
+		now.regime, air = coolRun, (1+math.Sqrt(speed))/10
+	default:
+		return
+	}
+	c := &m.memory.Cool[now.regime]
+	if c.N >= coolLeast[now.regime] && c.SY > 0 {
+		now.k = c.SY / c.YY
+		c.follow(rise+f[FSlope]/float64(now.k*air), coolSlow[now.regime])
+	}
+	now.rise, now.fall = rise*air, -f[FSlope]
+	if now.k > 0 { // clipped, so that one odd window, and an error of the sensor, move it little
+		end := min(max(rise-now.fall/float64(now.k*air), -coolClip), coolClip)
+		now.fall = float64(now.k * air * (rise - end))
+	}
+	m.related.cool = now
+}
+
+// follow takes where a window seems to end.
+func (c *cooled) follow(end, most float64) {
+	c.OffN = min(c.OffN+1, most)
+	away := min(max(end-c.Off, -coolClipOff), coolClipOff)
+	c.Off += away / c.OffN
+	if c.OffN == 1 {
+		c.Var = coolVarFirst
+	} else {
+		c.Var += (float64(away*away) - c.Var) / most / 2
+	}
+}
+
+// learn takes how fast a window cooled.
+func (c *cooling) learn(now cooledNow) {
+	if !now.known {
+		return
+	}
+	r := &c[now.regime]
+	if r.N++; r.N > coolMemory[now.regime] {
+		r.N = coolMemory[now.regime]
+		r.YY -= r.YY / r.N
+		r.SY -= r.SY / r.N
+	}
+	r.YY += float64(now.rise * now.rise)
+	r.SY += float64(now.rise * now.fall)
+}
+
+// limit is how far off a regime must end to be told, K; infinite while too little is known.
+func (c *cooling) limit(regime int) float64 {
+	r := &c[regime]
+	if r.OffN < coolSlow[regime]/2 {
+		return math.Inf(1)
+	}
+	return max(coolLimit[regime], float64(coolSigmas*math.Sqrt(r.Var/r.OffN)))
+}
+
+// below says whether a component seems to cool to far below ambient: nothing does, it is the sensor.
+func (c *cooling) below() bool {
+	return c[coolRun].Off < -c.limit(coolRun) || c[coolStand].Off < -c.limit(coolStand) && !(c[coolRun].OffN > 0 && c[coolRun].Off > 0)
+}
+
+// above says whether it seems to cool to far above ambient, standing and running: a source of heat would be there at one of them.
+func (c *cooling) above() bool {
+	return c[coolRun].Off > c.limit(coolRun) && c[coolStand].Off > c.limit(coolStand)
+}
+
+// usual says whether a component is known to cool as it ever did: then it is not its sensor that reads low.
+func (c *cooling) usual() bool {
+	if c[coolRun].OffN >= coolSlow[coolRun]/2 {
+		return c[coolRun].Off > -coolLimit[coolRun]/2
+	}
+	return c[coolStand].OffN >= coolSlow[coolStand]/2 && c[coolStand].Off > -coolLimit[coolStand]/2
+}

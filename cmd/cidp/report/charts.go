@@ -45,8 +45,8 @@ func (r *Report) shown() []*Figures {
 // charts draws every figure that there is something for.
 func (r *Report) charts() ([]chart, error) {
 	var out []chart
-	for _, make := range []func() (*figure, string, error){r.rocChart, r.prChart, r.reliabilityChart, r.leadChart, r.falseChart, r.tradeChart} {
-		f, caption, err := make()
+	for _, next := range []func() (*figure, string, error){r.rocChart, r.prChart, r.reliabilityChart, r.leadChart, r.falseChart, r.tradeChart} {
+		f, caption, err := next()
 		if err != nil {
 			return nil, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -69,6 +70,11 @@ func (c *backtestCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
+	if c.Truth != "" { // what is wrong with it is told before the work
+		if _, err := openTruth(c.Truth); err != nil {
+			return fmt.Errorf("read %s: %w", c.Truth, err)
+		}
+	}
 	from, err := c.open(ctx, t)
 	if err != nil {
 		return err
@@ -123,10 +129,19 @@ func (c *backtestCmd) check() error {
 	switch {
 	case (c.From == "") == (len(c.Files) == 0):
 		return errors.New("a backtest needs readings: name files, or a warehouse with --from")
+	case c.From != "" && sameFile(warehousePath(c.From), filepath.Join(c.Data, platform.DatabaseName)):
+		return fmt.Errorf("%s is the database that the backtest would replace: choose another folder with --data", c.From)
 	case c.reportFlags.Report != "" && c.Truth == "":
 		return errors.New("--report needs --truth: without what failed, nothing is right or wrong")
 	}
 	return c.reportFlags.check()
+}
+
+// sameFile says whether two paths are one file.
+func sameFile(a, b string) bool {
+	x, errA := os.Stat(a)
+	y, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(x, y)
 }
 
 // config makes the platform's configuration of the flags. How fast the readings come says nothing, so nobody is silent or waited for.

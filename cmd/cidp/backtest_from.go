@@ -29,7 +29,11 @@ func openWarehouse(ctx context.Context, path string, t *terminal) (*warehouseSou
 	if err != nil {
 		return nil, err
 	}
-	s := &warehouseSource{ctx: ctx, archive: a, progress: newProgress(t, a.Rows, "backtest")}
+	rows, err := a.CountInputs()
+	if err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	s := &warehouseSource{ctx: ctx, archive: a, progress: newProgress(t, rows, "backtest")}
 	for _, of := range a.Sensors {
 		s.sensors = append(s.sensors, stream.TelemetryTopic(of.Site, of.Asset, of.Name))
 	}

@@ -184,6 +184,8 @@ func TestWhatCannotBeEvaluatedIsRefused(t *testing.T) {
 		{exitFailed, "model file none.cidpmodel does not exist", []string{"evaluate", "--data", empty, "--truth", truth, "--model", "none.cidpmodel"}},
 		{exitUsage, "name files, or a warehouse with --from", []string{"backtest"}},
 		{exitUsage, "name files, or a warehouse with --from", []string{"backtest", rows, "--from", empty}},
+		{exitUsage, "the backtest would replace", []string{"backtest", "--from", empty, "--data", empty}},
+		{exitFailed, "line 2: drift is", []string{"backtest", rows, "--truth", wrong, "--data", filepath.Join(dir, "new")}},
 		{exitUsage, "--report needs --truth", []string{"backtest", rows, "--report", "x.html"}},
 		{exitFailed, "does not exist", []string{"backtest", filepath.Join(dir, "none.csv"), "--data", filepath.Join(dir, "new")}},
 	} {

@@ -48,7 +48,7 @@ func (f *reportFlags) warehouse(ctx context.Context, t *terminal, on evaluation)
 	if len(s.rows) == 0 {
 		return nil, fmt.Errorf("%s has no valid window: there is nothing to score", on.path)
 	}
-	caught, err := e.labelRows(s.rows, f.Horizon)
+	caught, err := e.labelRows(s.rows, s.seen, f.Horizon)
 	if err != nil {
 		return nil, err
 	}
@@ -122,8 +122,10 @@ type scoring struct {
 	judges []*judge
 	cover  map[int64]*covered // by asset
 	rows   []report.Row
-	all    int // windows
-	bad    int // of them quarantined
+	seen   []*sight         // by the first window of each sensor
+	by     map[int64]*sight // by sensor
+	all    int              // windows
+	bad    int              // of them quarantined
 	from   int64
 	to     int64
 }
@@ -144,7 +146,7 @@ type judge struct {
 type covered struct{ end, ms int64 }
 
 func newScoring(forest *model.Forest, rules model.Rules) (*scoring, error) {
-	s := &scoring{rules: rules, cover: map[int64]*covered{}, from: math.MaxInt64}
+	s := &scoring{rules: rules, cover: map[int64]*covered{}, by: map[int64]*sight{}, from: math.MaxInt64}
 	levels := model.DefaultAlertConfig()
 	line, err := model.NewScorer(forest, rules, levels)
 	if err != nil {
@@ -202,19 +204,30 @@ func (s *scoring) read(a *store.Archive, t *terminal) error {
 		}
 		if w.Valid() {
 			s.rows = append(s.rows, report.Row{Place: report.Place{Site: w.Sensor.Site, Asset: w.Sensor.Asset, Sensor: w.Sensor.Name}, Kind: w.Sensor.Kind,
-				Start: w.Start, End: w.End, X: slices.Clone(w.Features[:]), Speed: w.Features[stream.FSpeed], Group: int32(w.Sensor.AssetID)})
+				Start: w.Start, End: w.End, X: slices.Clone(w.Features[:]), Group: int32(w.Sensor.AssetID)})
 		}
 	}
 	return nil
 }
 
-// observe counts a window, and its time once for its asset. Windows come by their start.
+// observe counts a window, and its time once for its asset. Windows come by their start; the row of a valid one is added next.
 func (s *scoring) observe(w *stream.Window) {
 	s.all++
 	if !w.Valid() {
 		s.bad++
 	}
 	s.from, s.to = min(s.from, w.Start), max(s.to, w.End)
+	v := s.by[w.Sensor.ID]
+	if v == nil {
+		v = &sight{place: place{w.Sensor.Site, w.Sensor.Asset, w.Sensor.Name}}
+		s.by[w.Sensor.ID], s.seen = v, append(s.seen, v)
+	}
+	v.windows = append(v.windows, model.Observed{Start: w.Start, End: w.End, Speed: w.Features[stream.FSpeed]})
+	row := -1
+	if w.Valid() {
+		row = len(s.rows)
+	}
+	v.rows = append(v.rows, row)
 	c := s.cover[w.Sensor.AssetID]
 	if c == nil {
 		c = &covered{}

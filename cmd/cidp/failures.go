@@ -115,38 +115,34 @@ func (e *evidence) words(path string) string {
 	return strings.Join(parts, "; ")
 }
 
-// labelRows gives each row its label (model.Labels), and tells which failure a positive row is before. Rows of one sensor are in event-time order.
-func (e *evidence) labelRows(rows []report.Row, horizon time.Duration) (failure []int32, err error) {
+// sight is a sensor's windows in event-time order, quarantined ones too, each with its row, -1 where it has none.
+type sight struct {
+	place
+	windows []model.Observed
+	rows    []int
+}
+
+// labelRows gives each row its label (model.Labels), and tells which failure a positive row is before.
+func (e *evidence) labelRows(rows []report.Row, seen []*sight, horizon time.Duration) (failure []int32, err error) {
 	failure = make([]int32, len(rows))
-	at := map[place][]int{}
-	var order []place
-	for i := range rows {
-		p := place{rows[i].Site, rows[i].Asset, rows[i].Sensor}
-		if at[p] == nil {
-			order = append(order, p)
-		}
-		at[p] = append(at[p], i)
-	}
 	count := int32(0)
-	for _, p := range order {
-		line := at[p]
-		seen := make([]model.Observed, len(line))
-		for k, i := range line {
-			seen[k] = model.Observed{Start: rows[i].Start, End: rows[i].End, Speed: rows[i].Speed}
-		}
-		c, _ := e.what.component(p, seen[len(seen)-1].End)
-		labels, reach, err := model.Labels(seen, c, horizon)
+	for _, s := range seen {
+		c, _ := e.what.component(s.place, s.windows[len(s.windows)-1].End)
+		labels, reach, err := model.Labels(s.windows, c, horizon)
 		if err != nil {
 			return nil, err
 		}
 		before := int64(0) // the failure that the last positive row was before
-		for k, i := range line {
+		for k, i := range s.rows {
+			if i < 0 {
+				continue
+			}
 			rows[i].Known = labels[k] == model.Healthy || labels[k] == model.Failing
 			if labels[k] != model.Failing {
 				continue
 			}
 			rows[i].Y = 1
-			if fails := seen[k].End + reach[k]; fails != before {
+			if fails := s.windows[k].End + reach[k]; fails != before {
 				before = fails
 				count++
 			}

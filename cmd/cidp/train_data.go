@@ -5,13 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/camrail/cidp/cmd/cidp/platform"
 	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/store"
 	"github.com/camrail/cidp/stream"
@@ -173,10 +171,7 @@ func (c *trainCmd) whatIsKnown() (known, error) {
 
 // history labels the valid windows of a warehouse. Rows are in the order of the sensors' names and of time, so that two databases with the same content train the same model.
 func (c *trainCmd) history(ctx context.Context, t *terminal, what known, rules model.Rules) (d *fleetData, counts *labelled, err error) {
-	path := c.Data
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		path = filepath.Join(path, platform.DatabaseName)
-	}
+	path := warehousePath(c.Data)
 	d = &fleetData{Dataset: model.Dataset{Schema: stream.FeatureList[:]}}
 	counts = &labelled{failing: map[int]bool{}}
 	err = store.ReadTraining(ctx, path, func(from *store.Training) error {

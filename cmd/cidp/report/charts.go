@@ -45,15 +45,15 @@ func (r *Report) shown() []*Figures {
 // charts draws every figure that there is something for.
 func (r *Report) charts() ([]chart, error) {
 	var out []chart
-	for _, make := range []func() (*figure, string, error){r.rocChart, r.prChart, r.reliabilityChart, r.leadChart, r.falseChart, r.tradeChart} {
-		f, caption, err := make()
+	for _, next := range []func() (*figure, string, error){r.rocChart, r.prChart, r.reliabilityChart, r.leadChart, r.falseChart, r.tradeChart} {
+		f, caption, err := next()
 		if err != nil {
 			return nil, err
 		}
 		if f == nil {
 			continue
 		}
-		c, err := f.chart(fmt.Sprintf("plot%d", len(out)+1), caption, plotHeight)
+		c, err := f.chart(fmt.Sprintf("plot%d", len(out)+1), caption, plotHeight, r.Label)
 		if err != nil {
 			return nil, err
 		}
@@ -62,7 +62,7 @@ func (r *Report) charts() ([]chart, error) {
 	return out, nil
 }
 
-func (f *figure) chart(id, caption string, height vg.Length) (chart, error) {
+func (f *figure) chart(id, caption string, height vg.Length, label func(name string) string) (chart, error) {
 	svg, err := f.svg(id, plotWidth, height)
 	if err != nil {
 		return chart{}, err
@@ -73,7 +73,7 @@ func (f *figure) chart(id, caption string, height vg.Length) (chart, error) {
 		for _, d := range dashes[k] {
 			dash += fmt.Sprintf("%g ", float64(d))
 		}
-		c.Series = append(c.Series, swatch{human(name), k, dash})
+		c.Series = append(c.Series, swatch{label(name), k, dash})
 	}
 	return c, nil
 }
@@ -132,7 +132,7 @@ func (r *Report) areas(of func(f *RowFigures) float64) string {
 		if i > 0 {
 			s += ","
 		}
-		s += fmt.Sprintf(" %s %.3f", human(c.Name), of(c.Rows))
+		s += fmt.Sprintf(" %s %.3f", r.Label(c.Name), of(c.Rows))
 	}
 	return s + "."
 }
@@ -309,5 +309,5 @@ func importanceChart(id, title string, all []ColumnDrop, metric string) (chart, 
 	}
 	f.NominalY(names...)
 	f.X.Min = min(0, f.X.Min)
-	return f.chart(id, "", 60+17*vg.Length(len(all)))
+	return f.chart(id, "", 60+17*vg.Length(len(all)), human)
 }

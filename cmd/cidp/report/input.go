@@ -40,10 +40,9 @@ type Row struct {
 	Kind       stream.Kind
 	Start, End int64 // event time, ms; 0 in a table
 	X          []float64
-	Speed      float64 // mean, km/h; NaN: not known
-	Y          uint8   // 1: fails within the horizon
-	Known      bool    // Y holds; else the row ranks nothing, but may raise a warning
-	Group      int32   // asset
+	Y          uint8 // 1: fails within the horizon
+	Known      bool  // Y holds; else the row ranks nothing, but may raise a warning
+	Group      int32 // asset
 }
 
 // Place names a sensor; of a table the asset alone.

@@ -51,7 +51,7 @@ func (r *Report) againstRules() string {
 		relation = "warns of fewer than"
 	}
 	return fmt.Sprintf("with at most %s per 1,000 asset-hours the forest alone %s the best of the rules (%s against %s by %s)",
-		falseAlarms(r.Budget), relation, percent(got), percent(best), human(rule.Name))
+		falseAlarms(r.Budget), relation, percent(got), percent(best), r.Label(rule.Name))
 }
 
 func (r *Report) rowVerdict() string {
@@ -68,7 +68,7 @@ func (r *Report) rowVerdict() string {
 		s += fmt.Sprintf("; with %s false positives in 1,000 negative rows it finds %s of the positive ones", short(r.Budget), percent(f.AtBudget.WarnedShare))
 	}
 	if other := r.bestOther(); other != nil {
-		s += fmt.Sprintf("; the best of the others, %s, has %.3f", human(other.Name), other.Rows.PRAUC)
+		s += fmt.Sprintf("; the best of the others, %s, has %.3f", r.Label(other.Name), other.Rows.PRAUC)
 	}
 	return s + "."
 }
@@ -143,12 +143,18 @@ func (r *Report) caveats() []string {
 	return out
 }
 
-func human(name string) string {
-	if name == AllRules {
+// Label is what a candidate is called on the page. Columns of a table keep their names.
+func (r *Report) Label(name string) string {
+	switch {
+	case r.Data.Unit == Rows:
+		return name
+	case name == AllRules:
 		return "all rules"
 	}
-	return strings.ReplaceAll(name, "_", " ")
+	return human(name)
 }
+
+func human(name string) string { return strings.ReplaceAll(name, "_", " ") }
 
 func percent(share float64) string { return short(100*share) + " %" }
 

@@ -13,6 +13,9 @@ import (
 // SourceForest is the source of a prediction, and the rule of an alert, when the forest spoke.
 const SourceForest = "forest"
 
+// Rules of physics that speak alone: RulesID is their model_id, and the source where none of them had its inputs.
+const RulesID = "rules"
+
 // ActorLine is the actor of a transition that no person made.
 const ActorLine = "line"
 
@@ -57,6 +60,7 @@ type Scored struct {
 	Prediction  Prediction   // with the hold for the sensor's next window
 	Alert       *Alert       // the open alert, or the one this window cleared; nil when there is none
 	Transitions []Transition // what moved, in order
+	Shadows     []ShadowPrediction
 }
 
 // Next folds one valid window into a sensor's level and alert. Windows come in event-time order; a window of another sensor needs
@@ -68,27 +72,52 @@ type Scored struct {
 // Alert: raised by RaiseAfter windows in a row at alarm or more, or by one at critical. While it is open its severity is the worst level seen: it
 // rises at once and never falls. It clears after ClearAfter windows in a row whose level is normal, which with the defaults is a first probability below 0.2
 // and then below 0.3, all rules below their watch limits likewise. Only valid windows count: a quarantined window neither continues nor breaks a row.
-func (c AlertConfig) Next(h Hold, w *stream.Window, p float64, rule RuleResult, explanation []Contribution, modelID string) Scored {
+func (c AlertConfig) Next(h Hold, w *stream.Window, p float64, rule RuleResult, path []Contribution, modelID string) Scored {
+	return c.next(h, w, p, rule, explainer{path: path}, modelID)
+}
+
+func (c AlertConfig) next(h Hold, w *stream.Window, p float64, rule RuleResult, e explainer, modelID string) Scored {
 	forest := c.level(p, h.Level)
 	source, level := SourceForest, forest
 	if rule.Level > forest {
 		source, level = rule.Name, rule.Level
 	}
 	m := move{c: c, w: w, p: p, source: source, before: h, level: level}
-	m.reason = c.reason(h, w, p, forest, rule, explanation)
-	next := m.fold()
+	why := e.explain(m.raises() || m.worsens())
+	m.reason = c.reason(h, w, p, forest, rule, why)
+	return m.scored(rule.Score, e, why, modelID)
+}
+
+// NextByRules does the same where the rules speak alone: the probability is the rule's score and the level the rule's. What it looked at is the explanation.
+func (c AlertConfig) NextByRules(h Hold, w *stream.Window, rule RuleResult) Scored {
+	source, why := rule.Name, Explanation{Method: MethodRule}
+	if source == "" {
+		source = RulesID
+	} else {
+		why.Top = []Contribution{{Feature: stream.FeatureList[rule.Feature].Name, Value: rule.Value, Contribution: rule.Score}}
+	}
+	m := move{c: c, w: w, p: rule.Score, source: source, before: h, level: rule.Level}
+	if m.reason = rule.Why; rule.Level == Normal {
+		m.reason = c.reason(h, w, rule.Score, Normal, rule, why)
+	}
+	return m.scored(rule.Score, explainer{path: why.Top}, why, RulesID)
+}
+
+// scored folds the window and says what it meant. e explains the prediction, why its alert.
+func (m *move) scored(ruleScore float64, e explainer, why Explanation, modelID string) Scored {
+	w, next := m.w, m.fold()
 	out := Scored{
 		Prediction: Prediction{
 			WindowID: w.ID(), Revision: w.Revision, SensorID: w.Sensor.ID, Start: w.Start, End: w.End,
-			PFailure: p, Level: level, Source: source, RuleScore: rule.Score, ModelID: modelID,
-			Explanation: explanation, Hold: next,
+			PFailure: m.p, Level: m.level, Source: m.source, RuleScore: ruleScore, ModelID: modelID,
+			Explanation: e.path, Score: e.score, Hold: next,
 		},
 		Transitions: m.moved,
 	}
 	if m.alert != nil {
-		m.alert.PFailure, m.alert.Value = p, w.Features[stream.FMean]
-		m.alert.Rule, m.alert.Reason = source, m.reason
-		m.alert.Explanation, m.alert.ModelID = explanation, modelID
+		m.alert.PFailure, m.alert.Value = m.p, w.Features[stream.FMean]
+		m.alert.Rule, m.alert.Reason = m.source, m.reason
+		m.alert.Explanation, m.alert.Method, m.alert.Score, m.alert.ModelID = why.Top, why.Method, why.Score, modelID
 		m.alert.SensorID, m.alert.WindowID = w.Sensor.ID, w.ID()
 		m.alert.UpdatedAt, m.alert.Start, m.alert.End = w.End, w.Start, w.End
 		out.Alert = m.alert
@@ -120,6 +149,14 @@ type move struct {
 	moved  []Transition
 }
 
+// raises says whether the window raises an alert.
+func (m *move) raises() bool {
+	return m.before.AlertID == "" && (m.level == Critical || m.level >= Alarm && m.before.Above+1 >= m.c.RaiseAfter)
+}
+
+// worsens says whether the open alert's severity rises.
+func (m *move) worsens() bool { return m.before.AlertID != "" && m.level > m.before.Worst }
+
 // fold gives the hold after the window, and notes the alert and what moved.
 func (m *move) fold() Hold {
 	h := m.before
@@ -131,9 +168,9 @@ func (m *move) fold() Hold {
 		h.Above = 0
 	}
 	switch {
-	case h.AlertID == "" && (m.level == Critical || h.Above >= m.c.RaiseAfter):
+	case m.raises():
 		m.raise(&h)
-	case h.AlertID != "" && m.level > h.Worst:
+	case m.worsens():
 		m.transition(&h, KindSeverity, h.Worst, m.level, Active, fmt.Sprintf("level rises from %s to %s: %s", h.Worst, m.level, m.reason))
 		h.Worst = m.level
 	}

@@ -174,11 +174,11 @@ func TestAlertRow(t *testing.T) {
 	w := window(s, 1, 71)
 	w.Revision = 3
 	second := c.Next(first.Prediction.Hold, w, 0.72, model.RuleResult{Name: "absolute", Score: 0.2}, why, "m")
-	reason := "failure probability 0.72 reaches the alarm limit of 0.60; largest contributions: mate_diff_c 31.4 (+0.40), peer_z missing (-0.10)"
+	reason := "failure probability 0.72 reaches the alarm limit of 0.60; largest path contributions: 31.4 K over its mate (+0.40); fewer than 3 peers (-0.10)"
 	a := second.Alert
 	want := &model.Alert{
 		ID: a.ID, SensorID: 7, State: model.Active, Severity: model.Alarm, RaisedAt: w.End, UpdatedAt: w.End, PFailure: 0.72, Value: 71,
-		Rule: "forest", Reason: reason, Explanation: why, WindowID: w.ID(), Start: w.Start, End: w.End, ModelID: "m",
+		Rule: "forest", Reason: reason, Explanation: why, Method: model.MethodPath, WindowID: w.ID(), Start: w.Start, End: w.End, ModelID: "m",
 	}
 	if a.Explanation[1].Value = 0; !reflect.DeepEqual(a, want) { // NaN is not equal to itself
 		t.Errorf("alert %+v\nwant  %+v", a, want)

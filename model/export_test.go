@@ -150,3 +150,7 @@ func Expected(f *Forest, x []float64, known func(feature int) bool) float64 {
 	}
 	return sum / float64(len(f.roots))
 }
+
+// Isotonic fits a map, and Map maps a score.
+func Isotonic(p []float64, y []uint8) []Point { return isotonic(p, y) }
+func Map(k []Point, score float64) float64    { return knots(k).at(score) }

@@ -204,6 +204,7 @@ type CrossValidation struct {
 
 	Rows []int     `json:"-"` // the rows that tested, fold by fold
 	P    []float64 `json:"-"` // their out-of-fold probabilities
+	ends []int     // where each fold ends in both
 }
 
 // CrossValidate grows a forest for each fold and scores the fold's rows with it. cfg.Progress counts the trees of all folds.
@@ -231,6 +232,7 @@ func CrossValidate(ctx context.Context, d Dataset, cfg TrainConfig, folds FoldCo
 		}
 		out.Folds = append(out.Folds, measured)
 		out.Rows, out.P = append(out.Rows, part.Test...), append(out.P, p...)
+		out.ends = append(out.ends, len(out.P))
 	}
 	tested := d.Pick(out.Rows)
 	if out.Pooled, err = Evaluate(out.P, tested.Y); err != nil {

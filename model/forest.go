@@ -30,7 +30,9 @@ const (
 type Forest struct {
 	parts
 	groups []group
-	base   float64 // mean of the roots' values: what the forest says before it looks
+	base   float64    // mean of the roots' values: what the forest says before it looks
+	knots  knots      // of the calibration; nil: the probability is the score
+	usual  []*float64 // of each feature; nil, or nil in it, where it is not known
 	rule   func() shapleyRule
 	sum    [32]byte
 }
@@ -90,6 +92,10 @@ func newForest(p parts) (*Forest, error) {
 		f.base += float64(p.values[r])
 	}
 	f.base /= float64(len(p.roots))
+	if f.knots, err = p.manifest.Calibration.knots(); err != nil {
+		return nil, err
+	}
+	f.usual = p.usually()
 	f.rule = sync.OnceValue(func() shapleyRule { return newShapleyRule(f) })
 	file, err := f.appendFile(nil)
 	if err != nil {
@@ -136,15 +142,25 @@ func (f *Forest) Check(schema []stream.Feature) error {
 }
 
 // Predict gives the probability of failure of one row, 0 to 1: the mean over the trees, summed in float64 in their order. Values are
-// rounded to float32 first; a value goes left when it is at most the threshold, NaN goes right. It does not allocate. A row
-// of another width than the schema has no probability: NaN.
+// rounded to float32 first; a value goes left when it is at most the threshold, NaN goes right. Where the model is calibrated, that mean is the score and goes through the
+// calibration's map. It does not allocate. A row of another width than the schema has no probability: NaN.
 func (f *Forest) Predict(x []float64) float64 {
 	if len(x) != len(f.schema) {
 		return math.NaN()
 	}
 	var keys rowKeys
 	keys.set(x)
-	return f.score(&keys)
+	return f.calibrated(f.score(&keys))
+}
+
+// Calibrated says whether probabilities go through a map. Explanations are of the score before it.
+func (f *Forest) Calibrated() bool { return f.knots != nil }
+
+func (f *Forest) calibrated(score float64) float64 {
+	if f.knots == nil {
+		return score
+	}
+	return f.knots.at(score)
 }
 
 // PredictBatch appends the probability of each row to dst. Rows are scored one by one: a row of a default forest keeps the machine

@@ -28,6 +28,11 @@ func AppendRisk(dst []byte, w *stream.Window, p *Prediction) []byte {
 	dst = appendQuality(dst, w)
 	dst = append(dst, `,"explanation":`...)
 	dst = AppendExplanation(dst, p.Explanation)
+	method := MethodPath
+	if p.ModelID == RulesID {
+		method = MethodRule
+	}
+	dst = appendMethod(dst, method, p.Score)
 	return append(dst, '}')
 }
 
@@ -48,6 +53,7 @@ func AppendAlert(dst []byte, s *stream.Sensor, a *Alert) []byte {
 	dst = appendField(dst, `,"reason":`, a.Reason)
 	dst = append(dst, `,"explanation":`...)
 	dst = AppendExplanation(dst, a.Explanation)
+	dst = appendMethod(dst, a.Method, a.Score)
 	dst = appendSpan(dst, a.Start, a.End)
 	dst = appendField(dst, `,"model":`, a.ModelID)
 	if a.Ack == nil {
@@ -111,12 +117,27 @@ func AppendExplanation(dst []byte, explanation []Contribution) []byte {
 	return append(dst, ']')
 }
 
+// appendMethod says how an explanation was made, and the score it adds up to where that is not the probability.
+func appendMethod(dst []byte, method string, score *float64) []byte {
+	if method == "" {
+		return append(dst, `,"explanation_method":null`...)
+	}
+	dst = appendField(dst, `,"explanation_method":`, method)
+	if score != nil {
+		dst = appendNumber(append(dst, `,"raw_score":`...), *score)
+	}
+	return dst
+}
+
 func appendContribution(dst []byte, c Contribution) []byte {
 	dst = appendField(dst, `{"feature":`, c.Feature)
 	dst = append(dst, `,"value":`...)
 	dst = appendNumber(dst, c.Value)
 	dst = append(dst, `,"contribution":`...)
 	dst = appendNumber(dst, c.Contribution)
+	if c.Usual != nil {
+		dst = appendNumber(append(dst, `,"usual":`...), *c.Usual)
+	}
 	return append(dst, '}')
 }
 

@@ -17,12 +17,14 @@ func TestPayloads(t *testing.T) {
 	w.N, w.Expected, w.Completeness, w.Revision = 57, 60, 0.95, 1
 	why := []model.Contribution{{Feature: "mate_diff_c", Value: 31.5, Contribution: 0.4}, {Feature: "peer_z", Value: math.NaN(), Contribution: -0.125}}
 	prediction := &model.Prediction{PFailure: 0.7125, Level: model.Alarm, Source: "forest", ModelID: "0123456789abcdef", Explanation: why}
+	score := 0.5
 	alert := &model.Alert{
 		ID: "00ff00ff00ff00ff", State: model.Active, Severity: model.Critical, RaisedAt: w.Start, UpdatedAt: w.End + 1, PFailure: 0.7125, Value: 97.4,
 		Rule: "absolute", Reason: "mean temperature 97.4 °C reaches \"alarm\"", Explanation: why, Start: w.Start, End: w.End, ModelID: "0123456789abcdef",
+		Method: model.MethodTreeSHAP, Score: &score,
 	}
 	acked := *alert
-	acked.Explanation, acked.Ack = nil, &model.Ack{By: "ngo", At: w.End, Note: "line\nbreak"}
+	acked.Explanation, acked.Method, acked.Score, acked.Ack = nil, "", nil, &model.Ack{By: "ngo", At: w.End, Note: "line\nbreak"}
 	moved := &model.Transition{
 		AlertID: alert.ID, At: w.End, Kind: "raised", From: model.Normal, To: model.Alarm, State: model.Active, Cause: "two windows", Actor: "line",
 	}
@@ -34,15 +36,16 @@ func TestPayloads(t *testing.T) {
 	for name, tt := range map[string]struct{ got, want string }{
 		"risk": {string(model.AppendRisk(nil, w, prediction)),
 			`{` + names + `,` + span + `,"revision":1,"p_failure":0.7125,"level":"alarm","source":"forest","model":"0123456789abcdef",` +
-				`"quality":{"n":57,"expected":60,"completeness":0.95,"verdict":"valid"},"explanation":` + whyText + `}`},
+				`"quality":{"n":57,"expected":60,"completeness":0.95,"verdict":"valid"},"explanation":` + whyText + `,"explanation_method":"path"}`},
 		"alert": {string(model.AppendAlert(nil, s, alert)),
 			`{"alert_id":"00ff00ff00ff00ff",` + names + `,"state":"active","severity":"critical","raised_at":"2025-11-23T12:14:00.000Z",` +
 				`"updated_at":"2025-11-23T12:15:00.001Z","p_failure":0.7125,"value":97.4,"rule":"absolute",` +
-				`"reason":"mean temperature 97.4 °C reaches \"alarm\"","explanation":` + whyText + `,` + span + `,"model":"0123456789abcdef","ack":null}`},
+				`"reason":"mean temperature 97.4 °C reaches \"alarm\"","explanation":` + whyText + `,"explanation_method":"tree_shap","raw_score":0.5,` +
+				span + `,"model":"0123456789abcdef","ack":null}`},
 		"acknowledged": {string(model.AppendAlert(nil, s, &acked)),
 			`{"alert_id":"00ff00ff00ff00ff",` + names + `,"state":"active","severity":"critical","raised_at":"2025-11-23T12:14:00.000Z",` +
 				`"updated_at":"2025-11-23T12:15:00.001Z","p_failure":0.7125,"value":97.4,"rule":"absolute",` +
-				`"reason":"mean temperature 97.4 °C reaches \"alarm\"","explanation":[],` + span + `,"model":"0123456789abcdef",` +
+				`"reason":"mean temperature 97.4 °C reaches \"alarm\"","explanation":[],"explanation_method":null,` + span + `,"model":"0123456789abcdef",` +
 				`"ack":{"by":"ngo","at":"2025-11-23T12:15:00.000Z","note":"line\u000abreak"}}`},
 		"event": {string(model.AppendEvent(nil, s, moved)),
 			`{"event":"alert","event_id":"962bcb02e0c463b6",` + names + `,"alert_id":"00ff00ff00ff00ff","at":"2025-11-23T12:15:00.000Z","kind":"raised",` +

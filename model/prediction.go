@@ -56,6 +56,8 @@ type Contribution struct {
 	Feature      string  `json:"feature"`
 	Value        float64 `json:"value"` // in the feature's unit; a missing value is written null
 	Contribution float64 `json:"contribution"`
+
+	Usual *float64 `json:"usual,omitempty"` // median of the rows that the model learnt from; nil where it is not known
 }
 
 // MarshalJSON writes a missing value as null, since JSON has no NaN.
@@ -67,11 +69,12 @@ func (c *Contribution) UnmarshalJSON(text []byte) error {
 		Feature      string   `json:"feature"`
 		Value        *float64 `json:"value"`
 		Contribution *float64 `json:"contribution"`
+		Usual        *float64 `json:"usual"`
 	}
 	if err := json.Unmarshal(text, &raw); err != nil {
 		return fmt.Errorf("read contribution: %w", err)
 	}
-	*c = Contribution{raw.Feature, orNaN(raw.Value), orNaN(raw.Contribution)}
+	*c = Contribution{raw.Feature, orNaN(raw.Value), orNaN(raw.Contribution), raw.Usual}
 	return nil
 }
 
@@ -90,11 +93,21 @@ type Prediction struct {
 	Start, End  int64 // ms
 	PFailure    float64
 	Level       Level
-	Source      string  // "forest", or the rule that spoke
-	RuleScore   float64 // 0 to 1, the strongest rule
-	ModelID     string
-	Explanation []Contribution
-	Hold        Hold // the sensor's alert hold after this window
+	Source      string         // "forest", the rule that spoke, or "rules" where the rules speak alone and none has its inputs
+	RuleScore   float64        // 0 to 1, the strongest rule
+	ModelID     string         // RulesID where the rules speak alone
+	Explanation []Contribution // path contributions; what the rule looked at where the rules speak alone
+	Score       *float64       // of a calibrated model: the score before, which its explanation adds up to; nil: PFailure is it
+	Hold        Hold           // the sensor's alert hold after this window
+}
+
+// ShadowPrediction is what a model in shadow says of a valid window: it is kept, compared, and told to nobody.
+type ShadowPrediction struct {
+	WindowID int64
+	Revision int
+	ModelID  string
+	PFailure float64
+	Differs  bool // the probability falls into another level than the live one's, both without hysteresis; not stored
 }
 
 // AlertState is where an alert stands.
@@ -121,8 +134,10 @@ type Alert struct {
 	Rule        string  // "forest" or the rule that spoke
 	Reason      string  // one sentence
 	Explanation []Contribution
-	WindowID    int64 // 0: no window moved it
-	Start, End  int64 // of the window that moved it last, ms
+	Method      string   // of the explanation: MethodTreeSHAP where the alert was raised or became worse and the model can, else MethodPath; empty without one
+	Score       *float64 // as Prediction.Score
+	WindowID    int64    // 0: no window moved it
+	Start, End  int64    // of the window that moved it last, ms
 	ModelID     string
 	Ack         *Ack // nil while nobody has acknowledged it
 }

@@ -55,6 +55,9 @@ type RuleResult struct {
 	Level Level   // after the deadband
 	Score float64 // 0 to 1: 0.25, 0.5 and 0.85 at the limits for watch, alarm and critical, straight between them, never falling
 	Why   string  // a sentence with figure, unit and limit; empty at normal
+
+	Feature int     // that the rule looked at, by its place in stream.FeatureList; with Name
+	Value   float64 // what it judged, in that feature's unit; with Name
 }
 
 // Scores at the limits. They are the default cuts of the forest's probability, so that both read alike.
@@ -171,7 +174,8 @@ func (r Rules) Eval(w *stream.Window, h Hold) RuleResult {
 		}
 		level, score := l.level(v, held), l.score(v)
 		if best.Name == "" || level > best.Level || level == best.Level && score > best.Score {
-			best = RuleResult{Name: l.Rule, Level: level, Score: score}
+			best = RuleResult{Name: l.Rule, Level: level, Score: score, Value: v}
+			best.Feature, _ = l.figure()
 			strongest = l
 		}
 	}

@@ -26,6 +26,8 @@ type TrainConfig struct {
 	Folds   *CrossValidation // what folds measured, for the manifest; nil when there were none
 	Trial   *Trial           // against the rules, for the manifest; nil when none was held
 
+	Calibration *Calibration // of the folds' scores, for the manifest; the forest's probabilities go through its map where it is applied; nil: none was tried
+
 	Progress func(done, total int) // trees; called from one goroutine at a time, in rising order; may be nil
 }
 
@@ -55,8 +57,9 @@ type Manifest struct {
 	Criterion      Criterion        `json:"criterion,omitempty"`       // empty: Gini
 	PositiveWeight float64          `json:"positive_weight,omitempty"` // 0: classes are not weighted
 	Folds          *CrossValidation `json:"folds,omitempty"`
-	Positional     bool             `json:"positional,omitempty"` // the inputs have no names of their own, only places
-	Trial          *Trial           `json:"trial,omitempty"`      // nil: none was held
+	Calibration    *Calibration     `json:"calibration,omitempty"` // nil: none was tried
+	Positional     bool             `json:"positional,omitempty"`  // the inputs have no names of their own, only places
+	Trial          *Trial           `json:"trial,omitempty"`       // nil: none was held
 }
 
 // RowOOB is what the trees say of the rows they did not see. Rows of one asset resemble each other, and the bag parts them at random, so
@@ -92,12 +95,13 @@ func Train(ctx context.Context, d Dataset, cfg TrainConfig) (*Forest, error) {
 	m := Manifest{
 		Name: cfg.Name, Source: cfg.Source, Seed: cfg.Seed, Trees: cfg.Trees, MaxDepth: cfg.MaxDepth,
 		MinLeaf: cfg.MinLeaf, PerNode: cfg.PerNode, Rows: len(d.X), Positives: d.positives(), Groups: d.Groups(),
-		DataSHA256: d.digest(), RowOOB: rowOOB(p, labels), HeldOut: cfg.HeldOut, Folds: cfg.Folds, PositiveWeight: cfg.PositiveWeight, Trial: cfg.Trial,
+		DataSHA256: d.digest(), RowOOB: rowOOB(p, labels), HeldOut: cfg.HeldOut, Folds: cfg.Folds, Calibration: cfg.Calibration,
+		PositiveWeight: cfg.PositiveWeight, Trial: cfg.Trial,
 	}
 	if cfg.Criterion != Gini {
 		m.Criterion = cfg.Criterion
 	}
-	all := parts{schema: d.Schema, manifest: m, scores: scoresOf(cfg.Folds, p)}
+	all := parts{schema: d.Schema, manifest: m, scores: scoresOf(cfg, p)}
 	for _, c := range cols {
 		all.spreads = append(all.spreads, c.spread)
 	}
@@ -109,14 +113,22 @@ func Train(ctx context.Context, d Dataset, cfg TrainConfig) (*Forest, error) {
 }
 
 // scoresOf is the distribution of the probabilities on rows not learnt from: by folds where there were any, else out of bag; nil where every tree saw every row.
-func scoresOf(folds *CrossValidation, outOfBag []float64) *ScoreDistribution {
-	switch {
-	case folds != nil && len(folds.P) > 0:
-		return &ScoreDistribution{OutOfFold, spreadOf(folds.P)}
-	case len(outOfBag) > 0:
-		return &ScoreDistribution{OutOfBag, spreadOf(outOfBag)}
+func scoresOf(cfg TrainConfig, outOfBag []float64) *ScoreDistribution {
+	p, of := outOfBag, OutOfBag
+	if cfg.Folds != nil && len(cfg.Folds.P) > 0 {
+		p, of = cfg.Folds.P, OutOfFold
 	}
-	return nil
+	if len(p) == 0 {
+		return nil
+	}
+	if cfg.Calibration != nil && cfg.Calibration.Applied {
+		mapped := make([]float64, len(p))
+		for i, v := range p {
+			mapped[i] = knots(cfg.Calibration.Knots).at(v)
+		}
+		p = mapped
+	}
+	return &ScoreDistribution{of, spreadOf(p)}
 }
 
 // Weights beyond these leave nothing of one class.

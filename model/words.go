@@ -10,7 +10,7 @@ import (
 )
 
 // reason says in one sentence why the window has its level. It is empty when nothing is to be said: no level and no alert.
-func (c AlertConfig) reason(h Hold, w *stream.Window, p float64, forest Level, rule RuleResult, explanation []Contribution) string {
+func (c AlertConfig) reason(h Hold, w *stream.Window, p float64, forest Level, rule RuleResult, why Explanation) string {
 	switch {
 	case forest == Normal && rule.Level == Normal && h.AlertID == "":
 		return ""
@@ -21,8 +21,8 @@ func (c AlertConfig) reason(h Hold, w *stream.Window, p float64, forest Level, r
 		return rule.Why + "; failure probability " + prob(p)
 	}
 	s := "failure probability " + prob(p) + c.limitText(p, forest)
-	if len(explanation) > 0 {
-		s += "; largest contributions: " + contributionText(explanation)
+	if len(why.Top) > 0 {
+		s += "; " + why.words()
 	}
 	if rule.Level > Normal {
 		s += "; " + rule.Why
@@ -39,21 +39,34 @@ func (c AlertConfig) limitText(p float64, level Level) string {
 	return fmt.Sprintf(" holds %s down to %s", level, prob(limit-c.Hysteresis))
 }
 
-func contributionText(explanation []Contribution) string {
-	parts := make([]string, len(explanation))
-	for i, e := range explanation {
-		value := "missing"
-		if !math.IsNaN(e.Value) {
-			value = number(e.Value)
-		}
-		parts[i] = fmt.Sprintf("%s %s (%+.2f)", e.Feature, value, e.Contribution)
+// words lists the contributions, and says what they add up to where that is not the probability.
+func (e Explanation) words() string {
+	parts := make([]string, len(e.Top))
+	for i, c := range e.Top {
+		parts[i] = fmt.Sprintf("%s (%+.2f)", c.Text(), c.Contribution)
 	}
-	return strings.Join(parts, ", ")
+	of := ""
+	if e.Score != nil {
+		of = " to the score of " + prob(*e.Score) + " before calibration"
+	}
+	what := "path contributions"
+	if e.Method == MethodTreeSHAP {
+		what = "Shapley values"
+	}
+	return "largest " + what + of + ": " + strings.Join(parts, "; ")
 }
 
 // number writes a figure for people: at most one decimal.
 func number(v float64) string {
-	return strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64)
+	return strconv.FormatFloat(math.Round(v*10)/10+0, 'f', -1, 64)
+}
+
+// figure writes a figure of a feature of which nothing is known: three significant digits, or all before the point.
+func figure(v float64) string {
+	if a := math.Abs(v); a >= 100 && a < 1e15 {
+		return strconv.FormatFloat(math.Round(v), 'f', -1, 64)
+	}
+	return strconv.FormatFloat(v, 'g', 3, 64)
 }
 
 func prob(p float64) string { return strconv.FormatFloat(p, 'f', 2, 64) }

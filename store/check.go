@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/stream"
@@ -16,7 +17,7 @@ func (b *Batch) onlySent() bool {
 	c := s.Count
 	rows := len(s.Assets) + len(s.Sensors) + len(s.Readings) + len(s.Contexts) + len(s.Findings) + len(s.Conflicted) + len(s.ConflictedContexts) +
 		len(s.Late) + len(s.Refusals) + len(s.Windows) + len(s.Opened) + len(s.Changed) + len(b.Predictions) + len(b.Alerts) + len(b.Transitions) + len(b.Outbox)
-	return rows == 0 && b.Config == nil && len(b.Releases) == 0 && s.Messages == 0 && c.Received == 0 && c.Duplicate == 0
+	return rows == 0 && b.Config == nil && len(b.Releases) == 0 && len(b.Models) == 0 && s.Messages == 0 && c.Received == 0 && c.Duplicate == 0
 }
 
 // check finds what would make the tables disagree with the ledger or with each other. Received is not compared: it is counted apart from the rest,
@@ -43,7 +44,16 @@ func (db *DB) check(b *Batch) error {
 	if err := checkReleases(b); err != nil {
 		return err
 	}
-	return db.checkPredictions(b)
+	if err := db.checkMoves(b.Models); err != nil {
+		return err
+	}
+	recorded := func(id string) bool {
+		return db.models[id] || slices.ContainsFunc(b.Models, func(m ModelMove) bool { return m.Model.ID == id })
+	}
+	if err := db.checkShadows(b, recorded); err != nil {
+		return err
+	}
+	return checkPredictions(b, recorded)
 }
 
 // checkReleases proves that each release names one piece of evidence, each piece goes back once, and a window that does has its next revision in the batch.
@@ -99,7 +109,7 @@ type revision struct {
 }
 
 // checkPredictions proves: one prediction for every valid window, none for another, by a model that is recorded.
-func (db *DB) checkPredictions(b *Batch) error {
+func checkPredictions(b *Batch, recorded func(id string) bool) error {
 	scored := make(map[revision]int, len(b.Predictions))
 	for i := range b.Predictions {
 		p := &b.Predictions[i]
@@ -107,8 +117,8 @@ func (db *DB) checkPredictions(b *Batch) error {
 		if p.Level > model.Critical || p.Hold.Level > model.Critical || p.Hold.Worst > model.Critical {
 			return fmt.Errorf("check prediction of window %d: level %d, %d or %d is not known", p.WindowID, p.Level, p.Hold.Level, p.Hold.Worst)
 		}
-		if !db.models[p.ModelID] {
-			return fmt.Errorf("check prediction of window %d: model %q is not recorded, call PutModel first", p.WindowID, p.ModelID)
+		if !recorded(p.ModelID) {
+			return fmt.Errorf("check prediction of window %d: model %q is not recorded", p.WindowID, p.ModelID)
 		}
 	}
 	for _, w := range b.Windows {

@@ -21,7 +21,7 @@ func TestCloseBesideAReader(t *testing.T) {
 	if err := reader.Exec(`BEGIN; SELECT count(*) FROM reading`); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.PutModel(store.ModelInfo{ID: "0123456789abcdef", Name: "another"}); err != nil { // something for the log
+	if err := putLive(db, "0123456789abcdef"); err != nil { // something for the log
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {

@@ -36,6 +36,7 @@ func (db *DB) Commit(b *Batch) error {
 		return err
 	}
 	db.evidence.take(p.evidence)
+	db.know(b.Models)
 	if !b.onlySent() {
 		db.last.Store(b.ID)
 	}
@@ -72,8 +73,8 @@ func (w *writer) apply(p *pass) error {
 		what string
 		do   func(*pass) error
 	}{
-		{"register", w.register}, {"configuration", w.config}, {"readings", w.readings}, {"contexts", w.contexts}, {"verdicts", w.findings}, {"late", w.lates}, {"evidence", w.evidences},
-		{"windows", w.windows}, {"releases", w.releases}, {"predictions", w.predictions}, {"drift", w.drift}, {"fail-safes", w.failsafes}, {"alerts", w.alerts}, {"outbox", w.publish},
+		{"register", w.register}, {"configuration", w.config}, {"models", w.moves}, {"readings", w.readings}, {"contexts", w.contexts}, {"verdicts", w.findings}, {"late", w.lates}, {"evidence", w.evidences},
+		{"windows", w.windows}, {"releases", w.releases}, {"predictions", w.predictions}, {"shadow predictions", w.shadows}, {"drift", w.drift}, {"fail-safes", w.failsafes}, {"alerts", w.alerts}, {"outbox", w.publish},
 		{"open windows", w.opened}, {"sessions", w.sessions}, {"ledger", w.count}, {"commit log", w.log},
 	} {
 		if err := step.do(p); err != nil {
@@ -171,6 +172,7 @@ func (db *DB) repeated(b *Batch) error {
 	if err := db.transact(func(w *writer) error { return w.forget(b.Sent) }); err != nil {
 		return err
 	}
+	db.know(b.Models)
 	if db.last.Swap(b.ID) != b.ID { // the counts in memory are from before that commit
 		if db.evidence, err = loadEvidence(db.w.c, db.o); err != nil {
 			return fatal(err)

@@ -135,7 +135,7 @@ var contradictions = []struct {
 		b.Windows = []*stream.Window{w}
 		b.Predictions = []model.Prediction{predictionOf(w, 0.5, model.Watch)}
 		b.Predictions[0].ModelID = "other"
-	}, "call PutModel first"},
+	}, "is not recorded"},
 	{"unknown level", func(p *plant, b *store.Batch) {
 		w := p.windowOf(0, t0, 6)
 		b.Windows = []*stream.Window{w}

@@ -23,6 +23,7 @@ type Risk struct {
 	RuleScore     float64         `json:"rule_score"`
 	Model         string          `json:"model"`
 	Explanation   json.RawMessage `json:"explanation"`
+	RawScore      *float64        `json:"raw_score,omitempty"` // before calibration; nil: the model has none
 	N             int             `json:"n"`
 	Expected      int             `json:"expected"`
 	Completeness  float64         `json:"completeness"`
@@ -47,12 +48,12 @@ func (k *Console) Risks(ctx context.Context, f RiskFilter) (rows []Risk, err err
 	rows = []Risk{}
 	err = k.read(ctx, "risks", func(c *sqlite3.Conn) error {
 		return query(c, `SELECT site, asset, sensor, kind, window_start_ms, window_end_ms, revision, p_failure, level, source, rule_score, model_id, explanation,
-			n, expected, completeness FROM risk_now WHERE (?1 = '' OR site = ?1) AND (?2 = '' OR asset = ?2) AND (?3 = '' OR level = ?3)
+			raw_score, n, expected, completeness FROM risk_now WHERE (?1 = '' OR site = ?1) AND (?2 = '' OR asset = ?2) AND (?3 = '' OR level = ?3)
 			ORDER BY CASE level WHEN 'critical' THEN 0 WHEN 'alarm' THEN 1 WHEN 'watch' THEN 2 ELSE 3 END, p_failure DESC, site, asset, sensor LIMIT ?4`,
 			func(s *sqlite3.Stmt) error {
 				rows = append(rows, Risk{s.ColumnText(0), s.ColumnText(1), s.ColumnText(2), s.ColumnText(3), s.ColumnInt64(4), s.ColumnInt64(5),
 					s.ColumnInt(6), s.ColumnFloat(7), s.ColumnText(8), s.ColumnText(9), s.ColumnFloat(10), s.ColumnText(11), rawJSON(s, 12),
-					s.ColumnInt(13), s.ColumnInt(14), s.ColumnFloat(15)})
+					optional(s, 13), s.ColumnInt(14), s.ColumnInt(15), s.ColumnFloat(16)})
 				return nil
 			}, f.Site, f.Asset, f.Level, orDefault(f.Limit, 1000))
 	})
@@ -76,6 +77,7 @@ type AlertRow struct {
 	Rule          string          `json:"rule"`
 	Reason        string          `json:"reason"`
 	Explanation   json.RawMessage `json:"explanation"`
+	Method        string          `json:"explanation_method"` // path, tree_shap, or empty without an explanation
 	WindowStartMs int64           `json:"window_start_ms"`
 	WindowEndMs   int64           `json:"window_end_ms"`
 	Model         string          `json:"model"`
@@ -86,10 +88,10 @@ func (k *Console) Alerts(ctx context.Context, limit int) (rows []AlertRow, err e
 	rows = []AlertRow{}
 	err = k.read(ctx, "alerts", func(c *sqlite3.Conn) error {
 		return query(c, `SELECT alert_id, site, asset, sensor, state, severity, raised_at_ms, updated_at_ms, p_failure, value, rule, reason, explanation,
-			window_start_ms, window_end_ms, model_id FROM alert ORDER BY updated_at_ms DESC, alert_id LIMIT ?`, func(s *sqlite3.Stmt) error {
+			explanation_method, window_start_ms, window_end_ms, model_id FROM alert ORDER BY updated_at_ms DESC, alert_id LIMIT ?`, func(s *sqlite3.Stmt) error {
 			rows = append(rows, AlertRow{s.ColumnText(0), s.ColumnText(1), s.ColumnText(2), s.ColumnText(3), s.ColumnText(4), s.ColumnText(5),
 				s.ColumnInt64(6), s.ColumnInt64(7), optional(s, 8), optional(s, 9), s.ColumnText(10), s.ColumnText(11), rawJSON(s, 12),
-				s.ColumnInt64(13), s.ColumnInt64(14), s.ColumnText(15)})
+				s.ColumnText(13), s.ColumnInt64(14), s.ColumnInt64(15), s.ColumnText(16)})
 			return nil
 		}, orDefault(limit, 100))
 	})

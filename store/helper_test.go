@@ -36,10 +36,38 @@ func open(t testing.TB, path string, o store.Options) *store.DB {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	if err := db.PutModel(store.ModelInfo{ID: modelID, Name: "test", Features: "[]", Metrics: "{}"}); err != nil {
+	if err := putLive(db, modelID); err != nil {
 		t.Fatal(err)
 	}
 	return db
+}
+
+// passed is a trial that lets a model go live, as it is recorded.
+const passed = `{"passed":true}`
+
+// putLive makes a model the live one; the one before is retired. Where it is live already nothing happens.
+func putLive(db *store.DB, id string) error {
+	rows, err := db.Models()
+	if err != nil {
+		return err
+	}
+	var moves []store.ModelMove
+	for _, r := range rows {
+		switch {
+		case r.State != store.ModelActive:
+		case r.ID == id:
+			return nil
+		default:
+			moves = append(moves, moved(r.ID, store.ModelRetired))
+		}
+	}
+	return db.MoveModels(append(moves, moved(id, store.ModelActive)))
+}
+
+// moved is what a person asked of a model.
+func moved(id string, state store.ModelState) store.ModelMove {
+	action := map[store.ModelState]string{store.ModelActive: store.ActionActivate, store.ModelShadow: store.ActionShadow, store.ModelRetired: store.ActionRetire}[state]
+	return store.ModelMove{Model: store.ModelInfo{ID: id, Name: "test", Features: "[]", Metrics: "{}", Trial: passed, State: state}, At: t0, Action: action, Actor: "ngo", Detail: "asked for"}
 }
 
 // batch gives an empty batch that follows the last commit.
@@ -219,10 +247,11 @@ func (p *plant) alarm(b *store.Batch, m int64, w *stream.Window, pr *model.Predi
 		return
 	}
 	a := model.Alert{ID: "alert-1", SensorID: w.Sensor.ID, State: model.Active, Severity: model.Alarm, RaisedAt: t0 + 2*minute, UpdatedAt: w.End,
-		PFailure: pr.PFailure, Value: 99.5, Rule: "forest", Reason: "hot", Explanation: pr.Explanation, WindowID: w.ID(), Start: w.Start, End: w.End, ModelID: modelID}
+		PFailure: pr.PFailure, Value: 99.5, Rule: "forest", Reason: "hot", Explanation: pr.Explanation, Method: model.MethodTreeSHAP, WindowID: w.ID(), Start: w.Start, End: w.End, ModelID: modelID}
 	tr := model.Transition{AlertID: a.ID, SensorID: a.SensorID, WindowID: w.ID(), Revision: w.Revision, At: w.End, Kind: model.KindRaised, From: model.Normal,
 		To: model.Alarm, State: model.Active, Cause: "hot", Actor: model.ActorLine}
-	pr.Level = model.Alarm
+	score := 0.5
+	pr.Level, pr.Score, a.Score = model.Alarm, &score, &score
 	pr.Hold = model.Hold{Level: model.Alarm, Above: 2, Below: 1, AlertID: a.ID, Worst: model.Alarm, RaisedAt: a.RaisedAt, FreeSince: t0 + 5, LastEnd: w.End,
 		SteadySince: t0 + 7, SteadyKmh: 70.1, Rate: 0.1 + 0.2}
 	switch m {

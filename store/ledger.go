@@ -22,9 +22,10 @@ const (
 	counterAlert      = "alert"             // the transition's kind
 	counterReleased   = "released"          // messages put back, by the reason they were refused for
 	counterAudit      = "audit"             // the outcome
+	counterShadow     = "shadow"            // the model in shadow
 )
 
-// expiredOf names the counter of what retention took of another counter's rows, reason by reason: late, refused, window, quarantine, alert. What it took of the stored is
+// expiredOf names the counter of what retention took of another counter's rows, reason by reason: late, refused, window, quarantine, alert, shadow. What it took of the stored is
 // counterExpired.
 func expiredOf(counter string) string { return counterExpired + "_" + counter }
 
@@ -85,9 +86,18 @@ func (w *writer) count(p *pass) error {
 	for i := range p.Releases {
 		totals[entry{counterAudit, string(p.Releases[i].Outcome)}]++
 	}
+	auditOf(totals, p.Models)
+	for i := range p.Shadows {
+		totals[entry{counterShadow, p.Shadows[i].ModelID}]++
+	}
 	for i := range p.Transitions {
 		totals[entry{counterAlert, p.Transitions[i].Kind}]++
 	}
+	return w.add(totals)
+}
+
+// add adds to the ledger.
+func (w *writer) add(totals map[entry]int64) error {
 	for e, v := range totals {
 		if v == 0 {
 			continue

@@ -180,11 +180,11 @@ func (r *Recovery) perSensor(sql string, f func(s *sqlite3.Stmt) error) error {
 
 func (r *Recovery) readAlerts() error {
 	return query(r.c, `SELECT alert_id, sensor_id, state, severity, raised_at_ms, updated_at_ms, p_failure, value, rule, reason, explanation,
-		window_id, window_start_ms, window_end_ms, model_id, ack_by, ack_at_ms, ack_note, site, asset, sensor FROM alert WHERE state <> 'cleared' ORDER BY alert_id`, func(s *sqlite3.Stmt) error {
+		window_id, window_start_ms, window_end_ms, model_id, ack_by, ack_at_ms, ack_note, site, asset, sensor, explanation_method, raw_score FROM alert WHERE state <> 'cleared' ORDER BY alert_id`, func(s *sqlite3.Stmt) error {
 		a := model.Alert{
 			ID: s.ColumnText(0), SensorID: s.ColumnInt64(1), State: model.AlertState(s.ColumnText(2)), RaisedAt: s.ColumnInt64(4),
 			UpdatedAt: s.ColumnInt64(5), PFailure: floatAt(s, 6), Value: floatAt(s, 7), Rule: s.ColumnText(8), Reason: s.ColumnText(9),
-			WindowID: s.ColumnInt64(11), Start: s.ColumnInt64(12), End: s.ColumnInt64(13), ModelID: s.ColumnText(14),
+			WindowID: s.ColumnInt64(11), Start: s.ColumnInt64(12), End: s.ColumnInt64(13), ModelID: s.ColumnText(14), Method: s.ColumnText(21), Score: optional(s, 22),
 		}
 		if a.SensorID == 0 {
 			a.Place = model.Place{Site: s.ColumnText(18), Asset: s.ColumnText(19), Sensor: s.ColumnText(20)}

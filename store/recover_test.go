@@ -100,7 +100,8 @@ func TestRecoverOpenAlertAndDispute(t *testing.T) {
 	}
 	a := r.Alerts[0]
 	if a.State != model.Active || a.Severity != model.Alarm || a.Value != 99.5 || len(a.Explanation) != 2 || a.Explanation[0].Contribution != 1.0/3 ||
-		a.Explanation[1].Value == a.Explanation[1].Value || a.RaisedAt != t0+2*minute || a.Ack != nil {
+		a.Explanation[1].Value == a.Explanation[1].Value || a.RaisedAt != t0+2*minute || a.Ack != nil ||
+		a.Method != model.MethodTreeSHAP || a.Score == nil || *a.Score != 0.5 {
 		t.Errorf("alert %+v", a)
 	}
 	disputed, sensors := 0, map[int64]int{}

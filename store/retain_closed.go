@@ -127,6 +127,13 @@ func (e *expiry) takeWindows(run []oldWindow) error {
 	if err != nil {
 		return err
 	}
+	err = e.query(`SELECT model_id, count(*) FROM shadow_prediction WHERE window_id BETWEEN ? AND ? GROUP BY model_id`, func(s *sqlite3.Stmt) error {
+		e.entries[entry{expiredOf(counterShadow), s.ColumnText(0)}] += s.ColumnInt64(1)
+		return nil
+	}, from, to)
+	if err != nil {
+		return err
+	}
 	for _, table := range []string{"shadow_prediction", "ai_telemetry_predictions", "quarantine_window", "telemetry_window"} {
 		if err := e.exec(`DELETE FROM `+table+` WHERE window_id BETWEEN ? AND ?`, from, to); err != nil {
 			return fmt.Errorf("windows %d to %d: %w", from, to, err)

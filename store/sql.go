@@ -41,6 +41,14 @@ func (q *stmt) float(v float64) *stmt { return q.keep(q.s.BindFloat(q.next(), v)
 func (q *stmt) text(v string) *stmt   { return q.keep(q.s.BindText(q.next(), v)) }
 func (q *stmt) null() *stmt           { return q.keep(q.s.BindNull(q.next())) }
 
+// optional binds a number, NULL where there is none.
+func (q *stmt) optional(v *float64) *stmt {
+	if v == nil {
+		return q.null()
+	}
+	return q.float(*v)
+}
+
 // blob binds bytes; nil is an empty value, not NULL.
 func (q *stmt) blob(v []byte) *stmt {
 	if v == nil {

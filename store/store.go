@@ -33,7 +33,7 @@ type Options struct {
 	EvidencePerReason       int           // and for one reason in all; default 100,000
 	EvidenceBytes           int           // bytes kept of a refused payload; default 4096
 	BusyTimeout             time.Duration // how long a commit waits for another writer; default 5 s
-	ReadOnly                bool          // no lock, no migration; Commit and PutModel fail with ErrReadOnly
+	ReadOnly                bool          // no lock, no migration; Commit and MoveModels fail with ErrReadOnly
 
 	Reserved *Reservation // of the same path: Open takes it over, also when it fails; nil: Open takes the lock itself
 
@@ -66,7 +66,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// DB is an open warehouse. Commit, PutModel and Close may be called from any goroutine: mu makes them take turns on the one writing
+// DB is an open warehouse. Commit, MoveModels and Close may be called from any goroutine: mu makes them take turns on the one writing
 // connection. Recover, Past and Console open connections of their own.
 type DB struct {
 	path string

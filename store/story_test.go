@@ -96,7 +96,7 @@ func story(t *testing.T) []step {
 	t.Helper()
 	parts := windowed(t)
 	model := func(r *rig) error {
-		return r.db.PutModel(store.ModelInfo{ID: modelID, Name: "test", Features: "[]", Metrics: "{}"})
+		return putLive(r.db, modelID)
 	}
 	steps := []step{{name: "make", do: func(r *rig) error { return r.open() }}, {name: "record model", do: model}}
 	var published, sent int64
@@ -122,7 +122,7 @@ func story(t *testing.T) []step {
 			steps = append(steps, commit, expire, expire)
 		case 7:
 			steps = append(steps, commit, step{name: "another model", do: func(r *rig) error {
-				return r.db.PutModel(store.ModelInfo{ID: fmt.Sprint("model-", n), Name: "another", Features: "[]", Metrics: "{}"})
+				return putLive(r.db, fmt.Sprint("model-", n))
 			}}, step{name: "record model again", do: model})
 		default:
 			steps = append(steps, commit)

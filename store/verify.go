@@ -79,7 +79,7 @@ func Verify(ctx context.Context, path string, progress func(step string), option
 		do   func() error
 	}{
 		{"schema", v.schema}, {"file integrity", v.file}, {"references", v.references}, {"verdicts", v.verdicts},
-		{"readings and windows", v.scan}, {"ledger", v.ledger}, {"workshops' verdicts", v.findings}, {"alerts", v.alerts}, {"releases", v.releases}, {"retention", v.retention}, {"outbox and sessions", v.owed}, {"configuration", v.configs},
+		{"readings and windows", v.scan}, {"ledger", v.ledger}, {"workshops' verdicts", v.findings}, {"alerts", v.alerts}, {"releases", v.releases}, {"models", v.models}, {"retention", v.retention}, {"outbox and sessions", v.owed}, {"configuration", v.configs},
 	} {
 		if progress != nil {
 			progress(step.what)

@@ -120,6 +120,7 @@ func (v *verifier) compareReasons() error {
 		{counterAlert, "", "in alert_event", `SELECT kind, count(*) FROM alert_event GROUP BY kind`},
 		{counterReleased, "", "released in quarantine_message", `SELECT reason, count(*) FROM quarantine_message WHERE released_ms IS NOT NULL GROUP BY reason`},
 		{counterAudit, "", "in audit", `SELECT outcome, count(*) FROM audit GROUP BY outcome`},
+		{counterShadow, "", "in shadow_prediction", `SELECT model_id, count(*) FROM shadow_prediction GROUP BY model_id`},
 		{counterLate, "", "in late_reading", `SELECT reason, count(*) FROM late_reading GROUP BY reason`},
 	} {
 		rows := map[string]int64{}

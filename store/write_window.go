@@ -101,7 +101,7 @@ func (w *writer) predictions(p *pass) error {
 			float(v.PFailure).text(v.Level.String()).text(v.Source).float(v.RuleScore).text(v.ModelID).
 			text(why).int(p.Committed).
 			text(h.Level.String()).int(int64(h.Above)).int(int64(h.Below)).text(h.AlertID).text(h.Worst.String()).
-			int(h.RaisedAt).int(h.FreeSince).int(h.LastEnd).int(h.SteadySince).float(h.SteadyKmh).float(h.Rate).run()
+			int(h.RaisedAt).int(h.FreeSince).int(h.LastEnd).int(h.SteadySince).float(h.SteadyKmh).float(h.Rate).optional(v.Score).run()
 		if err != nil {
 			return fmt.Errorf("insert prediction of window %d: %w", v.WindowID, err)
 		}
@@ -150,7 +150,7 @@ func (w *writer) alerts(p *pass) error {
 		} else {
 			q.null().null().null()
 		}
-		if err := q.run(); err != nil {
+		if err := q.text(a.Method).optional(a.Score).run(); err != nil {
 			return fmt.Errorf("insert alert %s: %w", a.ID, err)
 		}
 		if w.c.Changes() != 1 {

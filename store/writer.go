@@ -22,7 +22,7 @@ type writer struct {
 	late, evidence, finding                *stmt
 	window, flag, unflag, quarantine       *stmt
 	evaluated, visited                     *stmt
-	prediction, alert, transition          *stmt
+	prediction, shadow, alert, transition  *stmt
 	placed, failsafe                       *stmt
 	outbox, sent, open, closed             *stmt
 	ledger, commit, newest                 *stmt
@@ -77,8 +77,9 @@ func newWriter(c *sqlite3.Conn) (*writer, error) {
 		{&w.visited, `UPDATE asset SET last_seen_ms = max(last_seen_ms, ?2) WHERE asset_id = ?1`},
 		{&w.prediction, `INSERT INTO ai_telemetry_predictions (window_id, revision, sensor_id, start_ms, end_ms, p_failure, level, source,
 			rule_score, model_id, explanation, scored_ms, hold_level, hold_above, hold_below, hold_alert, hold_worst, hold_raised_at_ms, hold_free_since_ms, hold_last_end_ms,
-			hold_steady_since_ms, hold_steady_kmh, hold_rate_k_per_min)
-			VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`},
+			hold_steady_since_ms, hold_steady_kmh, hold_rate_k_per_min, raw_score)
+			VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`},
+		{&w.shadow, `INSERT INTO shadow_prediction (window_id, revision, model_id, p_failure) VALUES (?,?,?,?)`},
 		{&w.alert, upsertAlert},
 		{&w.placed, upsertPlaced},
 		{&w.failsafe, `UPDATE asset SET failsafe = ?2 WHERE asset_id = ?1`},
@@ -124,19 +125,19 @@ func insertWindow() string {
 
 // upsertAlert takes the names from the registry, so that they cannot differ from it. A move of the line does not undo an acknowledgement.
 const upsertAlert = insertAlert + `
-	SELECT ?1, s.sensor_id, a.site, a.asset, s.sensor, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18
+	SELECT ?1, s.sensor_id, a.site, a.asset, s.sensor, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20
 	FROM sensor s JOIN asset a ON a.asset_id = s.asset_id WHERE s.sensor_id = ?2` + moveAlert
 
 // upsertPlaced writes an alert of a whole asset or site.
-const upsertPlaced = insertAlert + ` VALUES (?1, NULL, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)` + moveAlert
+const upsertPlaced = insertAlert + ` VALUES (?1, NULL, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)` + moveAlert
 
 const insertAlert = `INSERT INTO alert (alert_id, sensor_id, site, asset, sensor, state, severity, raised_at_ms, updated_at_ms, p_failure, value,
-	rule, reason, explanation, window_id, window_start_ms, window_end_ms, model_id, ack_by, ack_at_ms, ack_note)`
+	rule, reason, explanation, window_id, window_start_ms, window_end_ms, model_id, ack_by, ack_at_ms, ack_note, explanation_method, raw_score)`
 
 const moveAlert = `
 	ON CONFLICT (alert_id) DO UPDATE SET state = excluded.state, severity = excluded.severity, raised_at_ms = excluded.raised_at_ms,
 	updated_at_ms = excluded.updated_at_ms, p_failure = excluded.p_failure, value = excluded.value, rule = excluded.rule,
-	reason = excluded.reason, explanation = excluded.explanation, window_id = excluded.window_id,
+	reason = excluded.reason, explanation = excluded.explanation, explanation_method = excluded.explanation_method, raw_score = excluded.raw_score, window_id = excluded.window_id,
 	window_start_ms = excluded.window_start_ms, window_end_ms = excluded.window_end_ms, model_id = excluded.model_id,
 	ack_by = COALESCE(excluded.ack_by, ack_by), ack_at_ms = COALESCE(excluded.ack_at_ms, ack_at_ms), ack_note = COALESCE(excluded.ack_note, ack_note)`
 

@@ -46,13 +46,18 @@ func (w *Windower) acceptReading(src *source, r Reading, received int64, mono ti
 		w.batch.Conflicted = append(w.batch.Conflicted, Stored{SensorID: s.ID, Reading: r})
 		return Conflict, conflictDetail, nil
 	}
+	if i == 0 { // the sensor's next window may end earlier
+		s.asset.waits = waits{}
+	}
 	w.batch.Count.Stored++
 	if w.batch.Readings == nil && w.taken != nil { // as many as the last batch had: growing to it would copy each twice
 		w.batch.Readings = make([]Stored, 0, max(1, len(w.taken.Readings)))
 	}
 	w.batch.Readings = append(w.batch.Readings, Stored{SensorID: s.id, Reading: r})
-	w.touch(s)
-	s.fresh++
+	if i == 0 || !s.told.covers(r.TS) {
+		w.touch(s)
+		s.fresh++
+	}
 	if s.hop != nil {
 		w.reachBack(s, r.TS, arrived)
 	}
@@ -63,7 +68,7 @@ func (w *Windower) acceptReading(src *source, r Reading, received int64, mono ti
 	s.behind = s.asset.advance(r.TS, w.disorder) && !w.releasing || s.behind
 	if s.newest >= s.edge || s.newest-w.disorder >= s.mark {
 		s.lookNext(w)
-		w.closeDue(s.asset, -1)
+		w.look(s.asset)
 	}
 	return "", "", nil
 }

@@ -91,6 +91,7 @@ func (w *Windower) closeDue(a *assetState, mono time.Duration) {
 			w.judged = w.judged[:0]
 		}
 	}
+	w.wait(a)
 }
 
 // closeNext closes the earliest window of an asset that may close, together with its like. It says whether there was one.
@@ -140,23 +141,24 @@ type dueSensor struct {
 	early bool // another window of the sensor closes before it: it is only compared with
 }
 
-// group gives the sensors whose next window ends with c, by name: the order of closing does not depend on who came first.
-func (w *Windower) group(a *assetState, c candidate) []dueSensor {
-	var out []dueSensor
+// together gives the sensors whose next window ends with c, by name: the order of closing does not depend on who came first.
+func (w *Windower) together(a *assetState, c candidate) []dueSensor {
+	out := w.group[:0]
 	for _, s := range a.sensors {
 		if o, early, ok := w.alike(s, c); ok {
 			out = append(out, dueSensor{s, o, early})
 		}
 	}
 	slices.SortFunc(out, func(x, y dueSensor) int { return strings.Compare(x.Name, y.Name) })
+	w.group = out
 	return out
 }
 
 // closeGroup closes the windows of an asset that end together: figures of each, then figures against each other, then verdict, score and memory
 // one by one. A sensor that is behind, and not idle where that is why they close, keeps its own window open and is only compared with.
 func (w *Windower) closeGroup(a *assetState, c candidate, by ClosedBy, mono time.Duration) {
-	var closed, behind []*closing
-	for _, g := range w.group(a, c) {
+	closed, behind := w.closed[:0], w.lagging[:0]
+	for _, g := range w.together(a, c) {
 		s := g.sensorState
 		n, m := 0, (*closing)(nil)
 		if g.between {
@@ -214,6 +216,12 @@ func (w *Windower) closeGroup(a *assetState, c candidate, by ClosedBy, mono time
 		a.setJointEnd(c.length, c.end)
 	}
 	w.prune(a)
+	for _, done := range [...][]*closing{closed, behind} {
+		for _, m := range done {
+			w.reuse(m)
+		}
+	}
+	w.closed, w.lagging = closed, behind
 }
 
 // Tick lets the monotonic time pass: windows close whose members behind have been silent for too long. wall is the present wall clock in milliseconds; it

@@ -61,7 +61,8 @@ func (m *closing) compare(with []mate) {
 	defer m.relate(with)
 	defer m.pair(with) // first: two that changed places do not drift
 	f := &m.window.Features
-	var peers []float64
+	var room [32]float64
+	peers := room[:0]
 	mateName := ""
 	for _, o := range with {
 		if o.sensor == m.sensor || o.start != m.window.Start || o.end != m.window.End || o.length != m.length || !o.sound || math.IsNaN(o.mean) {

@@ -44,6 +44,7 @@ func (w *Windower) Configure(cfg Config) error {
 	w.reopen()
 	for _, a := range w.assets {
 		w.setStep(a)
+		a.waits = waits{}
 		if a.moved {
 			w.closeDue(a, -1)
 			a.moved = false

@@ -49,7 +49,7 @@ func (w *Windower) acceptContext(src *source, c Context, received int64, mono ti
 	}
 	if k.newest-w.disorder >= k.mark {
 		k.mark = next(k.newest-w.disorder, a.step)
-		w.closeDue(a, -1)
+		w.look(a)
 	}
 	return "", "", nil
 }

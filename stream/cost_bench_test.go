@@ -36,6 +36,9 @@ func fleetReading(second, sensor int, varied bool) stream.Reading {
 // takeEvery is how many readings make a batch: what a pass of the platform takes at most under load.
 const takeEvery = 16_000
 
+// expectAtOnce is how many readings' topics the windower is told of at once, as the platform does.
+const expectAtOnce = 32
+
 // BenchmarkReading gives the cost of one reading at 1 Hz through the whole windower, to closed windows with their verdicts, in steady state: each sensor has closed a
 // window before the clock starts, and the clocks of the assets are spread over a minute, so that windows close all the time. json: as a message is received; decoded: FeedReading.
 func BenchmarkReading(b *testing.B) {
@@ -55,6 +58,9 @@ func benchReading(b *testing.B, w *stream.Windower, sensors int, json bool) {
 	payload := make([]byte, 0, 128)
 	windows, i := 0, 0
 	step := func() {
+		if k := i % sensors; k%expectAtOnce == 0 {
+			w.Expect(topics[k:min(k+expectAtOnce, sensors)])
+		}
 		r := fleetReading(i/sensors+i%sensors/sensorsAnAsset%60, i%sensors, false)
 		topic := topics[i%sensors]
 		var err error

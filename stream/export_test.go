@@ -76,3 +76,6 @@ var TwinBytes = binary.Size(twin{})
 
 // PairBytes is how long the pairing is that version 3 of the memory added.
 var PairBytes = binary.Size(pairing{})
+
+// LookAlways makes a windower look for windows to close whenever a sensor passes a boundary, also where it is known that none is due.
+func (w *Windower) LookAlways() { w.restless = true }

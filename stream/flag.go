@@ -8,17 +8,16 @@ import (
 // flag gives each reading its flag, the worst of what QARTOD's tests say of it, and gathers the cleaned temperatures: readings that fail by themselves are left out,
 // spikes are replaced by their neighbourhood's median. Raw values are never altered. The tests whose limits a window's range cannot reach are not run.
 func (m *closing) flag() {
-	l := &m.limits
+	l := m.limits
 	n := len(m.usable)
-	values := make([]Milli, n, 2*n)
+	values := slices.Grow(m.values[:0], 2*n)
 	for i := range m.usable {
-		values[i] = m.usable[i].Temp
+		values = append(values, m.usable[i].Temp)
 	}
-	m.flags = GrossRange(make([]Flag, 0, n), values, span(l.FailLow, l.FailHigh), span(l.SuspectLow, l.SuspectHigh))
+	m.values = values
+	m.flags = GrossRange(m.flags[:0], values, span(l.FailLow, l.FailHigh), span(l.SuspectLow, l.SuspectHigh))
 	m.codes(values)
-	m.clean = values[n:n]
-	m.cleanTS = make([]int64, 0, n)
-	m.position = make([]int, 0, n)
+	m.clean = values[n:n:cap(values)]
 	for i, f := range m.flags {
 		if f == FlagFail {
 			m.outside++

@@ -108,14 +108,7 @@ func runLate(t *testing.T, cfg stream.Config, line []sent, rng *rand.Rand, takeE
 	committed, mono := 0, time.Duration(0)
 	often := func(every int) bool { return every > 0 && rng.IntN(every) == 0 }
 	for i := 0; i < len(line); i++ {
-		e := &line[i]
-		var err error
-		if e.context {
-			_, err = w.FeedContext(e.topic, stream.Context{TS: e.TS, Conditions: e.Conditions}, t0+1e9, mono)
-		} else {
-			_, err = w.FeedReading(e.topic, e.Reading, t0+1e9, mono)
-		}
-		if err != nil {
+		if err := feedSent(w, &line[i], mono); err != nil {
 			t.Fatal(err)
 		}
 		if often(silentEvery) {

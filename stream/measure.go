@@ -9,7 +9,7 @@ import (
 type closing struct {
 	sensor     *sensorState
 	window     *Window
-	limits     Limits
+	limits     *Limits
 	memory     memory // the sensor's, moved by this window as far as its own readings go
 	length     int64  // nominal length of the window, ms
 	cut        bool   // it ended early
@@ -18,6 +18,8 @@ type closing struct {
 	first      int64  // event time of the first reading, in dispute or not, ms
 	last       int64  // and of the last one
 	usable     []Reading
+	values     []Milli // scratch of flag
+	steps      []int64 // scratch of typicalInterval
 	clean      []Milli // cleaned temperatures of the readings that did not fail, in event-time order
 	cleanTS    []int64
 	flags      []Flag // of usable
@@ -38,12 +40,13 @@ type closing struct {
 // measure gathers a closing window's own figures from its readings in event-time order. Readings in dispute are left out; a window with no
 // other reading is not made.
 func (w *Windower) measure(s *sensorState, entries []entry, c candidate, by ClosedBy) *closing {
-	m := &closing{sensor: s, limits: *s.limits, memory: s.memory, length: c.length, cut: c.cut, first: entries[0].TS, last: entries[len(entries)-1].TS}
+	m := w.newClosing(len(entries))
+	m.sensor, m.limits, m.memory, m.length, m.cut = s, s.limits, s.memory, c.length, c.cut
+	m.first, m.last = entries[0].TS, entries[len(entries)-1].TS
 	m.held, m.heldSince, m.lastBefore = m.memory.Value, m.memory.Since, m.memory.Last
 	if len(s.unmade) > 0 {
 		m.first = s.unmade[0]
 	}
-	m.usable = make([]Reading, 0, len(entries))
 	at := 0
 	for i := range entries {
 		if entries[i].conflicted {
@@ -54,6 +57,7 @@ func (w *Windower) measure(s *sensorState, entries []entry, c candidate, by Clos
 		m.usable = append(m.usable, r)
 	}
 	if len(m.usable) == 0 {
+		w.reuse(m)
 		return nil
 	}
 	m.window = &Window{
@@ -79,7 +83,7 @@ func (m *closing) count(c candidate) {
 	}
 	m.nominal = m.sensor.periodNow()
 	if m.nominal == 0 || m.nominal*minReadings > m.length { // not known yet, or the sensor woke up
-		m.nominal = typicalInterval(m.usable)
+		m.nominal = m.typicalInterval()
 	}
 	expected := int64(minKnown)
 	if m.nominal > 0 {
@@ -96,17 +100,45 @@ func (m *closing) count(c candidate) {
 	m.gap = max(m.gap, c.end-last)
 }
 
-// typicalInterval is the lower median of the intervals between at least minKnown readings, 0 with fewer.
-func typicalInterval(readings []Reading) int64 {
-	if len(readings) < minKnown {
+// typicalInterval is the lower median of the intervals between at least minKnown readings, 0 with fewer. Most sensors send at one pace: then there is nothing to sort.
+func (m *closing) typicalInterval() int64 {
+	if len(m.usable) < minKnown {
 		return 0
 	}
-	steps := make([]int64, len(readings)-1)
-	for i := range steps {
-		steps[i] = readings[i+1].TS - readings[i].TS
+	steps, even := m.steps[:0], true
+	for i := 1; i < len(m.usable); i++ {
+		step := m.usable[i].TS - m.usable[i-1].TS
+		even = even && (i == 1 || step == steps[0])
+		steps = append(steps, step)
 	}
-	slices.Sort(steps)
+	if m.steps = steps; !even {
+		slices.Sort(steps)
+	}
 	return steps[(len(steps)-1)/2]
+}
+
+// Closings that are done are used again, with the memory of their slices: at most maxSpare, and none of more than maxSpareReadings.
+const (
+	maxSpare         = 64
+	maxSpareReadings = 1024
+)
+
+// newClosing gives an empty closing with room for n readings.
+func (w *Windower) newClosing(n int) *closing {
+	if k := len(w.spare) - 1; k >= 0 {
+		m := w.spare[k]
+		w.spare = w.spare[:k]
+		return m
+	}
+	return &closing{usable: make([]Reading, 0, n), cleanTS: make([]int64, 0, n), flags: make([]Flag, 0, n), position: make([]int, 0, n), values: make([]Milli, 0, 2*n)}
+}
+
+// reuse takes back a closing that nobody refers to any more.
+func (w *Windower) reuse(m *closing) {
+	if len(w.spare) < maxSpare && cap(m.usable) <= maxSpareReadings {
+		*m = closing{usable: m.usable[:0], cleanTS: m.cleanTS[:0], flags: m.flags[:0], position: m.position[:0], values: m.values[:0], steps: m.steps[:0]}
+		w.spare = append(w.spare, m)
+	}
 }
 
 // minKnown is the fewest readings that tell a period, and the fewest that make a window.
@@ -175,7 +207,7 @@ func (m *closing) track() {
 // learn folds the closed window into the sensor's memory. frozen keeps the baseline still.
 func (m *closing) learn(frozen bool) {
 	k, w := &m.memory, m.window
-	if step := typicalInterval(m.usable); step > 0 {
+	if step := m.typicalInterval(); step > 0 {
 		k.learnInterval(step)
 	} else if k.Last != 0 {
 		k.learnGap(m.usable[0].TS - k.Last)

@@ -9,6 +9,9 @@ type told struct {
 	times    int   // how many were told one by one; 0: a range
 }
 
+// covers says whether a reading behind the first open one changes nothing of what was told.
+func (t *told) covers(ts int64) bool { return t.times == 0 && t.from != 0 && ts < t.to }
+
 // maxTimes is how many open readings are told one by one at most, some bytes each: more than a window of 60 and what comes until it closes. burst is how many of a sensor
 // in one batch are worth a row of their own.
 const (
@@ -35,7 +38,7 @@ func (w *Windower) tellOpen() {
 //
 // From and the number of readings tell one set from the next: as long as the first stays, readings are only added.
 func (s *sensorState) open(base int64) (o Open, changed bool) {
-	o.SensorID = s.ID
+	o.SensorID = s.id
 	n := len(s.unmade) + s.pending.len()
 	if n == 0 {
 		changed = s.told.from != 0

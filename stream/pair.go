@@ -85,7 +85,8 @@ func (m *closing) beside(with []mate) (o *mate, others float64) {
 	if len(m.window.Reasons) > 0 || m.memory.Gauge.Verdict != gaugeSound || math.IsNaN(m.window.Features[FMean]) {
 		return nil, 0
 	}
-	var means []float64
+	var room [32]float64
+	means := room[:0]
 	for i := range with {
 		x := &with[i]
 		if x.sensor == m.sensor || x.start != m.window.Start || x.end != m.window.End || x.length != m.length || !x.sound || math.IsNaN(x.mean) {

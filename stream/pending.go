@@ -93,10 +93,31 @@ func (p *pending) at(i int) entry {
 	return e
 }
 
-// entries appends the readings [from, to) to dst.
+// entries appends the readings [from, to) to dst. Conditions are unpacked once for all that share them.
 func (p *pending) entries(dst []entry, from, to int) []entry {
+	dst = slices.Grow(dst, to-from)
+	var shared uint16
+	var c Conditions
 	for i := from; i < to; i++ {
-		dst = append(dst, p.at(i))
+		r := &p.all[p.room+i]
+		k := r.ref & rowRef
+		if r.ref&rowWide != 0 {
+			dst = append(dst, p.at(i))
+			continue
+		}
+		if k != shared {
+			shared, c = k, Conditions{}
+			if k != 0 {
+				c = p.conds[k-1].conditions()
+			}
+		}
+		n := len(dst)
+		dst = dst[:n+1]
+		e := &dst[n]
+		e.TS, e.Temp, e.Seq, e.Conditions, e.conflicted = p.base+int64(r.after), Milli(r.temp), 0, c, r.ref&rowDisputed != 0
+		if c.Has&HasSeq != 0 {
+			e.Seq = p.first + int64(r.seq)
+		}
 	}
 	return dst
 }

@@ -4,6 +4,9 @@ import "math"
 
 // source finds or makes what a topic means. Refused topics are not kept: a stranger could name ever new ones.
 func (w *Windower) source(topic string) *source {
+	if src := w.ahead.take(topic); src != nil {
+		return src
+	}
 	if src, ok := w.sources[topic]; ok {
 		return src
 	}
@@ -63,6 +66,7 @@ func (w *Windower) addSensor(s *sensorState, a *assetState) {
 	s.mark, s.edge, s.frontier, s.last, s.made = math.MinInt64, math.MinInt64, math.MinInt64, math.MinInt64, math.MinInt64
 	w.sensors = append(w.sensors, s)
 	a.sensors = append(a.sensors, s)
+	a.waits = waits{}
 	w.setStep(a)
 	topic := TelemetryTopic(s.Site, s.Asset, s.Name)
 	s.source = &source{address: address{s.Site, s.Asset, s.Name}, sensor: s, asset: a}

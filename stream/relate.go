@@ -113,7 +113,8 @@ type peersOf struct {
 }
 
 func (m *closing) reference(with []mate) (r peersOf) {
-	means := make([]float64, 0, 16)
+	var room [32]float64
+	means := room[:0]
 	for i := range with {
 		o := &with[i]
 		if o.sensor == m.sensor || o.start != m.window.Start || o.end != m.window.End || o.length != m.length || !o.sound || math.IsNaN(o.mean) || o.sensor.Kind != m.sensor.Kind {

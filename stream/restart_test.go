@@ -145,14 +145,7 @@ func run(t *testing.T, cfg stream.Config, line []sent, rng *rand.Rand, takeEvery
 	w := d.windower()
 	committed := 0
 	for i := 0; i < len(line); i++ {
-		e := &line[i]
-		var err error
-		if received := t0 + 1e9; e.context {
-			_, err = w.FeedContext(e.topic, stream.Context{TS: e.TS, Conditions: e.Conditions}, received, 0)
-		} else {
-			_, err = w.FeedReading(e.topic, e.Reading, received, 0)
-		}
-		if err != nil {
+		if err := feedSent(w, &line[i], 0); err != nil {
 			t.Fatal(err)
 		}
 		if takeEvery > 0 && rng.IntN(takeEvery) == 0 {

@@ -40,7 +40,7 @@ func (w *Windower) acceptLate(s *sensorState, r Reading, mono time.Duration) {
 	if !w.releasing {
 		s.mono = mono
 	}
-	s.last = max(s.last, r.TS)
+	s.last, s.asset.waits = max(s.last, r.TS), waits{}
 	s.behind = s.asset.advance(r.TS, w.disorder) && !w.releasing || s.behind
 	if r.TS > s.newest { // silence had closed its window
 		s.advance(r.TS)
@@ -462,6 +462,7 @@ func (r *revising) fill(p revisionPlan, before *Window, m *closing) error {
 		r.touch(s)
 	}
 	a := s.asset
+	a.waits = waits{}
 	a.setJointEnd(m.length, w.End)
 	if !m.cut {
 		a.remember(append(a.closed, mate{s, w.Start, w.End, m.length, w.Features[FMean], w.Features[FSlope], m.memory.Gauge.Verdict == gaugeSound, false}))

@@ -1,5 +1,7 @@
 package stream
 
+import "slices"
+
 // A device that has no temperature sends a number all the same: -127, 85, 850, 1254, 0. Some of them are temperatures that a healthy component has: a bearing warms through
 // 85.000 degC on its way. So a fault code fails only where it stands out from both sides: the reading before it and the one after it, as far as there are any, must be
 // farther off than a spike, and farther than the kind's rate allows in the time between. A run of one code is judged as one, and one that goes on from the window before
@@ -8,11 +10,16 @@ package stream
 // codes fails the runs of fault codes among the readings that are within the limits.
 func (m *closing) codes(values []Milli) {
 	g := &m.memory.Gauge
+	var room [8]Milli
+	known := room[:0]
+	for _, c := range m.limits.Sentinels {
+		known = append(known, milli(c))
+	}
 	running, on := g.Code, g.CodeOn == 1
 	g.Code, g.CodeOn = 0, 0
 	for i := 0; i < len(values); {
 		v := values[i]
-		if m.flags[i] == FlagFail || !m.isCode(v) {
+		if m.flags[i] == FlagFail || !slices.Contains(known, v) {
 			i++
 			continue
 		}
@@ -30,15 +37,6 @@ func (m *closing) codes(values []Milli) {
 		}
 		i = j
 	}
-}
-
-func (m *closing) isCode(v Milli) bool {
-	for _, c := range m.limits.Sentinels {
-		if v == milli(c) {
-			return true
-		}
-	}
-	return false
 }
 
 // outstanding says whether the run [i, j) of one code stands out. goesOn: it failed at the end of the window before.

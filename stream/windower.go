@@ -29,8 +29,9 @@ type Windower struct {
 	history  History // past, where it is one
 	score    Scorer
 	sources  map[string]*source // by topic
-	assets   []*assetState      // by id-1
-	sensors  []*sensorState     // by id-1
+	ahead    ahead
+	assets   []*assetState  // by id-1
+	sensors  []*sensorState // by id-1
 	byName   map[[2]string]*assetState
 	batch    *Batch // filling
 	taken    *Batch // last taken
@@ -39,6 +40,10 @@ type Windower struct {
 	elements []Element      // scratch of Feed
 	members  []int64        // scratch of judge
 	open     []entry        // scratch of closeGroup: the readings of a window
+	spare    []*closing     // done with
+	group    []dueSensor    // scratch of closeGroup: whose windows end together
+	closed   []*closing     // likewise: the windows that close
+	lagging  []*closing     // likewise: those of sensors that are behind
 	judged   []judged       // scratch of closeDue: windows of one asset already judged
 	received int64          // receipt time of what is being processed, ms
 	most     int            // sensors, and assets: what a Key has room for
@@ -48,6 +53,7 @@ type Windower struct {
 	watch    watch // who is silent
 
 	releasing bool           // a person puts back what is fed
+	restless  bool           // tests: look at each boundary
 	expired   map[int64]bool // windows that the last MakeRevisions could not release
 }
 
@@ -71,6 +77,7 @@ type assetState struct {
 	closed  []mate     // closed windows that another sensor still has open readings beside
 	hush    hush       // who of them is silent
 	guard   guard      // the fail-safe
+	waits   waits      // for whom its windows wait
 	moved   bool       // a sensor's period is configured otherwise than when this was last looked through for windows to close
 	step    int64      // windows end at multiples of it, ms: the configured length, or less where a sensor hops
 }
@@ -104,7 +111,7 @@ type sensorState struct {
 	edge     int64 // and the newest event time that does
 	frontier int64 // end of the last closed window
 	mono     time.Duration
-	fresh    int      // readings accepted since the last Take
+	fresh    int      // readings accepted since the last Take, without those that what was told covers
 	hop      *hopping // nil: its windows tumble
 	pending  pending  // open readings
 	quiet    quiet
@@ -164,6 +171,9 @@ func (w *Windower) Take() *Batch {
 		return newBatch()
 	}
 	w.tellOpen()
+	if len(w.batch.Windows) == 0 { // a quiet line needs no scratch
+		w.spare, w.group, w.closed, w.lagging, w.open = nil, nil, nil, nil, nil
+	}
 	w.taken, w.batch = w.batch, newBatch()
 	w.recent = uncommitted{}
 	return w.taken

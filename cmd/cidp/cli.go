@@ -36,7 +36,7 @@ type commands struct {
 	Train      trainCmd      `cmd:"" help:"Train the forest on the simulated fleet, or on a table."`
 	Sensors    sensorsCmd    `cmd:"" help:"The sensor registry: check a file, list what is in force, print an example."`
 	Passwd     passwdCmd     `cmd:"" help:"Hash a password for the [users] table."`
-	Model      modelCmd      `cmd:"" help:"Model files: import, export, show, predict."`
+	Model      modelCmd      `cmd:"" help:"Models: files, and the registry that says which one is live."`
 }
 
 // terminal is where a command talks to people and programs.

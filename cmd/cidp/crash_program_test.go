@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/camrail/cidp/cmd/cidp/models/modeltest"
 )
 
 // built gives the real program, built once in a test run. TestMain removes it.
@@ -58,7 +60,7 @@ func newMortal(t *testing.T, path string) *mortal {
 	if path == "" {
 		m.path, m.env = os.Args[0], []string{"CIDP_TEST_AS_PROGRAM=1"}
 	}
-	m.args = []string{"run", "--data", m.data, "--mqtt", m.mqtt, "--http", m.http, "--history-after", "0",
+	m.args = []string{"run", "--data", m.data, "--mqtt", m.mqtt, "--http", m.http, "--model", modeltest.File(t, modeltest.Default(t, modeltest.Passed())), "--history-after", "0",
 		"--disorder", (crashDisorder * crashTick * time.Millisecond).String(), "--idle", "10m"}
 	t.Cleanup(func() {
 		if m.running != nil {

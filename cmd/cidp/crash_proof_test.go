@@ -253,7 +253,7 @@ func alertStory(t *testing.T, db *sqlite3.Conn) []string {
 	crashRows(t, db, `SELECT 'event', site, asset, sensor, alert_id, (SELECT start_ms FROM telemetry_window w WHERE w.window_id = e.window_id), revision, at_ms, e.kind,
 		from_severity, to_severity, state, cause, actor FROM alert_event e JOIN sensor USING (sensor_id) JOIN asset USING (asset_id)`, row)
 	crashRows(t, db, `SELECT 'alert', alert_id, site, asset, sensor, state, severity, raised_at_ms, updated_at_ms, p_failure, value, rule, reason, explanation,
-		window_start_ms, model_id FROM alert`, row)
+		explanation_method, raw_score, window_start_ms, model_id FROM alert`, row)
 	slices.Sort(out)
 	return out
 }

@@ -17,15 +17,23 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/camrail/cidp/cmd/cidp/console"
+	"github.com/camrail/cidp/cmd/cidp/models"
 	"github.com/camrail/cidp/model"
 )
 
-// modelCmd is the commands on model files.
+// modelCmd is the commands on model files and on their registry.
 type modelCmd struct {
 	Import  modelImportCmd  `cmd:"" help:"Make a model of a forest trained elsewhere: ONNX, or scikit-learn's arrays as JSON."`
 	Export  modelExportCmd  `cmd:"" help:"Write a model as ONNX, or as JSON for an audit."`
-	Show    modelShowCmd    `cmd:"" help:"What a model is: inputs, training, figures."`
+	Show    modelShowCmd    `cmd:"" help:"What a model is: inputs, training, figures; of one in the registry what it does and why."`
 	Predict modelPredictCmd `cmd:"" help:"The probability of each row of a table."`
+
+	Add      modelAddCmd      `cmd:"" help:"Put a model into the registry: it runs in shadow."`
+	List     modelListCmd     `cmd:"" help:"The registry: what is live, what runs in shadow and why."`
+	Activate modelActivateCmd `cmd:"" help:"Let a model go live, if its trial allows it."`
+	Shadow   modelShadowCmd   `cmd:"" help:"Let a model run in shadow."`
+	Retire   modelRetireCmd   `cmd:"" help:"Let a model score nothing any more."`
 }
 
 type modelImportCmd struct {
@@ -148,13 +156,15 @@ func (c *modelExportCmd) Run(_ context.Context, t *terminal) error {
 }
 
 type modelShowCmd struct {
-	Model string `arg:"" optional:"" help:"Model file; the one that comes with the program by default."`
-	JSON  bool   `name:"json" help:"Print one JSON document."`
+	Model         string `arg:"" optional:"" help:"Model file, or the id of a model in the registry; the one that comes with the program by default."`
+	registryFlags `embed:""`
+	JSON          bool `name:"json" help:"Print one JSON document."`
 }
 
 func (modelShowCmd) Help() string {
 	return `Example:
-  cidp model show forest.cidpmodel`
+  cidp model show forest.cidpmodel
+  cidp model show 3f2a9c0d11e84b57 --data database`
 }
 
 // shown is what is said of a model.
@@ -166,6 +176,8 @@ type shown struct {
 	Base     float64        `json:"base"`
 	Features []shownFeature `json:"features"`
 	Manifest model.Manifest `json:"manifest"`
+	Live     bool           `json:"may_go_live"` // by the trial in its manifest
+	Why      string         `json:"why"`         // or why not
 }
 
 type shownFeature struct {
@@ -173,12 +185,16 @@ type shownFeature struct {
 	Unit string `json:"unit"`
 }
 
-func (c *modelShowCmd) Run(_ context.Context, t *terminal) error {
+func (c *modelShowCmd) Run(ctx context.Context, t *terminal) error {
+	if _, err := os.Stat(c.Model); models.IsID(c.Model) && err != nil {
+		return c.registered(ctx, t)
+	}
 	f, err := c.open()
 	if err != nil {
 		return err
 	}
 	s := shown{Model: f.ID(), Trees: f.Trees(), Nodes: f.Nodes(), Depth: f.Depth(), Base: f.Base(), Manifest: f.Manifest()}
+	s.Live, s.Why = f.MayGoLive()
 	for _, x := range f.Schema() {
 		s.Features = append(s.Features, shownFeature{x.Name, x.Unit})
 	}
@@ -197,12 +213,31 @@ func (c *modelShowCmd) Run(_ context.Context, t *terminal) error {
 			fmt.Fprintf(t.out, " (%s)", x.Unit)
 		}
 	}
+	may := "it may go live"
+	if !s.Live {
+		may = "it runs in shadow"
+	}
 	manifest, err := json.MarshalIndent(s.Manifest, "", "  ")
 	if err != nil {
 		return fmt.Errorf("describe model: %w", err)
 	}
-	fmt.Fprintf(t.out, "\n%s\n", manifest)
+	fmt.Fprintf(t.out, "\n%s: %s\n%s\n", may, readable(s.Why, 0), manifest)
 	return nil
+}
+
+// registered shows a model of the registry.
+func (c *modelShowCmd) registered(ctx context.Context, t *terminal) error {
+	m, err := c.one(ctx, c.Model)
+	if errors.Is(err, console.ErrNotFound) {
+		return fmt.Errorf("the registry has no model %s: cidp model list shows what there is", c.Model)
+	}
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(t.out, m)
+	}
+	return printModel(t.out, &m)
 }
 
 func (c *modelShowCmd) open() (*model.Forest, error) {

@@ -11,6 +11,7 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"github.com/rs/zerolog"
 
+	"github.com/camrail/cidp/cmd/cidp/models/modeltest"
 	"github.com/camrail/cidp/cmd/cidp/platform"
 	"github.com/camrail/cidp/store"
 	"github.com/camrail/cidp/stream"
@@ -19,7 +20,8 @@ import (
 // plantWith runs a platform for a test that speaks to it by the command line.
 func plantWith(t *testing.T, dir string, change func(*platform.Config)) (p *platform.Platform, end func()) {
 	t.Helper()
-	cfg := platform.Config{Data: dir, MQTT: "127.0.0.1:0", HTTP: "127.0.0.1:0", Stream: stream.DefaultConfig(), CommitEvery: 10 * time.Millisecond, Version: "test", Log: zerolog.Nop()}
+	cfg := platform.Config{Data: dir, MQTT: "127.0.0.1:0", HTTP: "127.0.0.1:0", Stream: stream.DefaultConfig(), CommitEvery: 10 * time.Millisecond, Version: "test", Log: zerolog.Nop(),
+		ModelFile: modeltest.File(t, modeltest.Default(t, modeltest.Passed()))}
 	cfg.Stream.HistoryAfter = 0
 	if change != nil {
 		change(&cfg)

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/camrail/cidp/cmd/cidp/models"
+	"github.com/camrail/cidp/cmd/cidp/models/modeltest"
 	"github.com/camrail/cidp/cmd/cidp/platform"
 	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/store"
@@ -47,11 +49,15 @@ func newFiller(t testing.TB, dir string) *filler {
 	f.past, err = f.db.Past()
 	must(err)
 	t.Cleanup(func() { f.past.Close() })
-	forest, err := model.Default()
-	must(err)
+	forest := modeltest.Default(t, modeltest.Passed())
 	f.scorer, err = model.NewScorer(forest, model.DefaultRules(), model.DefaultAlertConfig())
 	must(err)
-	must(f.db.PutModel(store.ModelInfo{ID: forest.ID(), Name: "default", Features: "[]", Metrics: "{}"}))
+	must(models.Put(dir, forest))
+	ask := models.Ask{Action: store.ActionActivate, ID: forest.ID(), Actor: "a test"}
+	must(ask.Load(dir))
+	moves, _, err := models.NewRegistry(nil).Plan(&ask)
+	must(err)
+	must(f.db.MoveModels(moves))
 	f.w, err = stream.NewWindower(cfg, f.past, f.judge)
 	must(err)
 	return f

@@ -46,7 +46,8 @@ func warehouse(t *testing.T, fleet *simulator.Fleet, tell ...stream.Finding) str
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if err := db.PutModel(store.ModelInfo{ID: forest.ID(), Name: "default", Features: "[]", Metrics: "{}"}); err != nil {
+	live := store.ModelInfo{ID: forest.ID(), Name: "default", Features: "[]", Metrics: "{}", Trial: `{"passed":true}`, State: store.ModelActive}
+	if err := db.MoveModels([]store.ModelMove{{Model: live, Action: store.ActionStart, Actor: model.ActorLine}}); err != nil {
 		t.Fatal(err)
 	}
 	b := &store.Batch{}

@@ -43,7 +43,7 @@ SELECT w.window_id, w.revision, w.sensor_id, a.site, a.asset, s.sensor, s.kind,
        w.start_ms, w.end_ms, w.n, w.expected, w.completeness, w.verdict, w.closed_by,
        /*features*/
        w.period_ms, w.last_ms, w.closed_ms,
-       p.p_failure, p.level, p.source, p.rule_score, p.model_id, p.explanation, p.scored_ms,
+       p.p_failure, p.level, p.source, p.rule_score, p.model_id, p.explanation, p.raw_score, p.scored_ms,
        q.reasons, q.detail, q.released_ms,
        substr(w.memory, 1, 1) IS x'68' AS hopping -- 1: it overlaps the windows before and after it, and counts in no KPI
 FROM telemetry_window w
@@ -56,7 +56,7 @@ WHERE NOT EXISTS (SELECT 1 FROM telemetry_window n WHERE n.window_id = w.window_
 CREATE VIEW risk_now AS
 SELECT s.sensor_id, a.site, a.asset, s.sensor, s.kind,
        p.window_id, p.revision, p.start_ms AS window_start_ms, p.end_ms AS window_end_ms,
-       p.p_failure, p.level, p.source, p.rule_score, p.model_id, p.explanation, p.scored_ms,
+       p.p_failure, p.level, p.source, p.rule_score, p.model_id, p.explanation, p.raw_score, p.scored_ms,
        w.n, w.expected, w.completeness, w.mean_c
 FROM sensor s
 JOIN asset a ON a.asset_id = s.asset_id

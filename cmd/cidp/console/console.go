@@ -11,12 +11,13 @@ import (
 
 // Config is what a console is made of. Source and Health are required; the zero value of the rest is usable.
 type Config struct {
-	Source   Source
-	Health   Health
-	Releaser Releaser            // nil: nothing can be put back from quarantine
-	Drifter  Drifter             // nil: no /api/v1/drift
-	Gatherer prometheus.Gatherer // nil: no /metrics
-	Version  string
+	Source    Source
+	Health    Health
+	Releaser  Releaser            // nil: nothing can be put back from quarantine
+	Registrar Registrar           // nil: no models
+	Drifter   Drifter             // nil: no /api/v1/drift
+	Gatherer  prometheus.Gatherer // nil: no /metrics
+	Version   string
 
 	// Users says whether a name and a password are right, in a time that does not depend on how wrong they are. nil: open to all.
 	Users func(user, pass string) bool
@@ -73,10 +74,18 @@ func routes(cfg Config, b *board, h *hub) http.Handler {
 	if cfg.Drifter != nil {
 		locked.HandleFunc("/api/v1/drift", a.drift(cfg.Drifter))
 	}
+	if cfg.Registrar != nil {
+		g := &registry{api: a, registrar: cfg.Registrar, known: cfg.Users != nil}
+		locked.HandleFunc("/api/v1/models", g.list)
+		locked.HandleFunc(modelsPath+"{id}", g.show)
+		for _, action := range modelActions {
+			locked.HandleFunc("POST "+modelsPath+action, g.move)
+		}
+	}
 	locked.HandleFunc("/api/v1/sensors/{site}/{asset}/{sensor}", a.sensor)
 	locked.Handle("/api/v1/stream", h)
 	locked.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, http.StatusNotFound, "no such path; see /api/v1/summary, assets, alerts, quarantine, quarantine/{id}, quarantine/release, drift, sensors/{site}/{asset}/{sensor}, stream")
+		writeError(w, http.StatusNotFound, "no such path; see /api/v1/summary, assets, alerts, quarantine, quarantine/{id}, quarantine/release, models, models/{id}, models/activate, models/shadow, models/retire, drift, sensors/{site}/{asset}/{sensor}, stream")
 	})
 	servePage(locked, b)
 

@@ -31,7 +31,7 @@ func guard(hosts []string, next http.Handler) http.Handler {
 			writeError(w, http.StatusMisdirectedRequest,
 				"this address is only served as localhost; name the host in the configuration to reach it through a proxy")
 			return
-		case r.Method == http.MethodPost && r.URL.Path == releasePath:
+		case r.Method == http.MethodPost && changes(r.URL.Path):
 			if status, why := ownRequest(r); status != 0 {
 				writeError(w, status, why)
 				return

@@ -139,6 +139,7 @@ type Alert struct {
 	Rule        string         `json:"rule"`
 	Reason      string         `json:"reason"` // one sentence
 	Explanation []Contribution `json:"explanation"`
+	Method      string         `json:"explanation_method"` // "path", "tree_shap", or empty without an explanation
 	WindowStart Time           `json:"window_start"`
 	WindowEnd   Time           `json:"window_end"`
 	Model       string         `json:"model"`
@@ -149,6 +150,7 @@ type Contribution struct {
 	Feature      string `json:"feature"`
 	Value        Figure `json:"value"` // in the feature's unit; NaN when its inputs were missing
 	Contribution Figure `json:"contribution"`
+	Text         string `json:"text"` // the value in words, with its unit and what is usual
 }
 
 // Quarantine counts what was refused, by reason, since the database was made.

@@ -14,7 +14,7 @@ import (
 	"unicode/utf8"
 )
 
-// releasePath is the one path that changes something.
+// releasePath is where evidence is put back.
 const releasePath = "/api/v1/quarantine/release"
 
 // Limits of a request to release.
@@ -104,12 +104,9 @@ func (e *evidence) release(w http.ResponseWriter, r *http.Request) {
 	if e.known {
 		user, _, _ = r.BasicAuth()
 	}
-	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxReleaseBytes))
-	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-		writeError(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the request is larger than %d bytes", maxReleaseBytes))
+	text, ok := bodyOf(w, r)
+	if !ok {
 		return
-	} else if err != nil {
-		return // the client is gone
 	}
 	ask, err := parseRelease(text, user)
 	if err != nil {
@@ -142,7 +139,7 @@ func (e *evidence) release(w http.ResponseWriter, r *http.Request) {
 	}{results})
 }
 
-// parseRelease reads {"ids":[…],"by":…,"note":…}. Who signed in is the actor, whatever the text says; by is added where it is another name.
+// parseRelease reads {"ids":[…],"by":…,"note":…}.
 func parseRelease(text []byte, user string) (ReleaseRequest, error) {
 	var in struct {
 		IDs  []string `json:"ids"`
@@ -154,23 +151,14 @@ func parseRelease(text []byte, user string) (ReleaseRequest, error) {
 	if err := d.Decode(&in); err != nil || d.Decode(new(any)) != io.EOF {
 		return ReleaseRequest{}, errors.New(`the body must be one JSON object {"ids":[…],"by":"…","note":"…"} and nothing else`)
 	}
-	out := ReleaseRequest{Actor: strings.TrimSpace(in.By), Note: strings.TrimSpace(in.Note)}
-	switch {
-	case len(in.IDs) == 0 || len(in.IDs) > maxReleaseIDs:
+	if len(in.IDs) == 0 || len(in.IDs) > maxReleaseIDs {
 		return ReleaseRequest{}, fmt.Errorf("ids must name 1 to %d pieces of evidence", maxReleaseIDs)
-	case user == "" && out.Actor == "":
-		return ReleaseRequest{}, errors.New("by must name who asks: it is kept in the audit")
-	case !plain(out.Actor, maxActor):
-		return ReleaseRequest{}, fmt.Errorf("by must be a name of at most %d printable characters", maxActor)
-	case !plain(out.Note, maxNote):
-		return ReleaseRequest{}, fmt.Errorf("note must be at most %d printable characters", maxNote)
 	}
-	if user != "" {
-		if out.Actor != "" && out.Actor != user {
-			user += " (" + out.Actor + ")"
-		}
-		out.Actor = user
+	actor, note, err := actorOf(in.By, in.Note, user)
+	if err != nil {
+		return ReleaseRequest{}, err
 	}
+	out := ReleaseRequest{Actor: actor, Note: note}
 	for _, id := range in.IDs { // one that is named twice goes back once
 		if !slices.Contains(out.IDs, id) {
 			out.IDs = append(out.IDs, id)

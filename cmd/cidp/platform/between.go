@@ -32,7 +32,8 @@ func (l *line) between(w *stream.Window) {
 	}
 	p := scored.Prediction
 	p.Level, p.Hold = hold.Level, model.NoHold()
-	l.filling.batch.Predictions = append(l.filling.batch.Predictions, p)
+	b := l.filling.batch
+	b.Predictions, b.Shadows = append(b.Predictions, p), append(b.Shadows, scored.Shadows...)
 	if told {
 		l.tell(riskPrefix, w.Sensor, model.AppendRisk(nil, w, &p), true)
 	}

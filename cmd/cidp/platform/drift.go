@@ -63,11 +63,31 @@ func newDrift(span time.Duration, r *prometheus.Registry, log zerolog.Logger) *d
 	return d
 }
 
-// follow counts for a model from now on, after what was kept of it.
+// resume counts for a model after what a warehouse kept of it.
+func (d *drift) resume(f *model.Forest, rec *store.Recovery) error {
+	var kept []model.StoredBucket
+	if f != nil {
+		var err error
+		if kept, err = rec.Drift(f.ID()); err != nil {
+			return err
+		}
+	}
+	d.follow(f, kept)
+	return nil
+}
+
+// follow counts for a model from now on, after what was kept of it; nil: for none. The one that is followed already goes on.
 func (d *drift) follow(f *model.Forest, kept []model.StoredBucket) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.counts, d.id, d.why, d.oldest = nil, f.ID(), "", 0
+	if f != nil && d.id == f.ID() {
+		return
+	}
+	d.counts, d.id, d.why, d.oldest = nil, "", "no model runs, neither live nor in shadow", 0
+	if f == nil {
+		return
+	}
+	d.id, d.why = f.ID(), ""
 	counts, err := model.NewDrift(f, d.span)
 	if errors.Is(err, model.ErrNoDistribution) {
 		d.why = model.ErrNoDistribution.Error()
@@ -85,9 +105,9 @@ func (d *drift) follow(f *model.Forest, kept []model.StoredBucket) {
 	d.counts = counts
 }
 
-// fold counts the windows of a batch that were scored by the model that is followed, and lays out what is to be kept. Windows between those of a sensor that hops would count a reading twice.
+// fold counts the windows of a batch that were scored by the model that is followed, live or in shadow, and lays out what is to be kept. Windows between those of a sensor that hops would count a reading twice.
 func (d *drift) fold(b *store.Batch) {
-	if len(b.Predictions) == 0 {
+	if len(b.Windows) == 0 {
 		return
 	}
 	d.mu.Lock()
@@ -95,10 +115,20 @@ func (d *drift) fold(b *store.Batch) {
 	if d.counts == nil {
 		return
 	}
-	predicted := predictions(b)
+	scored := make(map[predictionKey]float64, len(b.Predictions))
+	for i := range b.Predictions {
+		if p := &b.Predictions[i]; p.ModelID == d.id {
+			scored[predictionKey{p.WindowID, p.Revision}] = p.PFailure
+		}
+	}
+	for i := range b.Shadows {
+		if p := &b.Shadows[i]; p.ModelID == d.id {
+			scored[predictionKey{p.WindowID, p.Revision}] = p.PFailure
+		}
+	}
 	for _, w := range b.Windows {
-		if p := predicted[predictionKey{w.ID(), w.Revision}]; p != nil && !w.Between && p.ModelID == d.id {
-			d.counts.Add(w.End, w.Features[:], p.PFailure)
+		if p, ok := scored[predictionKey{w.ID(), w.Revision}]; ok && !w.Between {
+			d.counts.Add(w.End, w.Features[:], p)
 		}
 	}
 	buckets, oldest := d.counts.Changed()

@@ -48,7 +48,7 @@ func (l *line) scored(w *stream.Window, hold model.Hold) (frozen bool) {
 		return true
 	}
 	l.holds[w.Sensor.ID] = scored.Prediction.Hold
-	b.Predictions = append(b.Predictions, scored.Prediction)
+	b.Predictions, b.Shadows = append(b.Predictions, scored.Prediction), append(b.Shadows, scored.Shadows...)
 	if scored.Alert != nil {
 		b.Alerts = append(b.Alerts, *scored.Alert)
 	}

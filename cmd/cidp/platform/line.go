@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/camrail/cidp/broker"
+	"github.com/camrail/cidp/cmd/cidp/models"
 	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/store"
 	"github.com/camrail/cidp/stream"
@@ -48,8 +49,11 @@ type line struct {
 	config   *inForce
 	configs  chan *configuration // to be put in force
 	releases chan *release       // to be put back
-	every    time.Duration       // shortest time between the starts of two commits
-	began    time.Time           // zero of the windower's monotonic time, owned by feed
+	registry *models.Registry    // state of every model, owned by feed
+	use      *atomic.Pointer[inUse]
+	asks     chan *modelAsk // what is asked of models
+	every    time.Duration  // shortest time between the starts of two commits
+	began    time.Time      // zero of the windower's monotonic time, owned by feed
 
 	intake   chan []broker.Message
 	passes   chan *pass
@@ -65,7 +69,9 @@ type line struct {
 	// Owned by feed.
 	filling    *pass
 	next       *configuration          // waits for the end of the filling pass
+	asked      *modelAsk               // likewise
 	waiting    []broker.Message        // taken from the broker, for the next pass: the filling one is full
+	topics     []string                // scratch of expect
 	released   map[int64]store.Outcome // what became of messages put back since the start: their rows may not say so yet
 	remember   bool                    // sessions changed
 	swept      bool                    // they were asked for the last time
@@ -80,7 +86,8 @@ type pass struct {
 	acks  []broker.Ack
 	bytes int // of the payloads in acks
 
-	releases []*release // answered once the pass is on disk
+	releases []*release  // answered once the pass is on disk
+	asks     []*modelAsk // likewise, one at most
 
 	bySensor map[int64][]int // positions of predictions, the first indexed of them, once a revision asks
 	indexed  int
@@ -97,6 +104,7 @@ const (
 	maxBatchSize  = 250_000 // readings, contexts and refusals in them, but for the last one
 
 	receiveMax   = 4096                   // messages taken from the broker at once
+	expectAtOnce = 32                     // topics that the windower is told of before they are fed
 	sentEvery    = 200 * time.Millisecond // how soon a commit follows that holds nothing but sent ids
 	tickEvery    = time.Second
 	sealLong     = 200 * time.Millisecond // a seal that takes longer is no time of silence
@@ -159,9 +167,12 @@ func (l *line) feed(ctx context.Context) error {
 		if held {
 			from = nil
 		}
-		configs, releases := l.configs, l.releases
+		configs, releases, asks := l.configs, l.releases, l.asks
 		if intake == nil { // the next start reads the file anew
-			configs, releases = nil, nil
+			configs, releases, asks = nil, nil, nil
+		}
+		if l.asked != nil {
+			asks = nil
 		}
 		if held {
 			releases = nil
@@ -191,6 +202,8 @@ func (l *line) feed(ctx context.Context) error {
 			l.remember = true
 		case l.next = <-configs:
 			l.reconfigure()
+		case l.asked = <-asks:
+			l.exchange()
 		case r := <-releases:
 			if err := l.putBack(r); err != nil {
 				return err
@@ -228,6 +241,7 @@ func (l *line) commitWhenDue(cadence *time.Timer, draining bool) (end bool, err 
 		}
 		l.last, l.committing = time.Now(), true
 		l.reconfigure()
+		l.exchange()
 		return false, l.take()
 	case wait > 0:
 		cadence.Reset(wait)
@@ -257,7 +271,7 @@ func (l *line) leave() {
 func (l *line) due(draining bool) time.Duration {
 	every := l.every
 	switch {
-	case l.windower.Pending(), len(l.filling.releases) > 0, l.remember, l.filling.batch.Config != nil && l.commitID > 0:
+	case l.windower.Pending(), len(l.filling.releases) > 0, len(l.filling.asks) > 0, l.remember, l.filling.batch.Config != nil && l.commitID > 0:
 	case l.hasSent():
 		every = sentEvery
 	default:
@@ -278,7 +292,10 @@ func (l *line) hasSent() bool {
 // take decodes and windows what waits, until the filling pass is full.
 func (l *line) take() error {
 	mono := time.Since(l.began)
-	for len(l.waiting) > 0 && !l.full() {
+	for n := 0; len(l.waiting) > 0 && !l.full(); n++ {
+		if n%expectAtOnce == 0 {
+			l.expect()
+		}
 		m := &l.waiting[0]
 		in := stream.Message{Topic: m.Topic, Client: m.Client, Payload: m.Payload, Received: m.Received}
 		var reason stream.Reason
@@ -294,6 +311,17 @@ func (l *line) take() error {
 		l.waiting = l.waiting[1:]
 	}
 	return nil
+}
+
+// expect tells the windower of the topics that come next.
+func (l *line) expect() {
+	l.topics = l.topics[:0]
+	for i := range min(len(l.waiting), expectAtOnce) {
+		if m := &l.waiting[i]; !m.TooLarge {
+			l.topics = append(l.topics, m.Topic)
+		}
+	}
+	l.windower.Expect(l.topics)
 }
 
 // outcome is what an MQTT 5 client is told. A reading from the future, or one that contradicts another, can be read: that it is refused is told by the
@@ -337,7 +365,7 @@ func (l *line) seal() error {
 	if p.batch.Config != nil {
 		nameChanged(p.batch.Config, p.batch.Changed)
 	}
-	if p.batch.Messages > 0 || len(p.batch.Windows) > 0 || len(p.batch.Transitions) > 0 || len(p.batch.Changed) > 0 || len(p.batch.Releases) > 0 || p.batch.Config != nil {
+	if p.batch.Messages > 0 || len(p.batch.Windows) > 0 || len(p.batch.Transitions) > 0 || len(p.batch.Changed) > 0 || len(p.batch.Releases) > 0 || len(p.batch.Models) > 0 || p.batch.Config != nil {
 		l.commitID++
 		p.batch.ID = l.commitID
 	}
@@ -395,6 +423,9 @@ func (l *line) commit(ctx context.Context, p *pass) error {
 	l.step(StepCommitted)
 	for _, r := range p.releases {
 		close(r.done)
+	}
+	for _, a := range p.asks {
+		l.exchanged(a)
 	}
 	l.broker.Acknowledge(p.acks)
 	l.step(StepAcknowledged)

@@ -23,6 +23,9 @@ type metrics struct {
 	released       *prometheus.CounterVec // outcome
 	standing       *prometheus.GaugeVec   // rule, scope
 	withheld       prometheus.Gauge
+	models         *prometheus.GaugeVec   // model_id, state
+	shadows        *prometheus.CounterVec // model_id
+	disagreements  *prometheus.CounterVec // model_id
 	published      prometheus.Counter
 	commits        prometheus.Counter
 	commitFailures prometheus.Counter
@@ -57,6 +60,10 @@ func newMetrics() *metrics {
 	m.standing = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "cidp_standing", Help: "What stands: silent sensors, assets and sites; assets whose fail-safe is open."}, []string{"rule", "scope"})
 	m.withheld = prometheus.NewGauge(prometheus.GaugeOpts{Name: "cidp_publications_withheld", Help: "Messages that the fail-safe for all holds back in the outbox."})
 	m.registry.MustRegister(m.standing, m.withheld)
+	m.models = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "cidp_model_info", Help: "1 for every model in force: active (rules: the rules of physics speak alone) or shadow."}, []string{"model_id", "state"})
+	m.registry.MustRegister(m.models)
+	m.shadows = vector("cidp_shadow_predictions_total", "Predictions of models in shadow.", "model_id")
+	m.disagreements = vector("cidp_shadow_disagreements_total", "Those of them that fall into another level than the live one, both without hysteresis.", "model_id")
 	m.published = counter("cidp_published_total", "Messages published from the outbox.")
 	m.commits = counter("cidp_commits_total", "Commits.")
 	m.commitFailures = counter("cidp_commit_failures_total", "Attempts to commit that failed and are tried again.")
@@ -71,6 +78,16 @@ func (m *metrics) stands(all map[standingKey]model.Alert) {
 	m.standing.Reset()
 	for key := range all {
 		m.standing.WithLabelValues(key.rule, scopeOf(key.Place).String()).Inc()
+	}
+}
+
+// scoredBy tells which models are in force.
+func (m *metrics) scoredBy(u *inUse) {
+	m.models.Reset()
+	m.models.WithLabelValues(u.liveID(), string(store.ModelActive)).Set(1)
+	for _, f := range u.shadows {
+		m.models.WithLabelValues(f.ID(), string(store.ModelShadow)).Set(1)
+		m.disagreements.WithLabelValues(f.ID()).Add(0)
 	}
 }
 
@@ -106,6 +123,18 @@ func (m *metrics) committed(b *store.Batch, took time.Duration) {
 	}
 	for i := range b.Predictions {
 		m.predictions.WithLabelValues(b.Predictions[i].Level.String()).Inc()
+	}
+	said, differ := map[string]int{}, map[string]int{}
+	for i := range b.Shadows {
+		s := &b.Shadows[i]
+		said[s.ModelID]++
+		if s.Differs {
+			differ[s.ModelID]++
+		}
+	}
+	for id, n := range said {
+		m.shadows.WithLabelValues(id).Add(float64(n))
+		m.disagreements.WithLabelValues(id).Add(float64(differ[id]))
 	}
 	for i := range b.Releases {
 		m.released.WithLabelValues(string(b.Releases[i].Outcome)).Inc()

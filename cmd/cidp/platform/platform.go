@@ -7,11 +7,9 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -23,6 +21,7 @@ import (
 
 	"github.com/camrail/cidp/broker"
 	"github.com/camrail/cidp/cmd/cidp/console"
+	"github.com/camrail/cidp/cmd/cidp/models"
 	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/store"
 	"github.com/camrail/cidp/stream"
@@ -40,7 +39,7 @@ type Config struct {
 	SensorsMust    bool          // it must be there at the start
 	CommitEvery    time.Duration
 	MaxPayload     int
-	ModelFile      string            // empty: the embedded model
+	ModelFile      string            // a model that is to be live; empty: the embedded one. It is by its trial, and the registry in the data folder says what is in force
 	Rules          *model.Rules      // of physics; nil: the default profile
 	Users          map[string]string // name to bcrypt hash; empty: no authentication
 	AllowAnonymous bool              // serve beyond loopback without authentication
@@ -70,22 +69,24 @@ const (
 
 // Platform is a running line with its console.
 type Platform struct {
-	cfg     Config
-	held    *store.Reservation // nil once db is open
-	db      *store.DB
-	past    *store.Past
-	pages   atomic.Pointer[store.Console] // nil while the platform starts
-	keeper  *keeper
-	sensors *sensorsFile
-	config  inForce
-	broker  *broker.Broker
-	line    *line
-	board   *board
-	status  *status
-	metrics *metrics
-	clocks  clocks
-	drift   *drift
-	http    net.Listener
+	cfg      Config
+	held     *store.Reservation // nil once db is open
+	db       *store.DB
+	past     *store.Past
+	pages    atomic.Pointer[store.Console] // nil while the platform starts
+	keeper   *keeper
+	sensors  *sensorsFile
+	registry *models.Registry // the line's once it is made
+	config   inForce
+	use      atomic.Pointer[inUse]
+	broker   *broker.Broker
+	line     *line
+	board    *board
+	status   *status
+	metrics  *metrics
+	clocks   clocks
+	drift    *drift
+	http     net.Listener
 
 	stranger string // hash that no password has, compared where a user is not known
 
@@ -112,21 +113,13 @@ func Start(cfg Config) (p *Platform, err error) {
 			err = errors.Join(err, p.release(context.Background()))
 		}
 	}()
-	forest, err := openForest(cfg.ModelFile)
+	first, err := preset(cfg.ModelFile)
 	if err != nil {
 		return p, err
 	}
-	rules := model.DefaultRules()
-	if cfg.Rules != nil {
-		rules = *cfg.Rules
-	}
-	scorer, err := model.NewScorer(forest, rules, model.DefaultAlertConfig())
-	if err != nil {
-		return p, fmt.Errorf("use model: %w", err)
-	}
 	p.drift = newDrift(cmp.Or(cfg.DriftOver, defaultDriftOver), p.metrics.registry, cfg.Log)
 	p.drift.pages = p.Warehouse
-	p.status = &status{version: cfg.Version, model: scorer.ModelID(), reasons: map[string]string{}, since: time.Now().UTC().Truncate(time.Millisecond)}
+	p.status = &status{version: cfg.Version, reasons: map[string]string{}, since: time.Now().UTC().Truncate(time.Millisecond)}
 	p.status.degrade(reasonStarting, "the warehouse is being recovered")
 	if err := p.readSensors(); err != nil {
 		return p, err
@@ -140,10 +133,11 @@ func Start(cfg Config) (p *Platform, err error) {
 	if err := p.openStore(); err != nil {
 		return p, err
 	}
-	if err := p.recordModel(forest); err != nil {
+	scorer, err := p.openModels(first)
+	if err != nil {
 		return p, err
 	}
-	again, err := p.restore(scorer, forest)
+	again, err := p.restore(scorer)
 	if err != nil {
 		return p, err
 	}
@@ -164,7 +158,7 @@ func (p *Platform) readSensors() error {
 }
 
 // restore makes the line, gives it back what the warehouse knows, and starts the broker as soon as it can greet its clients.
-func (p *Platform) restore(scorer *model.Scorer, forest *model.Forest) (again []store.Publication, err error) {
+func (p *Platform) restore(scorer *model.Scorer) (again []store.Publication, err error) {
 	file, err := newDatabaseFile(p.db.Path())
 	if err != nil {
 		return nil, err
@@ -174,7 +168,7 @@ func (p *Platform) restore(scorer *model.Scorer, forest *model.Forest) (again []
 		every: p.cfg.CommitEvery, enough: make(chan struct{}), filling: newPass(),
 		shown: map[string][]shown{}, hot: map[int64]model.Hot{}, standing: map[standingKey]model.Alert{}, pages: p.Warehouse,
 		hold:   withholding{limit: p.cfg.Stream.FailShare, assets: map[int64]evidence{}, free: make(chan struct{}, 1), newest: map[string]int64{}, waiting: p.metrics.withheld},
-		config: &p.config, configs: make(chan *configuration), releases: make(chan *release), released: map[int64]store.Outcome{},
+		config: &p.config, configs: make(chan *configuration), releases: make(chan *release), registry: p.registry, use: &p.use, asks: make(chan *modelAsk), released: map[int64]store.Outcome{},
 	}
 	rec, err := p.db.Recover(p.contextSpan)
 	if err != nil {
@@ -182,11 +176,9 @@ func (p *Platform) restore(scorer *model.Scorer, forest *model.Forest) (again []
 	}
 	defer func() { err = errors.Join(err, rec.Close()) }()
 	p.line.recallAll(rec)
-	kept, err := rec.Drift(forest.ID())
-	if err != nil {
+	if err := p.drift.resume(p.use.Load().watched(), rec); err != nil {
 		return nil, err
 	}
-	p.drift.follow(forest, kept)
 	standing, err := p.standing(rec)
 	if err != nil {
 		return nil, err
@@ -195,22 +187,6 @@ func (p *Platform) restore(scorer *model.Scorer, forest *model.Forest) (again []
 		return nil, err
 	}
 	return rec.Unsent, p.recover(rec)
-}
-
-func openForest(file string) (*model.Forest, error) {
-	if file == "" {
-		return model.Default()
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, fmt.Errorf("open model: %w", err)
-	}
-	defer f.Close()
-	forest, err := model.Decode(f)
-	if err != nil {
-		return nil, fmt.Errorf("open model %s: %w", file, err)
-	}
-	return forest, nil
 }
 
 // queueBytes is a third of what may wait for a pass: as much again is on its way to the line, and as much in its hands. A larger queue takes memory and
@@ -243,23 +219,6 @@ func (p *Platform) openStore() (err error) {
 // contextSpan is how far before an asset's first open reading its contexts still matter.
 func (p *Platform) contextSpan(period time.Duration) time.Duration {
 	return stream.ContextSpan(stream.Longest(p.cfg.Stream, period))
-}
-
-// recordModel notes the model that predictions will name.
-func (p *Platform) recordModel(forest *model.Forest) error {
-	features, err := json.Marshal(forest.Schema())
-	if err != nil {
-		return fmt.Errorf("describe model: %w", err)
-	}
-	manifest, err := json.Marshal(forest.Manifest())
-	if err != nil {
-		return fmt.Errorf("describe model: %w", err)
-	}
-	name := "default"
-	if p.cfg.ModelFile != "" {
-		name = filepath.Base(p.cfg.ModelFile)
-	}
-	return p.db.PutModel(store.ModelInfo{ID: forest.ID(), Name: name, Features: string(features), Metrics: string(manifest)})
 }
 
 // listenHTTP opens the console's address.
@@ -354,7 +313,7 @@ func (p *Platform) serveConsole() error {
 	p.clocks.observe(p.metrics.registry)
 	httpCtx, endHTTP := context.WithCancel(context.Background())
 	p.endHTTP = endHTTP
-	cfg := console.Config{Source: &view{p}, Releaser: &view{p}, Drifter: &view{p}, Health: p.status, Gatherer: p.metrics.registry, Version: p.cfg.Version, Log: p.cfg.Log}
+	cfg := console.Config{Source: &view{p}, Releaser: &view{p}, Registrar: &view{p}, Drifter: &view{p}, Health: p.status, Gatherer: p.metrics.registry, Version: p.cfg.Version, Log: p.cfg.Log}
 	if len(p.cfg.Users) > 0 {
 		cfg.Users = func(user, pass string) bool { return p.authenticate(user, []byte(pass)) }
 	}

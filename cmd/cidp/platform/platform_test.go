@@ -15,6 +15,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 	"github.com/rs/zerolog"
 
+	"github.com/camrail/cidp/cmd/cidp/models/modeltest"
 	"github.com/camrail/cidp/store"
 	"github.com/camrail/cidp/stream"
 )
@@ -31,7 +32,8 @@ func start(t *testing.T, dir string, change func(*Config)) (*Platform, func()) {
 func startLoose(t *testing.T, dir string, change func(*Config)) (*Platform, func()) {
 	t.Helper()
 	cfg := Config{Data: dir, MQTT: "127.0.0.1:0", HTTP: "127.0.0.1:0", Stream: stream.DefaultConfig(), CommitEvery: 10 * time.Millisecond,
-		Version: "test", Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel)}
+		ModelFile: modeltest.File(t, modeltest.Default(t, modeltest.Passed())),
+		Version:   "test", Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel)}
 	cfg.Stream.HistoryAfter = 0
 	if change != nil {
 		change(&cfg)

@@ -115,7 +115,7 @@ func restoreRisk(s *stream.Sensor, r *store.Risk) (*stream.Window, *model.Predic
 		return nil, nil, err
 	}
 	p := &model.Prediction{Revision: r.Revision, Start: r.WindowStartMs, End: r.WindowEndMs, PFailure: r.PFailure, Level: level,
-		Source: r.Source, RuleScore: r.RuleScore, ModelID: r.Model}
+		Source: r.Source, RuleScore: r.RuleScore, ModelID: r.Model, Score: r.RawScore}
 	if err := json.Unmarshal(r.Explanation, &p.Explanation); err != nil {
 		return nil, nil, fmt.Errorf("read explanation: %w", err)
 	}

@@ -3,7 +3,6 @@ package platform
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -213,30 +212,8 @@ func reasonsText(reasons []stream.Reason) string {
 	return strings.Join(out, ", ")
 }
 
-// errEnding says that nothing is put back any more.
-var errEnding = errors.New("the platform is stopping: nothing is put back; ask again when it runs")
-
-// putBack has evidence put back and waits until that is on disk. When ctx ends before, it may still happen: asking again tells.
+// putBack has evidence put back and waits until that is on disk.
 func (p *Platform) putBack(ctx context.Context, r *release) error {
 	r.done = make(chan struct{})
-	select {
-	case p.line.releases <- r:
-	case <-p.ended:
-		return errEnding
-	case <-ctx.Done():
-		return fmt.Errorf("hand over release: %w", ctx.Err())
-	}
-	select {
-	case <-r.done:
-		return nil
-	case <-p.ended:
-	case <-ctx.Done():
-		return fmt.Errorf("wait for release: %w", ctx.Err())
-	}
-	select { // it may be on disk all the same
-	case <-r.done:
-		return nil
-	default:
-		return errEnding
-	}
+	return handOver(ctx, p, p.line.releases, r, r.done)
 }

@@ -40,7 +40,8 @@ func (l *line) revised(w *stream.Window) (frozen bool) {
 			return true
 		}
 		scored.Prediction.Hold = at // what the sensor's next window needs is not moved
-		l.filling.batch.Predictions = append(l.filling.batch.Predictions, scored.Prediction)
+		b := l.filling.batch
+		b.Predictions, b.Shadows = append(b.Predictions, scored.Prediction), append(b.Shadows, scored.Shadows...)
 		return scored.Prediction.Level != model.Normal
 	case start == w.Start: // a revision before it moved the alert: the window counts once
 		hold = hold.Again(before)

@@ -20,13 +20,15 @@ const (
 	reasonGuard    = "failsafe" // too many windows of all assets are quarantined: nothing is published
 	reasonSize     = "size"     // advice: the database is larger than it is to be
 	reasonSensors  = "sensors"  // advice: the sensors file is refused
+	reasonModel    = "model"    // the live model cannot be read: the rules speak alone; as advice: one in shadow
 )
 
 // status says whether the platform accepts and commits, and why not. It is safe for concurrent use.
 type status struct {
-	version, model string
+	version string
 
 	mu      sync.Mutex
+	model   string            // what predictions are made by, empty while it starts
 	changed func([]byte)      // told the payload of cidp/v1/status at each change; it must not come back here
 	reasons map[string]string // by reason: what is wrong, in words
 	advice  map[string]string // by reason: what somebody should look at before it goes wrong
@@ -79,6 +81,25 @@ func (s *status) settle(reason string) bool {
 		_, known := s.advice[reason]
 		delete(s.advice, reason)
 		return known
+	})
+}
+
+// scoredBy notes what predictions are made by, and what should be in force and cannot be read.
+func (s *status) scoredBy(u *inUse) {
+	s.move(func() bool {
+		before, degraded, advised := s.model, s.reasons[reasonModel], s.advice[reasonModel]
+		s.model = u.liveID()
+		delete(s.reasons, reasonModel)
+		delete(s.advice, reasonModel)
+		if text := u.trouble(); text != "" && u.lost != "" {
+			s.reasons[reasonModel] = text
+		} else if text != "" {
+			if s.advice == nil {
+				s.advice = map[string]string{}
+			}
+			s.advice[reasonModel] = text
+		}
+		return before != s.model || degraded != s.reasons[reasonModel] || advised != s.advice[reasonModel]
 	})
 }
 
@@ -153,11 +174,15 @@ func (s *status) get() Status {
 // Alive and Ready answer /healthz and /readyz.
 func (s *status) Alive() bool { return true }
 
-// Ready says whether readings are accepted and committed: they are while publication is withheld.
+// Ready says whether readings are accepted and committed: they are while publication is withheld, and while the rules speak alone.
 func (s *status) Ready() (bool, []string) {
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, withheld := s.reasons[reasonGuard]
-	return now.State == "online" || withheld && len(s.reasons) == 1 && !s.offline, now.Reasons
+	for reason := range s.reasons {
+		if reason != reasonGuard && reason != reasonModel {
+			return false, now.Reasons
+		}
+	}
+	return !s.offline, now.Reasons
 }

@@ -107,7 +107,7 @@ func explanation(raw json.RawMessage) []console.Contribution {
 	}
 	out := make([]console.Contribution, len(rows))
 	for i, c := range rows {
-		out[i] = console.Contribution{Feature: c.Feature, Value: console.Figure(c.Value), Contribution: console.Figure(c.Contribution)}
+		out[i] = console.Contribution{Feature: c.Feature, Value: console.Figure(c.Value), Contribution: console.Figure(c.Contribution), Text: c.Text()}
 	}
 	return out
 }
@@ -127,7 +127,7 @@ func (v *view) Alerts(ctx context.Context, limit int) ([]console.Alert, error) {
 		out = append(out, console.Alert{
 			AlertID: a.AlertID, Site: a.Site, Asset: a.Asset, Sensor: a.Sensor, State: a.State, Severity: a.Severity,
 			RaisedAt: console.Time(a.RaisedAtMs), UpdatedAt: console.Time(a.UpdatedAtMs), PFailure: figure(a.PFailure), Value: figure(a.Value),
-			Rule: a.Rule, Reason: a.Reason, Explanation: explanation(a.Explanation),
+			Rule: a.Rule, Reason: a.Reason, Explanation: explanation(a.Explanation), Method: a.Method,
 			WindowStart: console.Time(a.WindowStartMs), WindowEnd: console.Time(a.WindowEndMs), Model: a.Model,
 		})
 	}

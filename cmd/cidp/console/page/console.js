@@ -19,14 +19,6 @@ const REASONS = {
   bad_time: 'time not readable', future: 'time ahead of the clock', too_old: 'time too long ago', duplicate: 'sent before',
   conflict: 'same time, another value: the first one was kept', late: 'its window had closed',
 };
-const FEATURES = {
-  kind_code: 'kind of component', mean_c: 'mean temperature', max_c: 'highest temperature', min_c: 'lowest temperature',
-  std_c: 'spread', last_c: 'last temperature', slope_c_per_min: 'slope per minute', short_long_c: 'last quarter over the mean',
-  ambient_mean_c: 'ambient', over_ambient_c: 'above ambient', speed_mean_kmh: 'speed', load_mean_t: 'load',
-  brake_share: 'share of braking', rise_baseline_c: 'above its own baseline', peer_diff_c: 'above its peers',
-  peer_z: 'distance from its peers', mate_diff_c: 'above its mate', heading_over_ambient_c: 'heading to, above ambient',
-  completeness: 'completeness', suspect_share: 'share of suspect readings',
-};
 const SPARK = 120; // samples in the sparkline
 const MANY = 60; // assets beyond which those without trouble are folded away
 const STEP = 300; // cards shown or added at once
@@ -578,13 +570,12 @@ function deviceClock(c) {
 // why shows which features moved the probability, towards failure (right) or away from it (left).
 function why(w) {
   const most = Math.max(...w.explanation.map((c) => Math.abs(c.contribution ?? 0)), 1e-9);
-  const box = el('div', 'why-list', el('h3', '', 'What moved the probability, window to ', moment(w.window_end)));
+  const box = el('div', 'why-list', el('h3', '', 'What moved the probability (path contributions), window to ', moment(w.window_end)));
   for (const c of w.explanation) {
     const v = c.contribution ?? 0;
     const bar = el('i', v > 0 ? 'up' : 'down');
     bar.style.width = (50 * Math.abs(v)) / most + '%';
-    box.append(el('div', 'why-row', el('span', '', FEATURES[c.feature] ?? c.feature), el('b', '', c.value == null ? 'missing' : String(+c.value.toFixed(2))),
-      el('span', 'bar', bar), el('small', '', (v > 0 ? '+' : '') + (100 * v).toFixed(1) + ' points')));
+    box.append(el('div', 'why-row', el('span', '', c.text), el('span', 'bar', bar), el('small', '', (v > 0 ? '+' : '') + (100 * v).toFixed(1) + ' points')));
   }
   return box;
 }

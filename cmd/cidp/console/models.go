@@ -1,0 +1,146 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// modelsPath is under what models are moved.
+const modelsPath = "/api/v1/models/"
+
+// modelActions are what may be asked of a model.
+var modelActions = []string{"activate", "shadow", "retire"}
+
+// changes says whether a path changes something: then it is asked with POST.
+func changes(path string) bool {
+	action, ok := strings.CutPrefix(path, modelsPath)
+	return path == releasePath || ok && slices.Contains(modelActions, action)
+}
+
+// registry answers for models.
+type registry struct {
+	*api
+	registrar Registrar
+	known     bool // users are
+}
+
+func (g *registry) list(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), g.patience)
+	defer cancel()
+	page, err := g.registrar.Models(ctx)
+	if err != nil {
+		g.fail(w, r, err)
+		return
+	}
+	page.Models = orEmpty(page.Models)
+	for i := range page.Models {
+		page.Models[i].Audit = orEmpty(page.Models[i].Audit)
+	}
+	writeJSON(w, http.StatusOK, page)
+}
+
+func (g *registry) show(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), g.patience)
+	defer cancel()
+	m, err := g.registrar.Model(ctx, r.PathValue("id"))
+	if errors.Is(err, ErrNotFound) {
+		writeError(w, http.StatusNotFound, sentence(err))
+		return
+	}
+	if err != nil {
+		g.fail(w, r, err)
+		return
+	}
+	m.Audit = orEmpty(m.Audit)
+	writeJSON(w, http.StatusOK, m)
+}
+
+func (g *registry) move(w http.ResponseWriter, r *http.Request) {
+	user := ""
+	if g.known {
+		user, _, _ = r.BasicAuth()
+	}
+	text, ok := bodyOf(w, r)
+	if !ok {
+		return
+	}
+	ask, err := parseMove(text, user)
+	if err != nil {
+		writeError(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	ask.Action = strings.TrimPrefix(r.URL.Path, modelsPath)
+	ctx, cancel := context.WithTimeout(r.Context(), releaseWait)
+	defer cancel()
+	result, err := g.registrar.Move(ctx, ask)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		writeError(w, http.StatusNotFound, sentence(err))
+	case errors.Is(err, ErrRefused):
+		writeError(w, http.StatusConflict, refusal(err))
+	case errors.Is(err, ErrNotReady):
+		writeError(w, http.StatusServiceUnavailable, "the platform takes nothing now; /readyz says why; nothing was done")
+	case err != nil && r.Context().Err() == nil:
+		g.log.Warn().Err(err).Str("actor", ask.Actor).Msg("what was asked of a model was not answered")
+		writeError(w, http.StatusServiceUnavailable, "it is not on disk yet, and may still come to be: ask again, or look at /api/v1/models")
+	case err == nil:
+		writeJSON(w, http.StatusOK, result)
+	}
+}
+
+// parseMove reads {"id":…,"by":…,"note":…}.
+func parseMove(text []byte, user string) (ModelRequest, error) {
+	var in struct {
+		ID   string `json:"id"`
+		By   string `json:"by"`
+		Note string `json:"note"`
+	}
+	d := json.NewDecoder(strings.NewReader(string(text)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&in); err != nil || d.Decode(new(any)) != io.EOF {
+		return ModelRequest{}, errors.New(`the body must be one JSON object {"id":"…","by":"…","note":"…"} and nothing else`)
+	}
+	if in.ID == "" || !plain(in.ID, maxActor) {
+		return ModelRequest{}, errors.New("id must name a model")
+	}
+	actor, note, err := actorOf(in.By, in.Note, user)
+	return ModelRequest{ID: in.ID, Actor: actor, Note: note}, err
+}
+
+// actorOf checks who asks and why. Who signed in is the actor, whatever the text says; by is added where it is another name.
+func actorOf(by, note, user string) (string, string, error) {
+	by, note = strings.TrimSpace(by), strings.TrimSpace(note)
+	switch {
+	case user == "" && by == "":
+		return "", "", errors.New("by must name who asks: it is kept in the audit")
+	case !plain(by, maxActor):
+		return "", "", fmt.Errorf("by must be a name of at most %d printable characters", maxActor)
+	case !plain(note, maxNote):
+		return "", "", fmt.Errorf("note must be at most %d printable characters", maxNote)
+	case user == "":
+		return by, note, nil
+	case by != "" && by != user:
+		user += " (" + by + ")"
+	}
+	return user, note, nil
+}
+
+// bodyOf reads the body of a request that changes something. When that fails the request has been answered, or nobody waits for an answer.
+func bodyOf(w http.ResponseWriter, r *http.Request) (text []byte, ok bool) {
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxReleaseBytes))
+	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+		writeError(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the request is larger than %d bytes", maxReleaseBytes))
+	}
+	return text, err == nil
+}
+
+// refusal is what an error that begins with ErrRefused has to say.
+func refusal(err error) string {
+	return strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\n", ": "), ErrRefused.Error()+": ")
+}

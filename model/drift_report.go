@@ -113,6 +113,9 @@ func (s *spreadOver) figure(counts []int64, windows int64) DriftFigure {
 	return f
 }
 
+// BrierHours is how many hourly scores there must be before a rise can be told.
+const BrierHours = 24
+
 // PageHinkley tells when the mean of a sequence has risen: the sum of what each value lies above the mean of those before it, less an allowance, since that sum was lowest
 // (Page 1954; Hinkley 1971). Values count in standard deviations of those before them, at most Clip: one wild hour is no change. The zero value is not usable: start from NewPageHinkley.
 type PageHinkley struct {
@@ -129,7 +132,7 @@ type PageHinkley struct {
 
 // NewPageHinkley is set for some hundred hourly Brier scores; how often it is wrong and how late, its tests say.
 func NewPageHinkley() *PageHinkley {
-	return &PageHinkley{Allowance: 0.5, Limit: 12, Clip: 3, Floor: 0.001, Warm: 24}
+	return &PageHinkley{Allowance: 0.5, Limit: 12, Clip: 3, Floor: 0.001, Warm: BrierHours}
 }
 
 // Add takes the next value and says whether the mean has risen by now.

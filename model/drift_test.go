@@ -287,3 +287,29 @@ func FuzzDriftRestore(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkDriftAdd counts a window, and lays out its hour to be kept once in ten.
+func BenchmarkDriftAdd(b *testing.B) {
+	forest, err := model.Default()
+	if err != nil {
+		b.Fatal(err)
+	}
+	d, err := model.NewDrift(forest, 168*time.Hour)
+	if err != nil {
+		b.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(1, 1))
+	end, features, p := drawn(rng)
+	bytes := 0
+	for i := range b.N {
+		d.Add(end+int64(i), features[:], p)
+		if i%10 == 0 {
+			for _, s := range first(d.Changed()) {
+				bytes = len(s.Counts)
+			}
+		}
+	}
+	b.ReportMetric(float64(bytes), "B/hour")
+}
+
+func first(buckets []model.StoredBucket, _ int64) []model.StoredBucket { return buckets }

@@ -18,7 +18,7 @@ type Batch struct {
 	Sessions    *SessionChanges          // of MQTT clients, since the last commit; nil: none. Writing them twice changes nothing.
 	Withhold    int64                    // of the fail-safe for all: 1 publication is withheld, 2 it is not, 0 as before
 	Config      *ConfigChange            // put in force before anything of this batch; nil: none was
-	Drift       *DriftChange             // of the live model's windows; nil: none was counted
+	Drift       *DriftChange             // of the model's windows; nil: none was counted
 	Releases    []Release                // what people asked to have put back, in order
 	Models      []ModelMove              // what was asked of models, in order: the windows of this batch are scored so
 	Committed   int64                    // wall clock of this commit, ms

@@ -61,7 +61,7 @@ type Told struct {
 	Windows  []ToldWindow     // newest revisions, in order
 }
 
-// Told gives every sensor of which a workshop told something at or after from, with all that was ever found of it and its windows from then on, scored by a model. Findings of unknown sensors come without windows.
+// Told gives every sensor of which a workshop told something at or after from, with all that was ever found of it and its windows from then on, as a model scored them, live or in shadow. Findings of unknown sensors come without windows.
 func (k *Console) Told(ctx context.Context, modelID string, from int64) (all []Told, err error) {
 	err = k.read(ctx, "outcomes", func(c *sqlite3.Conn) error {
 		err := query(c, `SELECT `+findingColumns+` FROM verdict v WHERE EXISTS (SELECT 1 FROM verdict n WHERE n.ts_ms >= ? AND n.site = v.site AND n.asset = v.asset AND n.sensor = v.sensor)
@@ -97,8 +97,9 @@ func (t *Told) readWindows(c *sqlite3.Conn, modelID string, from int64) error {
 	if err != nil || id == 0 {
 		return err
 	}
-	return query(c, `SELECT w.start_ms, w.end_ms, w.speed_mean_kmh, p.p_failure FROM telemetry_window w
+	return query(c, `SELECT w.start_ms, w.end_ms, w.speed_mean_kmh, COALESCE(p.p_failure, s.p_failure) FROM telemetry_window w
 		LEFT JOIN ai_telemetry_predictions p ON p.window_id = w.window_id AND p.revision = w.revision AND p.model_id = ?3
+		LEFT JOIN shadow_prediction s ON s.window_id = w.window_id AND s.revision = w.revision AND s.model_id = ?3
 		WHERE w.sensor_id = ?1 AND w.start_ms >= ?2 AND substr(w.memory, 1, 1) IS NOT x'68'
 		AND NOT EXISTS (SELECT 1 FROM telemetry_window n WHERE n.window_id = w.window_id AND n.revision > w.revision) ORDER BY w.start_ms`, func(s *sqlite3.Stmt) error {
 		t.Windows = append(t.Windows, ToldWindow{Start: s.ColumnInt64(0), End: s.ColumnInt64(1), Speed: floatAt(s, 2), PFailure: floatAt(s, 3)})

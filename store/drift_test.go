@@ -34,7 +34,7 @@ func kept(t *testing.T, db *store.DB, modelID string) string {
 func TestDriftIsKept(t *testing.T) {
 	path := dbPath(t)
 	db := open(t, path, store.Options{})
-	if err := db.MoveModels([]store.ModelMove{moved("other", store.ModelShadow)}); err != nil {
+	if err := db.MoveModels([]store.ModelMove{moved("other", store.ModelRetired)}); err != nil {
 		t.Fatal(err)
 	}
 	p := newPlant(inOrder())

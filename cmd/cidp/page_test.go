@@ -46,9 +46,9 @@ func TestPageInChromium(t *testing.T) {
 			t.Fatalf("read page: %v", err)
 		}
 		page = text
-		return strings.Contains(page, "axle1-left")
+		return strings.Contains(page, "axle1-left") && strings.Contains(page, "windows are counted")
 	})
-	for _, want := range []string{"loco-42", "axle1-left", "Online", "holds", "Decision support, not a certified safety function"} {
+	for _, want := range []string{"loco-42", "axle1-left", "Online", "holds", "Drift of the model", "windows are counted, from 1000 on", "Decision support, not a certified safety function"} {
 		if !strings.Contains(strings.ToLower(string(page)), strings.ToLower(want)) {
 			t.Errorf("the page lacks %q", want)
 		}

@@ -23,7 +23,7 @@ type lineFlags struct {
 	MaxPayload     int           `name:"max-payload" help:"Largest payload, bytes." default:"262144"`
 	Model          string        `help:"Model file; default the embedded one." placeholder:"FILE"`
 	Sensors        string        `name:"sensors-file" aliases:"sensors" help:"Sensor registry, read again whenever it changes (cidp sensors --help); default sensors.toml in the data folder, when it is there." placeholder:"FILE"`
-	DriftWindow    time.Duration `name:"drift-window" help:"Event time over which the model's features and scores are compared with its training, in whole hours. It says look, and switches nothing off." default:"168h"`
+	DriftWindow    time.Duration `name:"drift-window" help:"Event time over which the model's features and scores are compared with its training, in whole hours; 0: a week. It says look, and switches nothing off." default:"168h"`
 	AllowAnonymous bool          `name:"allow-anonymous" help:"Serve beyond loopback without authentication."`
 
 	streamFlags `embed:""`
@@ -72,7 +72,7 @@ func (f *lineFlags) config(t *terminal, history time.Duration) (platform.Config,
 	if f.CommitEvery < 0 || f.CommitEvery > time.Minute {
 		return platform.Config{}, usageError{fmt.Errorf("commit-every is %s: it must be between 0 and 1m", f.CommitEvery)}
 	}
-	if err := model.CheckDriftSpan(f.DriftWindow); err != nil {
+	if err := model.CheckDriftSpan(f.DriftWindow); err != nil && f.DriftWindow != 0 {
 		return platform.Config{}, usageError{fmt.Errorf("drift-window: %w", err)}
 	}
 	if f.MaxPayload < 64 || f.MaxPayload > 900<<10 {

@@ -128,7 +128,11 @@ func (c *trainCmd) say(t *terminal, f *model.Forest, size int, on trainedOn, too
 	}
 	if m.Trial != nil {
 		ok, why := f.MayGoLive()
-		fmt.Fprintf(t.out, "trial against the best column alone: %s: %s\n", map[bool]string{true: "passed", false: "not passed"}[ok], why)
+		against := "the best column alone"
+		if on.history != nil {
+			against = "the rules of physics"
+		}
+		fmt.Fprintf(t.out, "trial against %s: %s: %s\n", against, map[bool]string{true: "passed", false: "not passed"}[ok], why)
 	}
 	if m.Calibration != nil {
 		fmt.Fprintf(t.out, "calibration %s: %s\n", map[bool]string{true: "applied", false: "left out"}[m.Calibration.Applied], m.Calibration.Why)

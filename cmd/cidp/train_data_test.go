@@ -28,10 +28,9 @@ func pastFleet(t *testing.T, assets int) *simulator.Fleet {
 	return fleet
 }
 
-// warehouse lets a fleet's past go through windower, model and store, and gives the data folder. tell adds what workshops found to the last batch.
-func warehouse(t *testing.T, fleet *simulator.Fleet, tell ...stream.Finding) string {
+// asItComes is the scorer of the model that comes with the program.
+func asItComes(t *testing.T) *model.Scorer {
 	t.Helper()
-	dir := t.TempDir()
 	forest, err := model.Default()
 	if err != nil {
 		t.Fatal(err)
@@ -40,13 +39,21 @@ func warehouse(t *testing.T, fleet *simulator.Fleet, tell ...stream.Finding) str
 	if err != nil {
 		t.Fatal(err)
 	}
+	return scorer
+}
+
+// warehouse lets a fleet's past go through windower, model and store, and gives the data folder. tell adds what workshops found to the last batch.
+func warehouse(t *testing.T, fleet *simulator.Fleet, tell ...stream.Finding) string {
+	t.Helper()
+	dir := t.TempDir()
+	scorer := asItComes(t)
 	cfg := stream.DefaultConfig()
 	db, err := store.Open(filepath.Join(dir, platform.DatabaseName), store.Options{Window: cfg.Window, Disorder: cfg.Disorder})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	live := store.ModelInfo{ID: forest.ID(), Name: "default", Features: "[]", Metrics: "{}", Trial: `{"passed":true}`, State: store.ModelActive}
+	live := store.ModelInfo{ID: scorer.ModelID(), Name: "default", Features: "[]", Metrics: "{}", Trial: `{"passed":true}`, State: store.ModelActive}
 	if err := db.MoveModels([]store.ModelMove{{Model: live, Action: store.ActionStart, Actor: model.ActorLine}}); err != nil {
 		t.Fatal(err)
 	}

@@ -25,14 +25,7 @@ type featuresOf func(t *testing.T, names topics, samples []simulator.Sample) map
 // live is what the line makes of samples: baselines stand still while an alarm stands.
 func live(t *testing.T, names topics, samples []simulator.Sample) map[spanOf][stream.NumFeatures]uint64 {
 	t.Helper()
-	forest, err := model.Default()
-	if err != nil {
-		t.Fatal(err)
-	}
-	scorer, err := model.NewScorer(forest, model.DefaultRules(), model.DefaultAlertConfig())
-	if err != nil {
-		t.Fatal(err)
-	}
+	scorer := asItComes(t)
 	holds := map[int64]model.Hold{}
 	out := map[spanOf][stream.NumFeatures]uint64{}
 	w, err := stream.NewWindower(stream.DefaultConfig(), nil, func(w *stream.Window) bool {

@@ -71,6 +71,9 @@ func routes(cfg Config, b *board, h *hub) http.Handler {
 		locked.HandleFunc("/api/v1/quarantine/{id}", e.show)
 		locked.HandleFunc("POST "+releasePath, e.release)
 	}
+	if cfg.Drifter != nil {
+		locked.HandleFunc("/api/v1/drift", a.drift(cfg.Drifter))
+	}
 	if cfg.Registrar != nil {
 		g := &registry{api: a, registrar: cfg.Registrar, known: cfg.Users != nil}
 		locked.HandleFunc("/api/v1/models", g.list)
@@ -78,9 +81,6 @@ func routes(cfg Config, b *board, h *hub) http.Handler {
 		for _, action := range modelActions {
 			locked.HandleFunc("POST "+modelsPath+action, g.move)
 		}
-	}
-	if cfg.Drifter != nil {
-		locked.HandleFunc("/api/v1/drift", a.drift(cfg.Drifter))
 	}
 	locked.HandleFunc("/api/v1/sensors/{site}/{asset}/{sensor}", a.sensor)
 	locked.Handle("/api/v1/stream", h)

@@ -28,7 +28,6 @@ type drift struct {
 	why    string       // nothing can be counted, guarded by mu
 	oldest int64        // last told to the store, owned by feed
 
-	followed map[string]*model.Drift // by model: what is counted of those that have been live since the start, guarded by mu
 
 	looking sync.Mutex                  // one look at a time
 	looked  map[string]model.DriftState // what the last look said, by feature, score or brier, guarded by looking
@@ -52,7 +51,7 @@ const (
 )
 
 func newDrift(span time.Duration, r *prometheus.Registry, log zerolog.Logger) *drift {
-	d := &drift{span: span, horizon: driftHorizon, log: log, looked: map[string]model.DriftState{}, followed: map[string]*model.Drift{}, why: "the platform is starting"}
+	d := &drift{span: span, horizon: driftHorizon, log: log, looked: map[string]model.DriftState{}, why: "the platform is starting"}
 	d.psi = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "cidp_drift_psi",
 		Help: "Population stability index of a feature against training: from 0.1 on watch, from 0.25 on look. Missing while too few windows are counted."}, []string{"feature"})
 	d.score = prometheus.NewGauge(prometheus.GaugeOpts{Name: "cidp_drift_score_psi", Help: "The same of the model's probability; NaN while too few windows are counted."})
@@ -65,21 +64,31 @@ func newDrift(span time.Duration, r *prometheus.Registry, log zerolog.Logger) *d
 	return d
 }
 
-// follow counts for the live model from now on, after what was kept of it; nil: none is live. One that was followed before goes on from there.
+// resume counts for a model after what a warehouse kept of it.
+func (d *drift) resume(f *model.Forest, rec *store.Recovery) error {
+	var kept []model.StoredBucket
+	if f != nil {
+		var err error
+		if kept, err = rec.Drift(f.ID()); err != nil {
+			return err
+		}
+	}
+	d.follow(f, kept)
+	return nil
+}
+
+// follow counts for a model from now on, after what was kept of it; nil: for none. The one that is followed already goes on.
 func (d *drift) follow(f *model.Forest, kept []model.StoredBucket) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if f != nil && d.id == f.ID() {
+		return
+	}
+	d.counts, d.id, d.why, d.oldest = nil, "", "no model runs, neither live nor in shadow", 0
 	if f == nil {
-		d.counts, d.id, d.why = nil, model.RulesID, "no forest is live: the rules of physics speak alone"
 		return
 	}
-	if f.ID() == d.id {
-		return
-	}
-	d.counts, d.id, d.why, d.oldest = d.followed[f.ID()], f.ID(), "", 0
-	if d.counts != nil {
-		return
-	}
+	d.id, d.why = f.ID(), ""
 	counts, err := model.NewDrift(f, d.span)
 	if errors.Is(err, model.ErrNoDistribution) {
 		d.why = model.ErrNoDistribution.Error()
@@ -94,12 +103,12 @@ func (d *drift) follow(f *model.Forest, kept []model.StoredBucket) {
 			d.log.Warn().Err(err).Time("hour", time.UnixMilli(b.Start)).Msg("an hour of drift cannot be read and is left out")
 		}
 	}
-	d.counts, d.followed[d.id] = counts, counts
+	d.counts = counts
 }
 
-// fold counts the windows of a batch that were scored by the model that is followed, and lays out what is to be kept. Windows between those of a sensor that hops would count a reading twice.
+// fold counts the windows of a batch that were scored by the model that is followed, live or in shadow, and lays out what is to be kept. Windows between those of a sensor that hops would count a reading twice.
 func (d *drift) fold(b *store.Batch) {
-	if len(b.Predictions) == 0 {
+	if len(b.Windows) == 0 {
 		return
 	}
 	d.mu.Lock()
@@ -107,10 +116,20 @@ func (d *drift) fold(b *store.Batch) {
 	if d.counts == nil {
 		return
 	}
-	predicted := predictions(b)
+	scored := make(map[predictionKey]float64, len(b.Predictions))
+	for i := range b.Predictions {
+		if p := &b.Predictions[i]; p.ModelID == d.id {
+			scored[predictionKey{p.WindowID, p.Revision}] = p.PFailure
+		}
+	}
+	for i := range b.Shadows {
+		if p := &b.Shadows[i]; p.ModelID == d.id {
+			scored[predictionKey{p.WindowID, p.Revision}] = p.PFailure
+		}
+	}
 	for _, w := range b.Windows {
-		if p := predicted[predictionKey{w.ID(), w.Revision}]; p != nil && !w.Between && p.ModelID == d.id {
-			d.counts.Add(w.End, w.Features[:], p.PFailure)
+		if p, ok := scored[predictionKey{w.ID(), w.Revision}]; ok && !w.Between {
+			d.counts.Add(w.End, w.Features[:], p)
 		}
 	}
 	buckets, oldest := d.counts.Changed()

@@ -77,6 +77,14 @@ func (u *inUse) follow(a *models.Answer, f *model.Forest) *inUse {
 	return out
 }
 
+// watched gives the forest whose windows are compared with its training: the live one, else the first in shadow; nil: none runs.
+func (u *inUse) watched() *model.Forest {
+	if u.live == nil && len(u.shadows) > 0 {
+		return u.shadows[0]
+	}
+	return u.live
+}
+
 // liveID names what predictions are made by.
 func (u *inUse) liveID() string {
 	if u.live == nil {
@@ -122,7 +130,7 @@ func (l *line) exchange() {
 	}
 	l.registry.Apply(moves)
 	l.scorer = scorer
-	l.drift.follow(a.use.live, nil)
+	l.drift.follow(a.use.watched(), nil)
 	l.filling.batch.Models = moves
 	l.filling.asks = append(l.filling.asks, a)
 }

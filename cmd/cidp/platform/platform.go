@@ -182,12 +182,9 @@ func (p *Platform) restore(scorer *model.Scorer) (again []store.Publication, err
 	}
 	defer func() { err = errors.Join(err, rec.Close()) }()
 	p.line.recallAll(rec)
-	use := p.use.Load()
-	kept, err := rec.Drift(use.liveID())
-	if err != nil {
+	if err := p.drift.resume(p.use.Load().watched(), rec); err != nil {
 		return nil, err
 	}
-	p.drift.follow(use.live, kept)
 	standing, err := p.standing(rec)
 	if err != nil {
 		return nil, err

@@ -97,5 +97,8 @@ func brierState(t *model.BrierTrend, told int) (newest float64, state model.Drif
 	if t.Risen != 0 {
 		return newest, model.DriftLook, "the model is less right since about " + time.UnixMilli(t.Risen).UTC().Format("2006-01-02 15:04") + " UTC"
 	}
+	if n := len(t.Hours); n <= model.BrierHours {
+		return newest, model.DriftUnknown, fmt.Sprintf("how right the model was is known of %d hours, by what was found at %d sensors; from %d on a rise can be told", n, told, model.BrierHours+1)
+	}
 	return newest, model.DriftSteady, fmt.Sprintf("the model is as right as it was, by what is known of %d sensors", told)
 }

@@ -719,7 +719,7 @@ window.addEventListener('hashchange', openFromHash);
 window.addEventListener('resize', () => { if (view?.data) $('detail-body').replaceChildren(...view.draw(view.data)); });
 document.addEventListener('visibilitychange', onVisibility);
 setInterval(pulse, 500);
-watchDrift($('drift'), { el, svg, text, moment, count, words: FEATURES });
+watchDrift($('drift'), { el, svg, text, moment, count });
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || 'local time';
 text($('zone'), 'Times are shown in ' + zone + (zone === 'UTC' ? '.' : '; point at one for UTC.'));
 const first = JSON.parse($('first').textContent); // what stood when the page was asked for: it is there before the stream is

@@ -4,6 +4,14 @@ const EVERY = 30e3;
 const FULL = 0.5; // index at which a bar is full; the limits' lines in drift.css stand at 0.1 and 0.25 of it
 const SHOWN = 6;
 
+const FEATURES = {
+  kind_code: 'kind of component', mean_c: 'mean temperature', max_c: 'highest temperature', min_c: 'lowest temperature',
+  std_c: 'spread', last_c: 'last temperature', slope_c_per_min: 'slope per minute', short_long_c: 'last quarter over the mean',
+  ambient_mean_c: 'ambient', over_ambient_c: 'above ambient', speed_mean_kmh: 'speed', load_mean_t: 'load',
+  brake_share: 'share of braking', rise_baseline_c: 'above its own baseline', peer_diff_c: 'above its peers',
+  peer_z: 'distance from its peers', mate_diff_c: 'above its mate', heading_over_ambient_c: 'heading to, above ambient',
+  completeness: 'completeness', suspect_share: 'share of suspect readings',
+};
 const MOODS = { unknown: 'not known yet', steady: 'steady', watch: 'watch', look: 'look' };
 
 // watchDrift fills a box, again and again while the page is seen. tools are those of console.js.
@@ -24,10 +32,11 @@ export function watchDrift(box, tools) {
   document.addEventListener('visibilitychange', ask);
 }
 
-function draw(d, { el, svg, moment, count, words }) {
+// draw gives the section's parts.
+function draw(d, { el, svg, moment, count }) {
   const mood = (state) => el('span', 'mood ' + (state in MOODS ? state : 'unknown'), MOODS[state] ?? state);
   const out = [el('p', 'said', mood(d.state), el('span', '', d.why))];
-  const all = [{ ...d.score, name: 'probability of failure' }, ...d.features.map((f) => ({ ...f, name: words[f.feature] ?? f.feature }))].filter((f) => f.psi != null);
+  const all = [{ ...d.score, name: 'probability of failure' }, ...d.features.map((f) => ({ ...f, name: FEATURES[f.feature] ?? f.feature }))].filter((f) => f.psi != null);
   if (all.length) {
     const [score, ...rest] = all;
     const shown = [score, ...rest.toSorted((a, b) => b.psi - a.psi).slice(0, SHOWN)];

@@ -22,7 +22,8 @@ type writer struct {
 	late, evidence                         *stmt
 	window, flag, unflag, quarantine       *stmt
 	evaluated, visited                     *stmt
-	prediction, shadow, alert, transition  *stmt
+	prediction, alert, transition          *stmt
+	shadow, shadowRow                      *stmt
 	placed, failsafe                       *stmt
 	outbox, sent, open, closed             *stmt
 	ledger, commit, newest                 *stmt
@@ -75,7 +76,8 @@ func newWriter(c *sqlite3.Conn) (*writer, error) {
 		{&w.prediction, `INSERT INTO ai_telemetry_predictions (window_id, revision, sensor_id, start_ms, end_ms, p_failure, level, source,
 			rule_score, model_id, explanation, scored_ms, hold_level, hold_above, hold_below, hold_alert, hold_worst, hold_raised_at_ms, hold_free_since_ms, hold_last_end_ms)
 			VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`},
-		{&w.shadow, `INSERT INTO shadow_prediction (window_id, revision, model_id, p_failure) VALUES (?,?,?,?)`},
+		{&w.shadow, insertShadow + strings.Repeat("(?,?,?,?),", chunk-1) + "(?,?,?,?)"},
+		{&w.shadowRow, insertShadow + "(?,?,?,?)"},
 		{&w.alert, upsertAlert},
 		{&w.placed, upsertPlaced},
 		{&w.failsafe, `UPDATE asset SET failsafe = ?2 WHERE asset_id = ?1`},

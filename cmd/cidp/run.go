@@ -28,7 +28,7 @@ type lineFlags struct {
 	FailsafeShare  float64       `name:"failsafe-share" help:"Share of an asset's last 20 windows that may be quarantined; above it none of the asset's windows is scored, until half of it is reached. Above the same share of the last windows of all assets nothing is published. 0: never." default:"0.5"`
 	CommitEvery    time.Duration `name:"commit-every" help:"Shortest time between commits under load." default:"10ms"`
 	MaxPayload     int           `name:"max-payload" help:"Largest payload, bytes." default:"262144"`
-	Model          string        `help:"Model file; default the embedded one." placeholder:"FILE"`
+	Model          string        `help:"Model file that is to be live, if its trial allows it; default the one that comes with the program. The registry has the last word (cidp model list)." placeholder:"FILE"`
 	Sensors        string        `name:"sensors-file" aliases:"sensors" help:"Sensor registry, read again whenever it changes (cidp sensors --help); default sensors.toml in the data folder, when it is there." placeholder:"FILE"`
 	AllowAnonymous bool          `name:"allow-anonymous" help:"Serve beyond loopback without authentication."`
 

@@ -197,7 +197,6 @@ func (p *Platform) openModels(first *model.Forest) (*model.Scorer, error) {
 	p.use.Store(use)
 	p.status.scoredBy(use)
 	p.metrics.scoredBy(use)
-	p.say(registry, use)
 	scorer, err := model.NewScorer(nil, model.DefaultRules(), model.DefaultAlertConfig())
 	if err != nil {
 		return nil, err
@@ -283,13 +282,13 @@ func loadAll(registry *models.Registry, load func(id string) (*model.Forest, err
 }
 
 // say logs what is in force.
-func (p *Platform) say(registry *models.Registry, use *inUse) {
+func (p *Platform) say(use *inUse) {
 	for _, f := range use.shadows {
 		if v, err := models.Judge(p.cfg.Data, f); err == nil {
 			p.cfg.Log.Info().Str("model", f.ID()).Msg(models.Sentence(store.ModelShadow, v))
 		}
 	}
-	if use.live == nil && len(registry.In(store.ModelActive)) == 0 {
+	if use.live == nil && use.lost == "" {
 		p.cfg.Log.Info().Msg("no forest is live: the rules of physics speak alone")
 	}
 }

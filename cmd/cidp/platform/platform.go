@@ -134,6 +134,7 @@ func Start(cfg Config) (p *Platform, err error) {
 	if err != nil {
 		return p, err
 	}
+	p.say(p.use.Load())
 	p.run(again)
 	return p, nil
 }

@@ -103,7 +103,7 @@ func (l *line) exchange() {
 	l.asked = nil
 	moves, answer, err := l.registry.Plan(&a.Ask)
 	a.answer = answer
-	now := l.use.Load()
+	now := l.using
 	again := err == nil && len(moves) == 0 && answer.State != store.ModelRetired && now.of(a.ID) == nil // its file could not be read before
 	if err != nil || len(moves) == 0 && !again {
 		a.err = err
@@ -121,7 +121,7 @@ func (l *line) exchange() {
 		return
 	}
 	l.registry.Apply(moves)
-	l.scorer = scorer
+	l.scorer, l.using = scorer, a.use
 	l.filling.batch.Models = moves
 	l.filling.asks = append(l.filling.asks, a)
 }

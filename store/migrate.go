@@ -19,7 +19,7 @@ var schemaFiles embed.FS
 // migrations are the schema's files in the order in which they are applied. A file is never changed once it was released; the next one
 // is added behind it.
 func migrations() []string {
-	return []string{"0001_warehouse.sql", "0002_lasting.sql", "0003_room.sql", "0004_places.sql", "0005_config.sql", "0006_audit.sql", "0008_models.sql"}
+	return []string{"0001_warehouse.sql", "0002_lasting.sql", "0003_room.sql", "0004_places.sql", "0005_config.sql", "0006_audit.sql", "0011_models.sql"}
 }
 
 // schemaVersion is the PRAGMA user_version of a database that this program writes.

@@ -35,10 +35,7 @@ func (g *registry) list(w http.ResponseWriter, r *http.Request) {
 		g.fail(w, r, err)
 		return
 	}
-	page.Models = orEmpty(page.Models)
-	for i := range page.Models {
-		page.Models[i].Audit = orEmpty(page.Models[i].Audit)
-	}
+	page.List()
 	writeJSON(w, http.StatusOK, page)
 }
 

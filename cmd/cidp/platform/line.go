@@ -269,7 +269,7 @@ func (l *line) leave() {
 func (l *line) due(draining bool) time.Duration {
 	every := l.every
 	switch {
-	case l.windower.Pending(), len(l.filling.releases) > 0, len(l.filling.asks) > 0, l.remember, l.filling.batch.Config != nil && l.commitID > 0:
+	case l.windower.Pending(), len(l.filling.releases) > 0, len(l.filling.asks) > 0, l.asked != nil, l.remember, l.filling.batch.Config != nil && l.commitID > 0:
 	case l.hasSent():
 		every = sentEvery
 	default:

@@ -3,6 +3,7 @@ package model_test
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"testing"
 	"unicode/utf8"
 
@@ -93,22 +94,33 @@ func BenchmarkAppendRisk(b *testing.B) {
 	}
 }
 
-// BenchmarkScore scores, explains and folds one window.
+// BenchmarkScore scores, explains and folds one window, by the rules alone, by a forest, and with forests in shadow.
 func BenchmarkScore(b *testing.B) {
 	forest, err := model.Default()
 	if err != nil {
 		b.Fatal(err)
 	}
-	scorer, err := model.NewScorer(forest, model.DefaultRules(), model.DefaultAlertConfig())
-	if err != nil {
-		b.Fatal(err)
-	}
-	w := window(sensor(stream.Bearing), 0, 0)
-	w.Features = bearing(60, 25, 2)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := scorer.Score(w, model.Hold{}); err != nil {
-			b.Fatal(err)
-		}
+	for _, c := range []struct {
+		name    string
+		live    *model.Forest
+		shadows int
+	}{{"rules", nil, 0}, {"forest", forest, 0}, {"shadows=1", forest, 1}, {"shadows=4", forest, 4}} {
+		b.Run(c.name, func(b *testing.B) {
+			scorer, err := model.NewScorer(c.live, model.DefaultRules(), model.DefaultAlertConfig())
+			if err == nil {
+				scorer, err = scorer.With(c.live, slices.Repeat([]*model.Forest{forest}, c.shadows))
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			w := window(sensor(stream.Bearing), 0, 0)
+			w.Features = bearing(60, 25, 2)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := scorer.Score(w, model.Hold{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/camrail/cidp/model"
@@ -61,7 +62,18 @@ func BenchmarkCommit100(b *testing.B) { benchmarkCommit(b, 100) }
 
 // BenchmarkCommitWindows commits one window of each of 1000 sensors, each with its prediction and its publication.
 func BenchmarkCommitWindows(b *testing.B) {
+	for _, shadows := range []int{0, 1, 4} {
+		b.Run(fmt.Sprintf("shadows=%d", shadows), func(b *testing.B) { benchmarkCommitWindows(b, shadows) })
+	}
+}
+
+func benchmarkCommitWindows(b *testing.B, shadows int) {
 	db, sensors := registered(b, 1000)
+	for k := range shadows {
+		if err := db.MoveModels([]store.ModelMove{moved(fmt.Sprintf("%016d", k), store.ModelShadow)}); err != nil {
+			b.Fatal(err)
+		}
+	}
 	p := &plant{sensors: sensors}
 	m := int64(0)
 	for b.Loop() {
@@ -73,6 +85,9 @@ func BenchmarkCommitWindows(b *testing.B) {
 			v.Windows = append(v.Windows, w)
 			v.Predictions = append(v.Predictions, predictionOf(w, 0.1, model.Normal))
 			v.Outbox = append(v.Outbox, store.Publication{Topic: "cidp/v1/risk/douala/loco/axle", Payload: make([]byte, 400), Retain: true})
+			for k := range shadows {
+				v.Shadows = append(v.Shadows, model.ShadowPrediction{WindowID: w.ID(), Revision: w.Revision, ModelID: fmt.Sprintf("%016d", k), PFailure: 0.2})
+			}
 		}
 		for i := range int64(1000) {
 			v.Sent = append(v.Sent, (m-1)*1000+i+1)

@@ -133,10 +133,10 @@ func TestCommitRefusesShadows(t *testing.T) {
 		want   string
 	}{
 		"one window short":    {func(b *store.Batch) { b.Shadows = b.Shadows[1:] }, "5 for 6 valid windows"},
-		"a window twice":      {func(b *store.Batch) { b.Shadows[0] = b.Shadows[1] }, "insert shadow prediction"},
+		"a window twice":      {func(b *store.Batch) { b.Shadows[0] = b.Shadows[1] }, "insert shadow prediction: 1 of 1 rows"},
 		"of no valid window":  {func(b *store.Batch) { b.Shadows[0].Revision = 7 }, "the window has no prediction in the batch"},
 		"of an unknown model": {func(b *store.Batch) { b.Shadows[0].ModelID = "nobody" }, `model "nobody" is not recorded`},
-		"no probability":      {func(b *store.Batch) { b.Shadows[0].PFailure = 1.5 }, "insert shadow prediction"},
+		"no probability":      {func(b *store.Batch) { b.Shadows[0].PFailure = 1.5 }, "insert shadow prediction: 1 of 1 rows"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			db := open(t, filled(t), store.Options{})

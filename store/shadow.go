@@ -3,18 +3,38 @@ package store
 import (
 	"fmt"
 
+	"github.com/camrail/cidp/model"
 	"github.com/ncruces/go-sqlite3"
 )
 
+// insertShadow is written with OR IGNORE as insertReading is, and what it ignores is found by counting: a second row of a window and model, or no probability.
+const insertShadow = `INSERT OR IGNORE INTO shadow_prediction (window_id, revision, model_id, p_failure) VALUES `
+
 // shadows writes what models in shadow say, behind the windows that it is of.
 func (w *writer) shadows(p *pass) error {
-	for i := range p.Shadows {
-		s := &p.Shadows[i]
-		if err := w.shadow.int(s.WindowID).int(int64(s.Revision)).text(s.ModelID).float(s.PFailure).run(); err != nil {
-			return fmt.Errorf("insert shadow prediction of window %d by model %s: %w", s.WindowID, s.ModelID, err)
+	rows := p.Shadows
+	for ; len(rows) >= chunk; rows = rows[chunk:] {
+		if err := w.insertShadows(w.shadow, rows[:chunk]); err != nil {
+			return err
+		}
+	}
+	for i := range rows {
+		if err := w.insertShadows(w.shadowRow, rows[i:i+1]); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func (w *writer) insertShadows(q *stmt, rows []model.ShadowPrediction) error {
+	for i := range rows {
+		s := &rows[i]
+		q.int(s.WindowID).int(int64(s.Revision)).text(s.ModelID).float(s.PFailure)
+	}
+	if err := q.run(); err != nil {
+		return fmt.Errorf("insert shadow predictions: %w", err)
+	}
+	return w.inserted(len(rows), "shadow prediction")
 }
 
 // checkShadows proves: a model in shadow says something of every valid window of a batch, once, and of no other.

@@ -33,6 +33,7 @@ type Counts struct {
 	Windows     int64 `json:"windows"`
 	Quarantined int64 `json:"quarantined"`
 	Predictions int64 `json:"predictions"`
+	Shadows     int64 `json:"shadow_predictions"`
 	Messages    int64 `json:"quarantined_messages"`
 	Late        int64 `json:"late"`
 	Alerts      int64 `json:"alerts"`

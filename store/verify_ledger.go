@@ -64,7 +64,7 @@ func (v *verifier) countTables() error {
 	}{
 		{&n.Assets, `SELECT count(*) FROM asset`}, {&n.Sensors, `SELECT count(*) FROM sensor`},
 		{&n.Windows, `SELECT count(*) FROM telemetry_window`}, {&n.Quarantined, `SELECT count(*) FROM quarantine_window`},
-		{&n.Predictions, `SELECT count(*) FROM ai_telemetry_predictions`}, {&n.Messages, `SELECT count(*) FROM quarantine_message`},
+		{&n.Predictions, `SELECT count(*) FROM ai_telemetry_predictions`}, {&n.Shadows, `SELECT count(*) FROM shadow_prediction`}, {&n.Messages, `SELECT count(*) FROM quarantine_message`},
 		{&n.Late, `SELECT count(*) FROM late_reading`}, {&n.Alerts, `SELECT count(*) FROM alert`}, {&n.Unsent, `SELECT count(*) FROM outbox`},
 		{&n.Verdicts, `SELECT count(*) FROM verdict`},
 		{&n.Conflicted, `SELECT (SELECT count(*) FROM conflicted) + (SELECT count(*) FROM context_conflicted)`},

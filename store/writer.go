@@ -22,7 +22,8 @@ type writer struct {
 	late, evidence, finding                *stmt
 	window, flag, unflag, quarantine       *stmt
 	evaluated, visited                     *stmt
-	prediction, shadow, alert, transition  *stmt
+	prediction, alert, transition          *stmt
+	shadow, shadowRow                      *stmt
 	placed, failsafe                       *stmt
 	outbox, sent, open, closed             *stmt
 	ledger, commit, newest                 *stmt
@@ -79,7 +80,8 @@ func newWriter(c *sqlite3.Conn) (*writer, error) {
 			rule_score, model_id, explanation, scored_ms, hold_level, hold_above, hold_below, hold_alert, hold_worst, hold_raised_at_ms, hold_free_since_ms, hold_last_end_ms,
 			hold_steady_since_ms, hold_steady_kmh, hold_rate_k_per_min, raw_score)
 			VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`},
-		{&w.shadow, `INSERT INTO shadow_prediction (window_id, revision, model_id, p_failure) VALUES (?,?,?,?)`},
+		{&w.shadow, insertShadow + strings.Repeat("(?,?,?,?),", chunk-1) + "(?,?,?,?)"},
+		{&w.shadowRow, insertShadow + "(?,?,?,?)"},
 		{&w.alert, upsertAlert},
 		{&w.placed, upsertPlaced},
 		{&w.failsafe, `UPDATE asset SET failsafe = ?2 WHERE asset_id = ?1`},

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/camrail/cidp/cmd/cidp/models"
 	"github.com/camrail/cidp/cmd/cidp/platform"
 	"github.com/camrail/cidp/cmd/cidp/report"
 	"github.com/camrail/cidp/model"
@@ -106,7 +107,7 @@ func openForest(path string) (*model.Forest, error) {
 	if path == "" || path == "default" {
 		return model.Default()
 	}
-	return openModel(path)
+	return models.Open(path)
 }
 
 // warehousePath is the database that a path means: its own file, or the one in a folder.

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/camrail/cidp/cmd/cidp/models"
 	"github.com/camrail/cidp/model"
 )
 
@@ -128,7 +129,7 @@ func (c *modelExportCmd) Run(_ context.Context, t *terminal) error {
 	if form != "onnx" && form != "json" {
 		return usageError{fmt.Errorf("a model cannot be written as %q: give --format onnx or json, or a file that ends so", form)}
 	}
-	f, err := openModel(c.Model)
+	f, err := models.Open(c.Model)
 	if err != nil {
 		return err
 	}
@@ -181,7 +182,7 @@ type predicted struct {
 }
 
 func (c *modelPredictCmd) Run(_ context.Context, t *terminal) error {
-	f, err := openModel(c.Model)
+	f, err := models.Open(c.Model)
 	if err != nil {
 		return err
 	}
@@ -211,23 +212,6 @@ func (c *modelPredictCmd) Run(_ context.Context, t *terminal) error {
 		fmt.Fprintf(t.err, "%d rows, %d positive: ROC-AUC %.4f, PR-AUC %.4f, Brier %.5f\n", e.Rows, e.Positives, e.ROCAUC, e.PRAUC, e.Brier)
 	}
 	return nil
-}
-
-// openModel reads a model file.
-func openModel(path string) (*model.Forest, error) {
-	file, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("model file %s does not exist", path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open model: %w", err)
-	}
-	defer file.Close()
-	f, err := model.Decode(bufio.NewReaderSize(file, 1<<20))
-	if err != nil {
-		return nil, fmt.Errorf("open model %s: %w", path, err)
-	}
-	return f, nil
 }
 
 func writeModel(path string, f *model.Forest) (size int, err error) {

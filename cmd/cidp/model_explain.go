@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 
+	"github.com/camrail/cidp/cmd/cidp/models"
 	"github.com/camrail/cidp/model"
 )
 
@@ -49,7 +50,7 @@ type explainedPart struct {
 }
 
 func (c *modelExplainCmd) Run(ctx context.Context, t *terminal) error {
-	f, err := openModel(c.Model)
+	f, err := models.Open(c.Model)
 	if err != nil {
 		return err
 	}

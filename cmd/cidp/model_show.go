@@ -134,7 +134,7 @@ func (c *modelShowCmd) open() (*model.Forest, error) {
 	if c.Model == "" {
 		return model.Default()
 	}
-	return openModel(c.Model)
+	return models.Open(c.Model)
 }
 
 // printCalibration says what calibration does for the model, and how well probabilities fit what happened before and after.

@@ -155,6 +155,7 @@ func (c *modelListCmd) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	if c.JSON {
+		page.List()
 		return printJSON(t.out, page)
 	}
 	fmt.Fprintf(t.out, "live: %s: %s\n", page.Live, readable(page.Why, 0))

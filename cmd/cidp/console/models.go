@@ -2,10 +2,7 @@ package console
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -38,10 +35,7 @@ func (g *registry) list(w http.ResponseWriter, r *http.Request) {
 		g.fail(w, r, err)
 		return
 	}
-	page.Models = orEmpty(page.Models)
-	for i := range page.Models {
-		page.Models[i].Audit = orEmpty(page.Models[i].Audit)
-	}
+	page.List()
 	writeJSON(w, http.StatusOK, page)
 }
 
@@ -62,17 +56,8 @@ func (g *registry) show(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *registry) move(w http.ResponseWriter, r *http.Request) {
-	user := ""
-	if g.known {
-		user, _, _ = r.BasicAuth()
-	}
-	text, ok := bodyOf(w, r)
+	ask, ok := asked(w, r, g.known, parseMove)
 	if !ok {
-		return
-	}
-	ask, err := parseMove(text, user)
-	if err != nil {
-		writeError(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	ask.Action = strings.TrimPrefix(r.URL.Path, modelsPath)
@@ -101,9 +86,7 @@ func parseMove(text []byte, user string) (ModelRequest, error) {
 		By   string `json:"by"`
 		Note string `json:"note"`
 	}
-	d := json.NewDecoder(strings.NewReader(string(text)))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&in); err != nil || d.Decode(new(any)) != io.EOF {
+	if !exactly(text, &in) {
 		return ModelRequest{}, errors.New(`the body must be one JSON object {"id":"…","by":"…","note":"…"} and nothing else`)
 	}
 	if in.ID == "" || !plain(in.ID, maxActor) {
@@ -111,33 +94,6 @@ func parseMove(text []byte, user string) (ModelRequest, error) {
 	}
 	actor, note, err := actorOf(in.By, in.Note, user)
 	return ModelRequest{ID: in.ID, Actor: actor, Note: note}, err
-}
-
-// actorOf checks who asks and why. Who signed in is the actor, whatever the text says; by is added where it is another name.
-func actorOf(by, note, user string) (string, string, error) {
-	by, note = strings.TrimSpace(by), strings.TrimSpace(note)
-	switch {
-	case user == "" && by == "":
-		return "", "", errors.New("by must name who asks: it is kept in the audit")
-	case !plain(by, maxActor):
-		return "", "", fmt.Errorf("by must be a name of at most %d printable characters", maxActor)
-	case !plain(note, maxNote):
-		return "", "", fmt.Errorf("note must be at most %d printable characters", maxNote)
-	case user == "":
-		return by, note, nil
-	case by != "" && by != user:
-		user += " (" + by + ")"
-	}
-	return user, note, nil
-}
-
-// bodyOf reads the body of a request that changes something. When that fails the request has been answered, or nobody waits for an answer.
-func bodyOf(w http.ResponseWriter, r *http.Request) (text []byte, ok bool) {
-	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxReleaseBytes))
-	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-		writeError(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the request is larger than %d bytes", maxReleaseBytes))
-	}
-	return text, err == nil
 }
 
 // refusal is what an error that begins with ErrRefused has to say.

@@ -38,8 +38,17 @@ type Model struct {
 	Compared *ModelComparison `json:"compared,omitempty"`
 	Audit    []AuditEntry     `json:"audit"` // the newest first
 
-	Features json.RawMessage `json:"features,omitempty"` // names and units in order; of a single model only
+	Features json.RawMessage `json:"features,omitempty"` // names and units in order; in a list they are left out
 	Manifest json.RawMessage `json:"manifest,omitempty"` // of its training, likewise
+}
+
+// List leaves out of a page what is told of a single model only.
+func (p *ModelPage) List() {
+	p.Models = orEmpty(p.Models)
+	for i := range p.Models {
+		m := &p.Models[i]
+		m.Audit, m.Features, m.Manifest = orEmpty(m.Audit), nil, nil
+	}
 }
 
 // ModelComparison is how a model in shadow differs from what was live in the same windows, over the last day of event time; of a large fleet over the newest windows of it.

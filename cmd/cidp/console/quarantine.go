@@ -2,10 +2,8 @@ package console
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -100,17 +98,8 @@ func (e *evidence) show(w http.ResponseWriter, r *http.Request) {
 }
 
 func (e *evidence) release(w http.ResponseWriter, r *http.Request) {
-	user := ""
-	if e.known {
-		user, _, _ = r.BasicAuth()
-	}
-	text, ok := bodyOf(w, r)
+	ask, ok := asked(w, r, e.known, parseRelease)
 	if !ok {
-		return
-	}
-	ask, err := parseRelease(text, user)
-	if err != nil {
-		writeError(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), releaseWait)
@@ -146,9 +135,7 @@ func parseRelease(text []byte, user string) (ReleaseRequest, error) {
 		By   string   `json:"by"`
 		Note string   `json:"note"`
 	}
-	d := json.NewDecoder(strings.NewReader(string(text)))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&in); err != nil || d.Decode(new(any)) != io.EOF {
+	if !exactly(text, &in) {
 		return ReleaseRequest{}, errors.New(`the body must be one JSON object {"ids":[…],"by":"…","note":"…"} and nothing else`)
 	}
 	if len(in.IDs) == 0 || len(in.IDs) > maxReleaseIDs {

@@ -3,12 +3,14 @@
 package models
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,8 +39,22 @@ func IsID(text string) bool {
 	return len(text) == 16 && strings.Trim(text, "0123456789abcdef") == ""
 }
 
+// Open reads a model file, whatever it is made for.
+func Open(path string) (*model.Forest, error) { return open(path, math.MaxInt64) }
+
 // Read reads a model file that the line could use: whole, of this program's form, not too large, and made for the features of now.
 func Read(path string) (*model.Forest, error) {
+	f, err := open(path, MaxFile)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Check(stream.FeatureList[:]); err != nil {
+		return nil, fmt.Errorf("model file %s is made for other windows: %w", path, err)
+	}
+	return f, nil
+}
+
+func open(path string, most int64) (*model.Forest, error) {
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("model file %s does not exist", path)
@@ -53,19 +69,12 @@ func Read(path string) (*model.Forest, error) {
 		return nil, fmt.Errorf("open model: %w", err)
 	case info.IsDir():
 		return nil, fmt.Errorf("model file %s is a folder", path)
-	case info.Size() > MaxFile:
-		return nil, fmt.Errorf("model file %s is too large: %d bytes, at most %d are allowed", path, info.Size(), MaxFile)
+	case info.Size() > most:
+		return nil, fmt.Errorf("model file %s is too large: %d bytes, at most %d are allowed", path, info.Size(), most)
 	}
-	text, err := io.ReadAll(io.LimitReader(file, MaxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("read model %s: %w", path, err)
-	}
-	f, err := model.Decode(bytes.NewReader(text))
+	f, err := model.Decode(bufio.NewReaderSize(io.LimitReader(file, most), 1<<20)) // what is longer by now is cut short, and refused
 	if err != nil {
 		return nil, fmt.Errorf("open model %s: %w", path, err)
-	}
-	if err := f.Check(stream.FeatureList[:]); err != nil {
-		return nil, fmt.Errorf("model file %s is made for other windows: %w", path, err)
 	}
 	return f, nil
 }

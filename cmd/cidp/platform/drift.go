@@ -28,7 +28,6 @@ type drift struct {
 	why    string       // nothing can be counted, guarded by mu
 	oldest int64        // last told to the store, owned by feed
 
-
 	looking sync.Mutex                  // one look at a time
 	looked  map[string]model.DriftState // what the last look said, by feature, score or brier, guarded by looking
 

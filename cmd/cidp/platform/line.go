@@ -48,13 +48,14 @@ type line struct {
 	log      zerolog.Logger
 	step     func(string)
 	config   *inForce
-	configs  chan *configuration // to be put in force
-	releases chan *release       // to be put back
-	registry *models.Registry    // state of every model, owned by feed
-	use      *atomic.Pointer[inUse]
-	asks     chan *modelAsk // what is asked of models
-	every    time.Duration  // shortest time between the starts of two commits
-	began    time.Time      // zero of the windower's monotonic time, owned by feed
+	configs  chan *configuration    // to be put in force
+	releases chan *release          // to be put back
+	registry *models.Registry       // state of every model, owned by feed
+	using    *inUse                 // what the filling pass is scored with, owned by feed
+	use      *atomic.Pointer[inUse] // what the newest commit was
+	asks     chan *modelAsk         // what is asked of models
+	every    time.Duration          // shortest time between the starts of two commits
+	began    time.Time              // zero of the windower's monotonic time, owned by feed
 
 	intake   chan []broker.Message
 	passes   chan *pass
@@ -272,7 +273,7 @@ func (l *line) leave() {
 func (l *line) due(draining bool) time.Duration {
 	every := l.every
 	switch {
-	case l.windower.Pending(), len(l.filling.releases) > 0, len(l.filling.asks) > 0, l.remember, l.filling.batch.Config != nil && l.commitID > 0:
+	case l.windower.Pending(), len(l.filling.releases) > 0, len(l.filling.asks) > 0, l.asked != nil, l.remember, l.filling.batch.Config != nil && l.commitID > 0:
 	case l.hasSent():
 		every = sentEvery
 	default:

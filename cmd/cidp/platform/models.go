@@ -111,7 +111,7 @@ func (l *line) exchange() {
 	l.asked = nil
 	moves, answer, err := l.registry.Plan(&a.Ask)
 	a.answer = answer
-	now := l.use.Load()
+	now := l.using
 	again := err == nil && len(moves) == 0 && answer.State != store.ModelRetired && now.of(a.ID) == nil // its file could not be read before
 	if err != nil || len(moves) == 0 && !again {
 		a.err = err
@@ -129,7 +129,7 @@ func (l *line) exchange() {
 		return
 	}
 	l.registry.Apply(moves)
-	l.scorer = scorer
+	l.scorer, l.using = scorer, a.use
 	l.drift.follow(a.use.watched(), nil)
 	l.filling.batch.Models = moves
 	l.filling.asks = append(l.filling.asks, a)
@@ -206,7 +206,6 @@ func (p *Platform) openModels(first *model.Forest) (*model.Scorer, error) {
 	p.use.Store(use)
 	p.status.scoredBy(use)
 	p.metrics.scoredBy(use)
-	p.say(registry, use)
 	rules := model.DefaultRules()
 	if p.cfg.Rules != nil {
 		rules = *p.cfg.Rules
@@ -296,13 +295,13 @@ func loadAll(registry *models.Registry, load func(id string) (*model.Forest, err
 }
 
 // say logs what is in force.
-func (p *Platform) say(registry *models.Registry, use *inUse) {
+func (p *Platform) say(use *inUse) {
 	for _, f := range use.shadows {
 		if v, err := models.Judge(p.cfg.Data, f); err == nil {
 			p.cfg.Log.Info().Str("model", f.ID()).Msg(models.Sentence(store.ModelShadow, v))
 		}
 	}
-	if use.live == nil && len(registry.In(store.ModelActive)) == 0 {
+	if use.live == nil && use.lost == "" {
 		p.cfg.Log.Info().Msg("no forest is live: the rules of physics speak alone")
 	}
 }

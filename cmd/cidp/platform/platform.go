@@ -147,6 +147,7 @@ func Start(cfg Config) (p *Platform, err error) {
 	if err != nil {
 		return p, err
 	}
+	p.say(p.use.Load())
 	p.run(again)
 	return p, nil
 }
@@ -174,7 +175,7 @@ func (p *Platform) restore(scorer *model.Scorer) (again []store.Publication, err
 		every: p.cfg.CommitEvery, enough: make(chan struct{}), filling: newPass(),
 		shown: map[string][]shown{}, hot: map[int64]model.Hot{}, standing: map[standingKey]model.Alert{}, pages: p.Warehouse,
 		hold:   withholding{limit: p.cfg.Stream.FailShare, assets: map[int64]evidence{}, free: make(chan struct{}, 1), newest: map[string]int64{}, waiting: p.metrics.withheld},
-		config: &p.config, configs: make(chan *configuration), releases: make(chan *release), registry: p.registry, use: &p.use, asks: make(chan *modelAsk), released: map[int64]store.Outcome{},
+		config: &p.config, configs: make(chan *configuration), releases: make(chan *release), registry: p.registry, using: p.use.Load(), use: &p.use, asks: make(chan *modelAsk), released: map[int64]store.Outcome{},
 	}
 	rec, err := p.db.Recover(p.contextSpan)
 	if err != nil {

@@ -42,13 +42,20 @@ func TestSwapUnderLoad(t *testing.T) {
 		c := client(t, p, fmt.Sprint("plant ", k))
 		publishers.Go(func() { minutes[k] = flood(t, c, k, ts, &over) })
 	}
-	swaps := 0
-	for end := time.Now().Add(swapLasts); (time.Now().Before(end) || swaps < 12) && swaps < 300; swaps++ {
-		action := []string{"activate", "shadow", "activate", "retire", "activate"}[swaps%5]
-		if _, status, text := moveModel(t, p, action, forests[(3*swaps+swaps/7)%len(forests)]); status != http.StatusOK {
-			t.Errorf("%s: %d %s", action, status, text)
-		}
+	var operators sync.WaitGroup // who do not wait for each other
+	var swaps [2]int
+	for k := range swaps {
+		operators.Go(func() {
+			n := &swaps[k]
+			for end := time.Now().Add(swapLasts); (time.Now().Before(end) || *n < 12) && *n < 200; *n++ {
+				action := []string{"activate", "shadow", "activate", "retire", "activate"}[(*n+3*k)%5]
+				if _, status, text := moveModel(t, p, action, forests[(3**n+*n/7+k)%len(forests)]); status != http.StatusOK {
+					t.Errorf("%s: %d %s", action, status, text)
+				}
+			}
+		})
 	}
+	operators.Wait()
 	over.Store(true)
 	publishers.Wait()
 	stop()
@@ -63,7 +70,7 @@ func TestSwapUnderLoad(t *testing.T) {
 	proveSwaps(t, dir)
 	moves := ask(t, dir, `SELECT count(*) FROM audit WHERE outcome = 'active' AND commit_id > 1`)
 	by := ask(t, dir, `SELECT count(DISTINCT model_id) FROM ai_telemetry_predictions`)
-	t.Logf("%d requests, %d activations, %d windows by %d models, %d shadow predictions", swaps, moves, want, by, ask(t, dir, `SELECT count(*) FROM shadow_prediction`))
+	t.Logf("%d requests, %d activations, %d windows by %d models, %d shadow predictions", swaps[0]+swaps[1], moves, want, by, ask(t, dir, `SELECT count(*) FROM shadow_prediction`))
 	if moves < 5 || by < 3 {
 		t.Errorf("%d activations and %d models: too few to prove anything", moves, by)
 	}

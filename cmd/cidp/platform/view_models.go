@@ -92,16 +92,13 @@ func modelOf(data string, r *store.RegisteredModel, use *inUse) console.Model {
 		}
 		v = judged
 	}
-	switch {
-	case r.State == store.ModelActive && r.Trial != "": // by what counted when it went live
+	if r.State == store.ModelActive && r.Trial != "" { // by what counted when it went live
 		var t model.Trial
 		if json.Unmarshal([]byte(r.Trial), &t) == nil {
 			v.Why, m.Trial = t.Why, raw(r.Trial)
 		}
-		m.Why = models.Sentence(r.State, v)
-	case m.Problem != "":
-		m.Why = m.Problem
-	default:
+	}
+	if m.Why = m.Problem; m.Why == "" {
 		m.Why = models.Sentence(r.State, v)
 	}
 	if c := r.Compare; r.State == store.ModelShadow && c.Windows > 0 {

@@ -259,7 +259,9 @@ func (e *ensemble) readHits(place []treeNode, hits []float64) {
 		of[p.tree] = append(of[p.tree], hits[i]) // nodes were placed in this order
 	}
 	for t, list := range of {
-		e.trees[t].cover = wholeRows(len(list), true, func(i int) float64 { return list[i] })
+		if len(list) > 1 || list[0] >= 2 { // of a single node, 1 says nothing
+			e.trees[t].cover = wholeRows(len(list), func(i int) float64 { return list[i] })
+		}
 	}
 }
 

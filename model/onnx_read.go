@@ -387,7 +387,7 @@ func (e *ensemble) readLeaves() error {
 			}
 			n := float64(len(e.trees))
 			p, err := probability(v[1] * n)
-			if err != nil || !single && !(math.Abs((v[0]+v[1])*n-1) < 1e-3) {
+			if err != nil || !single && !(math.Abs(float64((v[0]+v[1])*n)-1) < 1e-3) {
 				return fmt.Errorf("tree %d, leaf %d: weights %v and %v do not share out one vote among %v trees", t, e.ids[t].ids[i], v[0], v[1], n)
 			}
 			e.trees[t].value[i] = p

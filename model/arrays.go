@@ -17,7 +17,7 @@ import (
 //
 // The second class is the one asked about. A node's value holds what each class weighs, or, one level deeper, a list of one such pair. A threshold of null is
 // one that only a missing value exceeds. feature_names may be left out; other fields are skipped. A node's training rows are its weighted_n_node_samples, else what its classes
-// weigh, else its n_node_samples: the first of them that is whole numbers which add up.
+// weigh, else its n_node_samples: the first of them that is whole numbers. Unless they add up they are none.
 const arraysFormat = "sklearn-rf-dump-1"
 
 // Limits of a JSON file, unpacked: what the largest forest that fits ours may need, and what one tree of it may.
@@ -234,17 +234,22 @@ func (t *arrayTree) foreign() (foreignTree, error) {
 		}
 		out.value[i] = float32(v[1] / (v[0] + v[1]))
 	}
-	for _, rows := range [][]uint32{
-		wholeRows(len(t.Weighted), false, func(i int) float64 { return t.Weighted[i] }),
-		wholeRows(len(t.Value), true, func(i int) float64 { return t.Value[i][0] + t.Value[i][1] }),
-		wholeRows(len(t.Samples), false, func(i int) float64 { return t.Samples[i] }),
-	} {
-		if rows != nil {
-			out.cover = rows
-			break
+	out.cover = t.rows()
+	return out, nil
+}
+
+// rows finds the training rows of the nodes; nil where nothing says them.
+func (t *arrayTree) rows() []uint32 {
+	weighed := func(i int) float64 { return t.Value[i][0] + t.Value[i][1] }
+	if rows := wholeRows(len(t.Weighted), func(i int) float64 { return t.Weighted[i] }); rows != nil {
+		return rows
+	}
+	if len(t.Value) > 0 && weighed(0) >= 2 { // else they are shares
+		if rows := wholeRows(len(t.Value), weighed); rows != nil {
+			return rows
 		}
 	}
-	return out, nil
+	return wholeRows(len(t.Samples), func(i int) float64 { return t.Samples[i] })
 }
 
 // forest puts together what was read.

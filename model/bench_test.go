@@ -81,6 +81,26 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
+// BenchmarkPredictCalibrated is a single row through the largest map there may be.
+func BenchmarkPredictCalibrated(b *testing.B) {
+	f, rows := benchForest(b, 8)
+	m := f.Manifest()
+	m.Calibration = &model.Calibration{Method: "isotonic", Applied: true}
+	for i := range 80 {
+		m.Calibration.Knots = append(m.Calibration.Knots, model.Point{float64(i) / 79, float64(i*i) / (79 * 79)})
+	}
+	f, err := f.WithManifest(m)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		f.Predict(rows[i%len(rows)])
+		i++
+	}
+}
+
 // BenchmarkShapley explains single rows exactly, on forests of 100 trees.
 func BenchmarkShapley(b *testing.B) {
 	for _, depth := range []int{8, 12} {

@@ -114,7 +114,14 @@ type knots []Point
 
 // at maps a score.
 func (k knots) at(p float64) float64 {
-	i, _ := slices.BinarySearchFunc(k, p, func(a Point, p float64) int { return cmp.Compare(a[0], p) })
+	i, end := 0, len(k)
+	for i < end { // the first knot at p or above: a search without a call, on every row's way
+		if mid := (i + end) / 2; k[mid][0] < p {
+			i = mid + 1
+		} else {
+			end = mid
+		}
+	}
 	switch i {
 	case 0:
 		return k[0][1]

@@ -207,6 +207,9 @@ func TestCalibrationsThatAreNone(t *testing.T) {
 	if got, want := g.Predict(x), 0.25+0.5*f.Predict(x); math.Abs(got-want) > 1e-12 {
 		t.Errorf("%v is mapped to %v, want %v", f.Predict(x), got, want)
 	}
+	if p, top := g.Explain(x[:3], 3); !math.IsNaN(p) || top != nil || !math.IsNaN(g.Predict(x[:3])) {
+		t.Errorf("a row of another width has probability %v", p)
+	}
 	if bytes.Equal(mustEncode(t, f), mustEncode(t, g)) {
 		t.Error("the same file with and without a calibration")
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/camrail/cidp/model"
@@ -107,6 +108,7 @@ func TestImportedForestsSayWhatTheyBring(t *testing.T) {
 	for name, text := range map[string]string{
 		"rows that do not add up": `"value":[[0.6,0.4],[1,0],[0,1]],"weighted_n_node_samples":[5,3,3]`,
 		"shares":                  `"value":[[0.6,0.4],[1,0],[0,1]]`,
+		"samples beside weights":  `"value":[[0.6,0.4],[1,0],[0,1]],"weighted_n_node_samples":[5.5,3.25,2.25],"n_node_samples":[5,3,2]`,
 		"weights":                 `"value":[[0.6,0.4],[1,0],[0,1]],"weighted_n_node_samples":[5.5,3.25,2.25]`,
 	} {
 		f, err := model.ReadArrays(bytes.NewReader([]byte(`{"n_features":1,"classes":[0,1],"trees":[{"children_left":[1,-1,-1],"children_right":[2,-1,-1],"feature":[0,-2,-2],
@@ -114,7 +116,7 @@ func TestImportedForestsSayWhatTheyBring(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := model.Covers(f); got != nil {
+		if got := model.Covers(f); (got != nil) != strings.HasPrefix(name, "samples") {
 			t.Errorf("%s were taken for training rows: %v", name, got)
 		}
 	}

@@ -145,8 +145,17 @@ func (f *Forest) explainer(w *stream.Window) (p float64, e explainer) {
 	return f.calibrated(score), e
 }
 
+// maxExact is how many points of nodes the line explains exactly, some 10 ms of work: an alert storm must not hold it up. 100 trees of depth 8 have a tenth of it. Who asks for an
+// explanation gets it however large the forest.
+const maxExact = 1 << 20
+
+// quick says whether the forest is explained exactly on the line.
+func (f *Forest) quick() bool {
+	return f.Covered() && len(f.nodes)*shapleyPoints(f) <= maxExact
+}
+
 func (e explainer) explain(exactly bool) Explanation {
-	if exactly && e.forest != nil && e.forest.Covered() {
+	if exactly && e.forest != nil && e.forest.quick() {
 		if top, err := e.forest.ExplainExactly(e.window.Features[:], DefaultTop); err == nil { // the width is right, and the rows are there
 			return Explanation{MethodTreeSHAP, top, e.score}
 		}

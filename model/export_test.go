@@ -22,7 +22,7 @@ func (f *Forest) Walk(x []float64) float64 {
 		}
 		sum += float64(f.values[at])
 	}
-	return sum / float64(len(f.roots))
+	return f.calibrated(sum / float64(len(f.roots)))
 }
 
 // Threshold is a node's feature and threshold.

@@ -213,12 +213,52 @@ func TestTreesThatAreNone(t *testing.T) {
 	mustFail(t, err, "deeper than 255")
 }
 
+// explained: whatever a forest says of its training, its explanations add up and its distributions have a bin for every value.
+func explained(t *testing.T, f *model.Forest, x []float64) {
+	t.Helper()
+	dst := make([]float64, len(x))
+	score, sum := f.Contributions(dst, x), f.Base()
+	for _, c := range dst {
+		sum += c
+	}
+	if !(math.Abs(sum-score) <= 1e-9) {
+		t.Fatalf("the path of %v adds up to %v, the score is %v", x, sum, score)
+	}
+	exact, sum, err := f.Shapley(dst, x)
+	for _, c := range dst {
+		sum += c
+	}
+	if f.Covered() == (err != nil) || err == nil && !(exact == score && math.Abs(sum-score) <= 1e-9) {
+		t.Fatalf("the exact values of %v add up to %v, the score is %v: %v", x, sum, score, err)
+	}
+	for i, v := range x {
+		if d, ok := f.Distribution(i); ok && d.Bin(v) >= len(d.Rows) {
+			t.Fatalf("%v is in bin %d of %d", v, d.Bin(v), len(d.Rows))
+		}
+	}
+	if _, top := f.Explain(x, 3); len(top) > 3 {
+		t.Fatalf("%d of 3 contributions", len(top))
+	}
+}
+
 // FuzzDecode feeds the decoder arbitrary files, and arbitrary contents under a right checksum. Whatever decodes must score rows, and must be encoded as
 // the very same bytes.
 func FuzzDecode(f *testing.F) {
 	whole := mustEncode(f, tinyForest(f))
 	f.Add(whole, false)
 	f.Add(model.Content(whole), true)
+	m := tinyForest(f).Manifest()
+	m.Calibration = &model.Calibration{Method: "isotonic", Applied: true, Knots: []model.Point{{0, 0.25}, {0.5, 0.5}, {1, 0.75}}}
+	calibrated, err := tinyForest(f).WithManifest(m)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(model.Content(mustEncode(f, calibrated)), true)
+	bare, err := model.ReadArrays(strings.NewReader(handArrays))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(model.Content(mustEncode(f, bare)), true)
 	f.Add(whole[:len(whole)/2], false)
 	f.Add([]byte("CIDPFRST"), false)
 	f.Add([]byte{}, true)
@@ -241,6 +281,7 @@ func FuzzDecode(f *testing.F) {
 			if p := forest.Predict(x); p != forest.Walk(x) || !(p >= 0 && p <= 1) {
 				t.Fatalf("row of %v: %v, walk %v", v, p, forest.Walk(x))
 			}
+			explained(t, forest, x)
 		}
 		if !bytes.Equal(mustEncode(t, forest), data) {
 			t.Fatal("decoded and encoded, the file differs")

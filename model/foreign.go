@@ -73,10 +73,9 @@ func (t *foreignTree) covered() bool {
 	return true
 }
 
-// wholeRows reads a tree's counts of rows; nil where one is none. inferred says that the file does not call them so: then a single node of one row says nothing, since that is what
-// shares and unused counts look like.
-func wholeRows(n int, inferred bool, of func(i int) float64) []uint32 {
-	if n == 0 || inferred && n == 1 && of(0) < 2 {
+// wholeRows reads a tree's counts of rows; nil where one is none.
+func wholeRows(n int, of func(i int) float64) []uint32 {
+	if n == 0 {
 		return nil
 	}
 	out := make([]uint32, n)

@@ -157,7 +157,7 @@ func (f *Forest) Predict(x []float64) float64 {
 func (f *Forest) Calibrated() bool { return f.knots != nil }
 
 func (f *Forest) calibrated(score float64) float64 {
-	if f.knots == nil {
+	if f.knots == nil || math.IsNaN(score) {
 		return score
 	}
 	return f.knots.at(score)

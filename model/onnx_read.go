@@ -259,7 +259,9 @@ func (e *ensemble) readHits(place []treeNode, hits []float64) {
 		of[p.tree] = append(of[p.tree], hits[i]) // nodes were placed in this order
 	}
 	for t, list := range of {
-		e.trees[t].cover = wholeRows(len(list), true, func(i int) float64 { return list[i] })
+		if len(list) > 1 || list[0] >= 2 { // of a single node, 1 says nothing
+			e.trees[t].cover = wholeRows(len(list), func(i int) float64 { return list[i] })
+		}
 	}
 }
 
@@ -385,7 +387,7 @@ func (e *ensemble) readLeaves() error {
 			}
 			n := float64(len(e.trees))
 			p, err := probability(v[1] * n)
-			if err != nil || !single && !(math.Abs((v[0]+v[1])*n-1) < 1e-3) {
+			if err != nil || !single && !(math.Abs(float64((v[0]+v[1])*n)-1) < 1e-3) {
 				return fmt.Errorf("tree %d, leaf %d: weights %v and %v do not share out one vote among %v trees", t, e.ids[t].ids[i], v[0], v[1], n)
 			}
 			e.trees[t].value[i] = p

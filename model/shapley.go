@@ -116,9 +116,12 @@ type shapleyRule struct {
 	base           float64   // mean score of the training rows: what the forest says while no feature is known
 }
 
+// shapleyPoints is how many points the integral needs: a path has at most as many features as it has steps, and as there are.
+func shapleyPoints(f *Forest) int { return max(1, (min(f.Depth(), len(f.schema))+1)/2) }
+
 func newShapleyRule(f *Forest) shapleyRule {
 	var r shapleyRule
-	r.points, r.weight = legendre((min(f.Depth(), len(f.schema)) + 1) / 2)
+	r.points, r.weight = legendre(shapleyPoints(f))
 	mean := make([]float64, len(f.nodes))
 	for i := len(f.nodes) - 1; i >= 0; i-- {
 		mean[i] = float64(f.values[i])
@@ -137,7 +140,6 @@ func newShapleyRule(f *Forest) shapleyRule {
 // legendre gives the points and weights of Gauss and Legendre's rule from 0 to 1: n points integrate every polynomial of degree up to 2n-1 exactly. The points of n lie between those
 // of n-1, where halving finds them; nothing but the four operations is used, so that they are the same bits on every machine.
 func legendre(n int) (points, weight []float64) {
-	n = max(n, 1)
 	var roots []float64 // of the degree before, falling from 1 to -1
 	for degree := 1; degree <= n; degree++ {
 		next := make([]float64, degree)

@@ -25,6 +25,7 @@ type cooled struct {
 	N      float64 // windows they stand on
 	Off    float64 // K: how far above ambient it seems to end, slow
 	OffN   float64 // windows it stands on
+	Last   float64 // K: where the last window seemed to end
 	Var    float64 // K²: how that scatters from window to window
 }
 
@@ -32,7 +33,7 @@ type cooled struct {
 const (
 	coolMinK     = 15.0 // K: below this rise it is lost in the noise
 	coolMinKmh   = 20.0 // slower than this it may have been braked, or stood, for a part of the window
-	coolClip     = 8.0  // K: more is no measure of how it cools
+	coolClip     = 4.0  // K: more is no measure of how it cools
 	coolClipOff  = 24.0 // K: and by more it does not move what is known
 	coolSigmas   = 3.0  // of the slow mean
 	coolVarFirst = 16.0 // K²: what a window scatters before much is known
@@ -55,7 +56,7 @@ type cooledNow struct {
 
 func (c *cooled) sound() bool {
 	ok := c.N >= 0 && c.OffN >= 0 && c.YY >= 0 && c.Var >= 0
-	for _, v := range []float64{c.YY, c.SY, c.N, c.Off, c.OffN, c.Var} {
+	for _, v := range []float64{c.YY, c.SY, c.N, c.Off, c.OffN, c.Last, c.Var} {
 		ok = ok && !math.IsNaN(v) && !math.IsInf(v, 0)
 	}
 	return ok
@@ -75,6 +76,10 @@ func (m *closing) cool() {
 	default:
 		return
 	}
+	if f[FSlope] > growMost {
+		m.memory.Cool.forget() // it is heated all the same
+		return
+	}
 	c := &m.memory.Cool[now.regime]
 	if c.N >= coolLeast[now.regime] && c.SY > 0 {
 		now.k = c.SY / c.YY
@@ -91,13 +96,13 @@ func (m *closing) cool() {
 // follow takes where a window seems to end.
 func (c *cooled) follow(end, most float64) {
 	c.OffN = min(c.OffN+1, most)
-	away := min(max(end-c.Off, -coolClipOff), coolClipOff)
-	c.Off += away / c.OffN
-	if c.OffN == 1 {
+	c.Off += min(max(end-c.Off, -coolClipOff), coolClipOff) / c.OffN
+	if step := min(max(end-c.Last, -coolClipOff), coolClipOff); c.OffN == 1 {
 		c.Var = coolVarFirst
-	} else {
-		c.Var += (float64(away*away) - c.Var) / most / 2
+	} else { // by the steps: a drift scatters no more than before
+		c.Var += (float64(step*step)/2 - c.Var) / (2 * most)
 	}
+	c.Last = end
 }
 
 // learn takes how fast a window cooled.
@@ -115,6 +120,13 @@ func (c *cooling) learn(now cooledNow) {
 	r.SY += float64(now.rise * now.fall)
 }
 
+// forget drops where the component seemed to cool to, and keeps how fast it does.
+func (c *cooling) forget() {
+	for i := range c {
+		c[i].Off, c[i].OffN, c[i].Last, c[i].Var = 0, 0, 0, 0
+	}
+}
+
 // limit is how far off a regime must end to be told, K; infinite while too little is known.
 func (c *cooling) limit(regime int) float64 {
 	r := &c[regime]
@@ -126,7 +138,8 @@ func (c *cooling) limit(regime int) float64 {
 
 // below says whether a component seems to cool to far below ambient: nothing does, it is the sensor.
 func (c *cooling) below() bool {
-	return c[coolRun].Off < -c.limit(coolRun) || c[coolStand].Off < -c.limit(coolStand) && !(c[coolRun].OffN > 0 && c[coolRun].Off > 0)
+	run, stand := c.limit(coolRun), c.limit(coolStand)
+	return c[coolRun].Off < -run || c[coolStand].Off < -stand && (math.IsInf(run, 1) || c[coolRun].Off < -run/2)
 }
 
 // above says whether it seems to cool to far above ambient, standing and running: a source of heat would be there at one of them.
@@ -134,10 +147,16 @@ func (c *cooling) above() bool {
 	return c[coolRun].Off > c.limit(coolRun) && c[coolStand].Off > c.limit(coolStand)
 }
 
-// usual says whether a component is known to cool as it ever did: then it is not its sensor that reads low.
-func (c *cooling) usual() bool {
+// best is the regime that says most: running, where enough of it is known.
+func (c *cooling) best() int {
 	if c[coolRun].OffN >= coolSlow[coolRun]/2 {
-		return c[coolRun].Off > -coolLimit[coolRun]/2
+		return coolRun
 	}
-	return c[coolStand].OffN >= coolSlow[coolStand]/2 && c[coolStand].Off > -coolLimit[coolStand]/2
+	return coolStand
 }
+
+// known says whether it is known where the component cools to.
+func (c *cooling) known() bool { return c[c.best()].OffN >= coolSlow[c.best()]/2 }
+
+// usual says whether the component cools as it ever did: then it is not its sensor that reads low.
+func (c *cooling) usual() bool { return c.known() && c[c.best()].Off > -coolLimit[c.best()]/2 }

@@ -37,7 +37,7 @@ func SampleMemory() []byte {
 		Fit: [fitSums]float64{29, 30, 31, 32, 33}, Astray: astrayGain}
 	m.Pair = pairing{Apart: [pairRing]float64{1, -2, 3, -4, 5}, Both: [pairRing]float64{-6, 7, -8, 9, -10}, N: 4, End: 11, Move: 0.12, MoveBoth: 0.13, MoveN: 14, Jump: -1.5, Limit: 0.16, Level: -0.7, Left: 17}
 	m.Twin = twin{At: 18, Off: -19.5, Own: 20.5, Moves: 21.5, Bends: 22.5, N: 6.5}
-	m.Cool = cooling{{YY: 34.5, SY: 35.5, N: 36, Off: -37.5, OffN: 5, Var: 38.5}, {YY: 39.5, SY: -40.5, N: 41, Off: 42.5, OffN: 6, Var: 43.5}}
+	m.Cool = cooling{{YY: 34.5, SY: 35.5, N: 36, Off: -37.5, OffN: 5, Last: -45, Var: 38.5}, {YY: 39.5, SY: -40.5, N: 41, Off: 42.5, OffN: 6, Last: 46, Var: 43.5}}
 	return m.encode()
 }
 

@@ -123,8 +123,8 @@ func (g *gauge) learn(m *closing, frozen bool) {
 	if r := &m.related; r.known && !frozen && w.SelfValid() && math.Abs(r.off) < r.limit/2 {
 		g.learnGain(r.peers, r.own)
 	}
-	if !frozen && w.SelfValid() {
-		m.memory.Cool.learn(m.related.cool)
+	if r := &m.related; !frozen && w.SelfValid() && !(r.known && math.Abs(r.off) > r.limit/2) {
+		m.memory.Cool.learn(r.cool)
 	}
 	standing := w.Features[FSpeed] < standingKmh // false while nobody knows
 	if standing && w.SelfValid() && len(m.usable) >= minReadings {

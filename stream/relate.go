@@ -13,11 +13,12 @@ import (
 //	step     far below in one window: a disagreement that no heat explains
 //	growth   above its mate, and still going up against it while the vehicle stands: heat would go down, and what a hot wheel gives it gives to both ends
 //	soak     hours after the last run everything is at ambient: what is not, is off
+//	cooling  what nothing heats cools towards ambient at a known pace (cool.go): what does not fit what is shown, is the sensor's
 //
 // A sensor that reads above its peers and does not rise at standstill is left in, and so is whatever is hot: it may be what the alarms are for. One that was found to drift while it was
 // cool stays out until it is really hot, or leaves its peers faster than a drift does. Where there are only
 // two of a kind they cannot tell which of them is wrong: the lower one is out when the way in which they came apart is no heat's (twin.go), and of motors, whose heat comes as slowly as a
-// sensor's error, when its own past says so too; the higher one never.
+// sensor's error, when its own past says so too; and either of them when it does not cool as it shows, the higher one of two discs too.
 
 // The limits of a comparison with peers.
 const (
@@ -42,6 +43,7 @@ const (
 	hotDiscK    = 80.0                 // and where a disc is hotter than stops make it: its alarms begin at 200 degC
 	hotMostK    = 65.0                 // K over ambient, where bearings are hot: what was found to drift while it was cooler is believed again
 	mostDirt    = 0.5                  // of the rise: dirt takes up to 40 %
+	mostError   = 40.0                 // K: no drift goes so far unnoticed
 	minScatter  = 0.0009               // K²: what a sensor scatters at least
 	standStill  = 0.5                  // km/h
 	soakGap     = int64(600_000)       // ms without a reading after which nobody knows what the vehicle did
@@ -83,7 +85,7 @@ func (m *closing) relate(with []mate) {
 	if r.n == 0 || math.IsNaN(ambient) || math.IsNaN(w.Features[FMean]) {
 		m.alone()
 		if g.Astray != 0 && !m.warm() {
-			m.blame(g.Astray, "it was %.1f K off when it could last be compared", g.Off)
+			m.blameAlone()
 		}
 		return
 	}
@@ -220,14 +222,16 @@ func (m *closing) astray(r peersOf, x, limit float64) {
 	if r.n < minRelated && m.warm() {
 		return
 	}
-	switch g.Astray {
-	case astrayLow:
+	switch {
+	case g.Astray == astrayHigh && r.n < minRelated:
+		m.blame(astrayHigh, "it reads %.1f K above what %d peers and its past say, limit %.1f K, and cools as if towards %.1f K above ambient, standing and running: no heat does both", g.Off, r.n, limit, m.memory.Cool[coolRun].Off)
+	case g.Astray == astrayLow:
 		m.blame(astrayLow, "it reads %.1f K below what %d peers and its past say, limit %.1f K: nothing cools one component alone", -g.Off, r.n, limit)
-	case astrayHigh:
+	case g.Astray == astrayHigh:
 		m.blame(astrayHigh, "it reads %.1f K above what %d peers and its past say, limit %.1f K, and rises against its mate at standstill, where heat would go", g.Off, r.n, limit)
-	case astrayGain:
+	case g.Astray == astrayGain:
 		m.blame(astrayGain, "of %.1f K over ambient that %d peers show it misses %.1f K, limit %.1f K, the more the hotter they are", x, r.n, -g.Off, limit)
-	case astraySoak:
+	case g.Astray == astraySoak:
 		m.blame(astraySoak, "it was %.1f K off ambient in cold soak, limit %.1f K", g.Soak, soakLimit)
 	}
 }
@@ -248,7 +252,7 @@ func (m *closing) twins(x, limit float64) {
 		g.Astray = astrayGain
 	case g.Off < -limit/2 && c.below():
 		g.Astray = astrayLow
-	case g.Off > limit/2 && c.above() && !m.hot():
+	case g.Off > limit/2 && c.above() && sensor && !m.hot():
 		g.Astray = astrayHigh
 	case !sensor || !m.low(x) || m.otherHot(x):
 	case gain:
@@ -264,6 +268,8 @@ func (m *closing) alone() {
 	switch {
 	case g.Astray == astrayHigh && m.hotAgain():
 		g.Astray = 0
+	case g.Astray == astrayLow && c.usual():
+		g.Astray = 0
 	case g.Astray != 0:
 	case c.below():
 		g.Astray = astrayLow
@@ -274,7 +280,22 @@ func (m *closing) alone() {
 
 // otherHot says whether the other one is the odd one: most of what it shows is missed, which no dirt takes, and this one cools as it ever did.
 func (m *closing) otherHot(x float64) bool {
-	return m.memory.Gauge.Off < -float64(mostDirt*x) && m.memory.Cool.usual()
+	off, known := m.memory.Gauge.Off, m.memory.Cool.known()
+	return off < -float64(mostDirt*x) && (known && m.memory.Cool.usual() || !known && off < -mostError)
+}
+
+// blameAlone refuses a window that nothing can be compared with for what its sensor is known for.
+func (m *closing) blameAlone() {
+	g, c := &m.memory.Gauge, &m.memory.Cool
+	end := c[c.best()].Off
+	switch {
+	case g.Astray == astrayLow && c.below():
+		m.blame(astrayLow, "it cools as if towards %.1f K below ambient, limit %.1f K: nothing does", -end, coolLimit[c.best()])
+	case g.Astray == astrayHigh && c.above():
+		m.blame(astrayHigh, "it cools as if towards %.1f K above ambient, limit %.1f K, standing and running: no heat does both", end, coolLimit[c.best()])
+	default:
+		m.blame(g.Astray, "it was %.1f K off when it could last be compared", g.Off)
+	}
 }
 
 // low says whether a sensor with fewer than minRelated peers reads so low that it may be its own fault.
@@ -290,7 +311,7 @@ func (m *closing) low(x float64) bool {
 // may be heat, and heat stays in. What a disc used to be says little: it is what it was braked.
 func (m *closing) warm() bool {
 	low := m.memory.Gauge.Astray == astrayLow || m.memory.Gauge.Astray == astrayGain
-	return low && (m.window.Features[FRiseBaseline] > 0 && m.sensor.Kind != Brake || m.window.Features[FOverAmbient] >= hotK)
+	return low && (m.window.Features[FRiseBaseline] > 0 && m.sensor.Kind != Brake && !m.memory.Cool.below() || m.window.Features[FOverAmbient] >= hotK)
 }
 
 // hot says whether a window is so hot that its sensor is never called one that reads high.

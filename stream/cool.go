@@ -36,6 +36,7 @@ const (
 	coolClip     = 4.0  // K: more is no measure of how it cools
 	coolClipOff  = 24.0 // K: and by more it does not move what is known
 	coolSigmas   = 3.0  // of the slow mean
+	coolUsual    = 0.3  // of the limit: nearer to ambient it cools as ever
 	coolVarFirst = 16.0 // K²: what a window scatters before much is known
 )
 
@@ -55,7 +56,7 @@ type cooledNow struct {
 }
 
 func (c *cooled) sound() bool {
-	ok := c.N >= 0 && c.OffN >= 0 && c.YY >= 0 && c.Var >= 0
+	ok := c.N >= 0 && c.OffN >= 0 && c.Var >= 0 && (c.YY > 0) == (c.N > 0)
 	for _, v := range []float64{c.YY, c.SY, c.N, c.Off, c.OffN, c.Last, c.Var} {
 		ok = ok && !math.IsNaN(v) && !math.IsInf(v, 0)
 	}
@@ -85,7 +86,7 @@ func (m *closing) cool() {
 		now.k = c.SY / c.YY
 		c.follow(rise+f[FSlope]/float64(now.k*air), coolSlow[now.regime])
 	}
-	now.rise, now.fall = rise*air, -f[FSlope]
+	now.rise, now.fall = float64(rise*air), -f[FSlope]
 	if now.k > 0 { // clipped, so that one odd window, and an error of the sensor, move it little
 		end := min(max(rise-now.fall/float64(now.k*air), -coolClip), coolClip)
 		now.fall = float64(now.k * air * (rise - end))
@@ -159,4 +160,6 @@ func (c *cooling) best() int {
 func (c *cooling) known() bool { return c[c.best()].OffN >= coolSlow[c.best()]/2 }
 
 // usual says whether the component cools as it ever did: then it is not its sensor that reads low.
-func (c *cooling) usual() bool { return c.known() && c[c.best()].Off > -coolLimit[c.best()]/2 }
+func (c *cooling) usual() bool {
+	return c.known() && c[c.best()].Off > -float64(coolUsual*coolLimit[c.best()])
+}

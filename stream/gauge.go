@@ -120,10 +120,10 @@ func (g *gauge) learn(m *closing, frozen bool) {
 	if g.Slope = w.Features[FSlope]; math.IsNaN(g.Slope) {
 		g.Slope = 0
 	}
-	if r := &m.related; r.known && !frozen && w.SelfValid() && math.Abs(r.off) < r.limit/2 {
-		g.learnGain(r.peers, r.own)
-	}
-	if r := &m.related; !frozen && w.SelfValid() && !(r.known && math.Abs(r.off) > r.limit/2) {
+	if r := &m.related; !frozen && w.SelfValid() && !(r.known && math.Abs(r.off) >= r.limit/2) {
+		if r.known {
+			g.learnGain(r.peers, r.own)
+		}
 		m.memory.Cool.learn(r.cool)
 	}
 	standing := w.Features[FSpeed] < standingKmh // false while nobody knows

@@ -217,6 +217,27 @@ func TestAxleHeatIsNoDrift(t *testing.T) {
 	v.others(t, "")
 }
 
+// TestDriftBesideSpikes: a sensor that drifts up is held against its mate also while that one is out for spikes, which cleaning takes away.
+func TestDriftBesideSpikes(t *testing.T) {
+	v := newVehicle(t)
+	v.minutes(t, 72, nil)
+	v.minutes(t, 120, func(name string, rise, minute float64, _ bool) float64 {
+		switch {
+		case name == oddOne:
+			return rise + min(16, minute*14/60)
+		case name == "axle2-right" && v.sec/5%5 == 0:
+			return rise + 30
+		}
+		return rise
+	})
+	if s := v.told["axle2-right"]; s.reasons[stream.Spikes] < 100 {
+		t.Errorf("the mate is out for %v", s.reasons)
+	}
+	if s := v.told[oddOne]; s.reasons[stream.SensorDrift] < 20 {
+		t.Errorf("out for %v in %d windows", s.reasons, s.windows)
+	}
+}
+
 // TestSensorComesBack: once a drifted sensor agrees again it is let in.
 func TestSensorComesBack(t *testing.T) {
 	v := newVehicle(t)

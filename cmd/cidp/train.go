@@ -235,10 +235,11 @@ func (c *trainCmd) fleet(ctx context.Context, i int) (fleetRows, error) {
 		fails := fleet.FailsWithin(at.Asset, at.Name, w.End, c.Horizon)
 		fault, faulty := fleet.Fault(at.Asset, at.Name, w.End)
 		neighbour := faulty && fault.Fault == simulator.DraggingBrake && fault.FailureMs == 0
+		rows.follow(w)
 		if learnable(w) && !neighbour { // a bearing beside a burning disc is neither sound nor failing
 			rows.add(w, fails, int32(i*fleetAssets+at.AssetIndex), at)
 		}
-		return fails // an alarm would stand, and the baseline with it
+		return rows.holds[w.Sensor.ID].Level != model.Normal // as where the rules speak alone: what is going to fail is not known yet
 	})
 	if err != nil {
 		return rows, err

@@ -21,6 +21,7 @@ type fleetRows struct {
 	first  int32 // of the fleet's sensors
 	rules  model.Rules
 	holds  map[int64]model.Hold
+	before model.Hold // of the sensor of the window that is taken, before it
 }
 
 // learnable says whether a window's figures are good to learn from: it is valid, or out only for what its sensor is known for. Such a window is never scored, but its like
@@ -40,17 +41,23 @@ func (r *fleetRows) add(w *stream.Window, fails bool, group int32, at simulator.
 	r.group = append(r.group, group)
 	r.failure = append(r.failure, r.first+int32(w.Sensor.ID))
 	var scores []float64
-	if w.Valid() {
-		hold := r.holds[w.Sensor.ID]
-		all, spoke := r.rules.Scores(w, hold)
-		if spoke && r.common {
+	if w.Valid() && r.common {
+		if all, spoke := r.rules.Scores(w, r.before); spoke {
 			scores = all
-		}
-		if w.Revision == 0 {
-			r.holds[w.Sensor.ID] = hold.Follow(w)
 		}
 	}
 	r.scores = append(r.scores, scores)
+}
+
+// follow folds a window into its sensor's hold, as the rules alone would: its level says whether the sensor's baseline stands still.
+func (r *fleetRows) follow(w *stream.Window) {
+	r.before = r.holds[w.Sensor.ID]
+	if !w.Valid() || w.Revision > 0 {
+		return
+	}
+	hold := r.before.Follow(w)
+	hold.Level = r.rules.Eval(w, r.before).Level
+	r.holds[w.Sensor.ID] = hold
 }
 
 // fleetData is the windows of all fleets, simulated ones or a warehouse's own.

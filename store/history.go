@@ -10,7 +10,7 @@ import (
 )
 
 // history are the statements of what revisions are made of. Past owns them.
-type history struct{ window, hold *stmt }
+type history struct{ window, hold, steady *stmt }
 
 func (h *history) prepare(c *sqlite3.Conn) (err error) {
 	h.window, err = prepare(c, `SELECT w.start_ms, w.end_ms, w.revision, w.n, w.expected, w.completeness, w.closed_by, w.period_ms, w.last_ms, w.memory, q.reasons, q.detail, `+featureColumns("w.", "")+`
@@ -20,6 +20,10 @@ func (h *history) prepare(c *sqlite3.Conn) (err error) {
 		return err
 	}
 	h.hold, err = prepare(c, `SELECT start_ms, `+holdColumns+` FROM ai_telemetry_predictions WHERE sensor_id = ? AND start_ms <= ? AND `+hasHold+` ORDER BY start_ms DESC, revision DESC LIMIT 1`)
+	if err != nil {
+		return err
+	}
+	h.steady, err = prepare(c, steadySQL)
 	return err
 }
 
@@ -72,6 +76,9 @@ func (p *Past) Hold(sensorID, ts int64) (h model.Hold, start int64, found bool, 
 		h, err = holdAt(s, 1)
 		return err
 	})
+	if err == nil {
+		err = steadied(p.history.steady, sensorID, start, &h)
+	}
 	if err != nil {
 		return model.Hold{}, 0, false, classify(fmt.Errorf("look up hold: %w", err))
 	}

@@ -39,7 +39,7 @@ func TestDefaultRules(t *testing.T) {
 		{"hotter than its mate", stream.Bearing, 60, 30, 35, 5, 0, "mate_difference", model.Alarm},
 		{"far hotter than its mate", stream.Bearing, 60, 30, 45, 5, 0, "mate_difference", model.Critical},
 		{"cooler than its mate", stream.Bearing, 60, 30, -50, 5, 0, "absolute", model.Normal},
-		{"unlike the other boxes", stream.Bearing, 60, 30, 5, 15, 0, "peer_difference", model.Alarm},
+		{"unlike the other boxes", stream.Bearing, 60, 30, 5, 15, 0, "peer_difference", model.Watch},
 		{"the higher level wins", stream.Bearing, 82, 66, 21, 5, 0, "over_ambient", model.Alarm},
 		{"only the mean is known", stream.Bearing, 96, nan, nan, nan, 0, "absolute", model.Alarm},
 		{"nothing is known", stream.Bearing, nan, nan, nan, nan, 0, "", model.Normal},
@@ -146,7 +146,7 @@ func TestScoreNeverFalls(t *testing.T) {
 		}
 	}
 	limit := model.Limit{Watch: 80, Alarm: 95, Critical: 110}
-	for v, want := range map[float64]float64{0: 0, 40: 0.125, 80: 0.25, 87.5: 0.375, 95: 0.5, 110: 0.85, 220: 0.925} {
+	for v, want := range map[float64]float64{0: 0, 40: 0.15, 80: 0.3, 87.5: 0.475, 95: 0.65, 110: 0.85, 220: 0.925} {
 		if got := limit.RuleScore(v); math.Abs(got-want) > 1e-12 {
 			t.Errorf("score of %v is %v, want %v", v, got, want)
 		}
@@ -254,7 +254,7 @@ func TestEveryRuleSpeaksAlone(t *testing.T) {
 		model.RuleAbsolute: "mean temperature 95 °C reaches the alarm limit of 95 °C", model.RuleOverAmbient: "rise over ambient 95 K reaches the critical limit of 90 K",
 		model.RuleMateDifference: "difference to the other end of the axle 95 K reaches the critical limit of 45 K",
 		model.RulePeerDifference: "difference to the median of its peers 95 K reaches the critical limit of 45 K",
-		model.RulePeerZ:          "robust z against its peers 95 reaches the alarm limit of 30", model.RuleRiseBaseline: "rise over its own baseline 95 K reaches the critical limit of 45 K",
+		model.RulePeerZ:          "robust z against its peers 95 reaches the watch limit of 4", model.RuleRiseBaseline: "rise over its own baseline 95 K reaches the critical limit of 45 K",
 		model.RuleRate: "rate of rise over some minutes 95 K/min reaches the alarm limit of 3.4 K/min after 1h0m0s at a steady 70 km/h",
 	} {
 		w := window(sensor(stream.Bearing), 0, 95)

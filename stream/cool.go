@@ -101,7 +101,7 @@ func (c *cooled) follow(end, most float64) {
 	if step := min(max(end-c.Last, -coolClipOff), coolClipOff); c.OffN == 1 {
 		c.Var = coolVarFirst
 	} else { // by the steps: a drift scatters no more than before
-		c.Var += (float64(step*step)/2 - c.Var) / (2 * most)
+		c.Var += (float64(float64(step*step)/2) - c.Var) / (2 * most)
 	}
 	c.Last = end
 }

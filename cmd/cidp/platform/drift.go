@@ -30,6 +30,7 @@ type drift struct {
 
 	looking sync.Mutex                  // one look at a time
 	looked  map[string]model.DriftState // what the last look said, by feature, score or brier, guarded by looking
+	seen    string                      // the model that it looked at, guarded by looking
 
 	psi     *prometheus.GaugeVec // feature
 	score   prometheus.Gauge
@@ -200,7 +201,15 @@ func (d *drift) look(ctx context.Context) error {
 	d.looking.Lock()
 	defer d.looking.Unlock()
 	r, _, ok := d.report()
+	if r.ModelID != d.seen { // what was told of the one before is not told of this one
+		d.seen = r.ModelID
+		clear(d.looked)
+		d.psi.Reset()
+		d.brier.Set(math.NaN())
+	}
 	if !ok {
+		d.windows.Set(0)
+		d.score.Set(math.NaN())
 		return nil
 	}
 	d.windows.Set(float64(r.Windows))

@@ -3,6 +3,7 @@ package platform
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -144,5 +145,77 @@ func TestDriftFollowsTheModel(t *testing.T) {
 	d.follow((&inUse{}).watched(), nil)
 	if _, why, ok := d.report(); ok || !strings.Contains(why, "no model runs") {
 		t.Errorf("without a model it says %q", why)
+	}
+}
+
+// TestDriftMetricsFollowTheModel: what was told of one model is not told of the next, nor of none.
+func TestDriftMetricsFollowTheModel(t *testing.T) {
+	first, err := model.Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := prometheus.NewRegistry()
+	d := newDrift(defaultDriftOver, r, zerolog.Nop())
+	d.pages = func() *store.Console { return nil }
+	look := func() {
+		t.Helper()
+		if err := d.look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	count := func() {
+		end := base()
+		for range model.DriftLeast {
+			end += 1000
+			w := &stream.Window{Sensor: &stream.Sensor{ID: 1}, Start: end - 60_000, End: end}
+			d.fold(&store.Batch{Batch: &stream.Batch{Windows: []*stream.Window{w}}, Predictions: []model.Prediction{{WindowID: w.ID(), ModelID: d.id, PFailure: 0.25}}})
+		}
+		look()
+	}
+	type told struct{ features, windows, score, looks float64 }
+	tell := func() (out told) {
+		t.Helper()
+		out.score = math.NaN()
+		families, err := r.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			switch m := f.GetMetric(); f.GetName() {
+			case "cidp_drift_psi":
+				out.features = float64(len(m))
+			case "cidp_drift_windows":
+				out.windows = m[0].GetGauge().GetValue()
+			case "cidp_drift_score_psi":
+				out.score = m[0].GetGauge().GetValue()
+			case "cidp_drift_looks_total":
+				for _, c := range m {
+					out.looks += c.GetCounter().GetValue()
+				}
+			}
+		}
+		return out
+	}
+	d.follow(first, nil)
+	count()
+	one := tell()
+	if one.features == 0 || one.windows != model.DriftLeast || math.IsNaN(one.score) || one.looks == 0 {
+		t.Errorf("of the first model: %+v", one)
+	}
+	d.follow(nil, nil)
+	look()
+	if none := tell(); none.features != 0 || none.windows != 0 || !math.IsNaN(none.score) {
+		t.Errorf("without a model: %+v", none)
+	}
+	m := first.Manifest()
+	m.Name = "another"
+	second, err := first.WithManifest(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.follow(second, nil)
+	count()
+	if two := tell(); two.looks != 2*one.looks {
+		t.Errorf("%v looks at the first model, %v with the second, which sees the same", one.looks, two.looks)
 	}
 }

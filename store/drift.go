@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/stream"
@@ -13,8 +14,11 @@ import (
 type DriftChange struct {
 	ModelID string
 	Buckets []model.StoredBucket // those that changed, as they are now
-	Oldest  int64                // buckets before it go, and those of other models: it is one model's at a time, ms
+	Oldest  int64                // kept buckets before it go, and those of other models: it is one model's at a time, ms; 0: none go
 }
+
+// Anew is the Oldest of counts that begin anew: nothing of what was kept counts.
+const Anew = math.MaxInt64
 
 // drift keeps what changed. Older buckets go with the first of a new hour, so that most commits write one row.
 func (w *writer) drift(p *pass) error {
@@ -22,16 +26,15 @@ func (w *writer) drift(p *pass) error {
 	if c == nil {
 		return nil
 	}
+	if c.Oldest != 0 {
+		if err := w.driftGone.text(c.ModelID).int(c.Oldest).run(); err != nil {
+			return fmt.Errorf("forget drift: %w", err)
+		}
+	}
 	for _, b := range c.Buckets {
 		if err := w.driftBucket.text(c.ModelID).int(b.Start).blob(b.Counts).run(); err != nil {
 			return fmt.Errorf("keep drift: %w", err)
 		}
-	}
-	if c.Oldest == 0 {
-		return nil
-	}
-	if err := w.driftGone.text(c.ModelID).int(c.Oldest).run(); err != nil {
-		return fmt.Errorf("forget drift: %w", err)
 	}
 	return nil
 }

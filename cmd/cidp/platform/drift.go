@@ -77,6 +77,14 @@ func (d *drift) resume(f *model.Forest, rec *store.Recovery) error {
 	return nil
 }
 
+// exchange counts anew where another model is watched than before, and has a batch forget what was kept: the disk is to know what memory does.
+func (d *drift) exchange(f *model.Forest, b *store.Batch) {
+	before := d.id
+	if d.follow(f, nil); d.id != before {
+		b.Drift = &store.DriftChange{ModelID: d.id, Oldest: store.Anew}
+	}
+}
+
 // follow counts for a model from now on, after what was kept of it; nil: for none. The one that is followed already goes on.
 func (d *drift) follow(f *model.Forest, kept []model.StoredBucket) {
 	d.mu.Lock()
@@ -136,10 +144,13 @@ func (d *drift) fold(b *store.Batch) {
 	if len(buckets) == 0 {
 		return
 	}
-	b.Drift = &store.DriftChange{ModelID: d.id, Buckets: buckets}
-	if oldest != d.oldest {
-		b.Drift.Oldest, d.oldest = oldest, oldest
+	if b.Drift == nil {
+		b.Drift = &store.DriftChange{ModelID: d.id}
 	}
+	if b.Drift.Buckets = buckets; oldest != d.oldest && b.Drift.Oldest == 0 {
+		b.Drift.Oldest = oldest
+	}
+	d.oldest = oldest
 }
 
 // report adds up what is counted. ok is false when nothing can be; why says so.

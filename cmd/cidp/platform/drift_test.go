@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -11,6 +12,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/camrail/cidp/cmd/cidp/console"
+	"github.com/camrail/cidp/cmd/cidp/models"
+	"github.com/camrail/cidp/cmd/cidp/models/modeltest"
 	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/store"
 	"github.com/camrail/cidp/stream"
@@ -217,5 +220,34 @@ func TestDriftMetricsFollowTheModel(t *testing.T) {
 	count()
 	if two := tell(); two.looks != 2*one.looks {
 		t.Errorf("%v looks at the first model, %v with the second, which sees the same", one.looks, two.looks)
+	}
+}
+
+// TestDriftBeginsAnew: a model that comes back is counted from then on, in memory and on disk alike, though nothing of the one between them was.
+func TestDriftBeginsAnew(t *testing.T) {
+	dir := t.TempDir()
+	first, second := modeltest.Default(t, modeltest.Passed()), modeltest.Small(t, 1, modeltest.Passed())
+	p, stop := start(t, dir, with(t, first))
+	if err := models.Put(dir, second); err != nil {
+		t.Fatal(err)
+	}
+	ts := base() - 4*3_600_000
+	heat(t, p, "one", ts, 2, 45)
+	heat(t, p, "two", ts+2*3_600_000, 2, 45)
+	for _, f := range []*model.Forest{second, first} {
+		if _, status, text := moveModel(t, p, "activate", f.ID()); status != http.StatusOK {
+			t.Fatal(text)
+		}
+	}
+	if d, _ := driftOf(t, p); d.Windows != 0 {
+		t.Errorf("%d windows of a model that comes back", d.Windows)
+	}
+	heat(t, p, "three", ts+3*3_600_000, 1, 45)
+	d, text := driftOf(t, p)
+	stop()
+	verify(t, dir)
+	p, _ = start(t, dir, with(t, first))
+	if again, after := driftOf(t, p); d.Windows == 0 || again.Windows != d.Windows || after != text {
+		t.Errorf("after a restart:\n%s\nbefore:\n%s", after, text)
 	}
 }

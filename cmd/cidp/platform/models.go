@@ -130,7 +130,7 @@ func (l *line) exchange() {
 	}
 	l.registry.Apply(moves)
 	l.scorer, l.using = scorer, a.use
-	l.drift.follow(a.use.watched(), nil)
+	l.drift.exchange(a.use.watched(), l.filling.batch)
 	l.filling.batch.Models = moves
 	l.filling.asks = append(l.filling.asks, a)
 }

@@ -64,10 +64,12 @@ type Told struct {
 	Windows  []ToldWindow     // newest revisions, in order
 }
 
-// Told gives every sensor of which a workshop told something at or after from, with all that was ever found of it and its windows from then on, as a model scored them, live or in shadow. Findings of unknown sensors come without windows.
-func (k *Console) Told(ctx context.Context, modelID string, from int64) (all []Told, err error) {
-	err = k.read(ctx, "outcomes", func(c *sqlite3.Conn) error {
-		err := query(c, `SELECT `+findingColumns+` FROM verdict v WHERE EXISTS (SELECT 1 FROM verdict n WHERE n.ts_ms >= ? AND n.site = v.site AND n.asset = v.asset AND n.sensor = v.sensor)
+// Told calls f for every sensor of which a workshop told something at or after from, with all that was ever found of it and its windows from then on, as a model scored them, live or in shadow. Findings of unknown sensors come without
+// windows. A week of a sensor is 10,000 windows: each sensor's are read for themselves, and are f's while it runs.
+func (k *Console) Told(ctx context.Context, modelID string, from int64, f func(t *Told) error) error {
+	var all []Told
+	err := k.read(ctx, "outcomes", func(c *sqlite3.Conn) error {
+		return query(c, `SELECT `+findingColumns+` FROM verdict v WHERE EXISTS (SELECT 1 FROM verdict n WHERE n.ts_ms >= ? AND n.site = v.site AND n.asset = v.asset AND n.sensor = v.sensor)
 			ORDER BY site, asset, sensor, ts_ms, revision`, func(s *sqlite3.Stmt) error {
 			f := findingAt(s)
 			if n := len(all); n == 0 || !sameSensor(&all[n-1].Findings[0], &f) {
@@ -77,17 +79,32 @@ func (k *Console) Told(ctx context.Context, modelID string, from int64) (all []T
 			t.Findings = append(t.Findings, f)
 			return nil
 		}, from)
-		if err != nil {
+	})
+	if err != nil {
+		return err
+	}
+	var windows []ToldWindow
+	for i := range all {
+		t := &all[i]
+		t.Windows = windows[:0]
+		if err := k.read(ctx, "outcomes", func(c *sqlite3.Conn) error { return t.readWindows(c, modelID, from) }); err != nil {
 			return err
 		}
-		for i := range all {
-			if err := all[i].readWindows(c, modelID, from); err != nil {
-				return err
-			}
+		if err := f(t); err != nil {
+			return err
 		}
-		return nil
+		windows, t.Windows = t.Windows, nil
+	}
+	return nil
+}
+
+// Findings counts what workshops found, every revision.
+func (k *Console) Findings(ctx context.Context) (n int64, err error) {
+	err = k.read(ctx, "outcomes", func(c *sqlite3.Conn) (err error) {
+		n, err = queryInt(c, `SELECT COALESCE(sum(value), 0) FROM ledger WHERE counter = ? AND reason = ?`, counterStored, ofVerdict)
+		return err
 	})
-	return all, err
+	return n, err
 }
 
 func sameSensor(a, b *stream.Finding) bool {

@@ -19,9 +19,12 @@ import (
 	"github.com/camrail/cidp/stream"
 )
 
-// driftOf asks a running platform over its API.
+// driftOf asks a running platform over its API, after a look.
 func driftOf(t *testing.T, p *Platform) (d console.Drift, text string) {
 	t.Helper()
+	if err := p.drift.look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	text = get(t, p, "/api/v1/drift")
 	if err := json.Unmarshal([]byte(text), &d); err != nil {
 		t.Fatalf("%s: %v", text, err)
@@ -73,6 +76,14 @@ func TestDriftIsToldAndKept(t *testing.T) {
 	publish(t, c, "cidp/v1/verdicts/douala/loco-0/axle1-left", fmt.Sprintf(`{"ts":%d,"finding":"failed"}`, from+30*60_000))
 	if d, text = driftOf(t, p); d.Brier.State != "unknown" || !strings.Contains(d.Brier.Why, "at 1 sensors") || len(d.Brier.Hours) == 0 || !(d.Brier.Hours[0].Brier > 0) {
 		t.Errorf("with a verdict: %s", text)
+	}
+	read := p.drift.rightness().at
+	if _, again := driftOf(t, p); again != text || !p.drift.rightness().at.Equal(read) {
+		t.Error("a week of windows is read again, though nothing has changed")
+	}
+	publish(t, c, "cidp/v1/verdicts/douala/loco-1/axle1-left", fmt.Sprintf(`{"ts":%d,"finding":"failed"}`, from+30*60_000))
+	if d, text = driftOf(t, p); !strings.Contains(d.Brier.Why, "at 2 sensors") {
+		t.Errorf("with another verdict: %s", text)
 	}
 	stop()
 	verify(t, dir)

@@ -100,6 +100,11 @@ func migrate(c *sqlite3.Conn, path string, o Options) (err error) {
 	if err := addFeatures(c); err != nil {
 		return err
 	}
+	if 0 < version && version < steadyVersion {
+		if err := foldSteady(c); err != nil {
+			return err
+		}
+	}
 	if err := makeViews(c); err != nil {
 		return err
 	}

@@ -248,6 +248,31 @@ func TestRateIsNotOneWindow(t *testing.T) {
 	}
 }
 
+// TestRulesGoOnBetween: a window that overlaps those that learn is no gap. What waits for a steady speed, or for time without braking, speaks in it as in its neighbours.
+func TestRulesGoOnBetween(t *testing.T) {
+	for kind, rule := range map[stream.Kind]string{stream.Bearing: model.RuleRate, stream.Brake: model.RuleAbsolute} {
+		heat := func(n int64) *stream.Window {
+			w := window(sensor(kind), n, 320)
+			w.Features[stream.FSpeed], w.Features[stream.FSlope], w.Features[stream.FBrakeShare] = 70, 4, 0
+			return w
+		}
+		var h model.Hold
+		for n := int64(0); n < 30; n++ {
+			h = h.Follow(heat(n))
+		}
+		for late := int64(10_000); late < 60_000; late += 10_000 {
+			w := heat(29)
+			w.Start, w.End, w.Between = w.Start+late, w.End+late, true
+			if r := model.DefaultRules().Only(rule).Eval(w, h); r.Name != rule || r.Level < model.Alarm {
+				t.Errorf("%s, %d s behind: %+v", kind, late/1000, r)
+			}
+		}
+		if r := model.DefaultRules().Only(rule).Eval(heat(31), h); r.Name == rule {
+			t.Errorf("%s: a gap may hide what it waits for, and it speaks: %+v", kind, r)
+		}
+	}
+}
+
 // TestEveryRuleSpeaksAlone: each rule of the default profile has a figure that makes it speak, its words and its unit.
 func TestEveryRuleSpeaksAlone(t *testing.T) {
 	for rule, want := range map[string]string{

@@ -17,7 +17,7 @@ import (
 
 // askFlags say whom to ask, and who does.
 type askFlags struct {
-	HTTP     string `name:"http" help:"Address of the running platform's console." default:"127.0.0.1:8080" placeholder:"ADDR"`
+	HTTP     string `name:"http" help:"Address of the running platform's console. Default ${default}." default:"127.0.0.1:8080" placeholder:"ADDR"`
 	By       string `help:"Who asks; kept in the audit. Default the user of this machine." placeholder:"NAME"`
 	Note     string `help:"Why; kept in the audit." placeholder:"TEXT"`
 	User     string `help:"User of the console, where the platform has any." placeholder:"NAME"`

@@ -19,7 +19,7 @@ import (
 type backtestCmd struct {
 	Files   []string `arg:"" optional:"" name:"file" help:"CSV or NDJSON files, optionally .gz; several are merged by event time."`
 	From    string   `help:"Take what this warehouse accepted in the place of files." placeholder:"DB"`
-	Data    string   `help:"Data folder for the database that is filled. What an earlier backtest left there is replaced, anything else is left alone." default:"database/backtest" placeholder:"DIR"`
+	Data    string   `help:"Data folder for the database that is filled. What an earlier backtest left there is replaced, anything else is left alone. Default ${default}." default:"database/backtest" placeholder:"DIR"`
 	Model   string   `help:"Model file; default the embedded one." placeholder:"FILE"`
 	Sensors string   `name:"sensors-file" aliases:"sensors" help:"Sensor registry (cidp sensors --help); default sensors.toml in the data folder, when it is there." placeholder:"FILE"`
 
@@ -98,7 +98,10 @@ func (c *backtestCmd) Run(ctx context.Context, t *terminal) error {
 	if c.JSON {
 		return printJSON(t.out, sum)
 	}
-	return sum.print(t)
+	if err := sum.print(t); err != nil || sum.Report == nil {
+		return err
+	}
+	return c.tell(t, sum.Report)
 }
 
 // foreseen holds the alerts that the line raised against the truth.
@@ -226,8 +229,5 @@ func (s *backtested) print(t *terminal) error {
   alerts:       %d
   database:     %s, and everything in it holds
 `, s.Rows, s.Malformed, s.Received, s.Stored, s.Duplicate, s.Late, s.Refused, s.Windows, s.Quarantined, reasonList(s.ByReason), s.Predictions, s.Alerts, s.Database)
-	if err == nil && s.Report != nil {
-		_, err = fmt.Fprintln(t.out, s.Report.Verdict)
-	}
 	return err
 }

@@ -191,12 +191,20 @@ func (f *reportFlags) say(t *terminal, r *report.Report) error {
 	if f.JSON {
 		return printJSON(t.out, r)
 	}
-	fmt.Fprintln(t.out, r.Verdict)
+	return f.tell(t, r)
+}
+
+// tell prints what was found, and where the report lies.
+func (f *reportFlags) tell(t *terminal, r *report.Report) error {
+	text := r.Verdict + "\n"
 	if r.Trial != nil {
-		fmt.Fprintln(t.out, trialWords(r.Trial))
+		text += trialWords(r.Trial) + "\n"
 	}
 	if f.Report != "" {
-		fmt.Fprintf(t.out, "report: %s\n", f.Report)
+		text += "report: " + f.Report + "\n"
+	}
+	if _, err := fmt.Fprint(t.out, text); err != nil {
+		return fmt.Errorf("print what was found: %w", err)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +72,13 @@ func TestEvaluateAgreesWithTheLine(t *testing.T) {
 		t.Error("the same windows gave other figures")
 	}
 	same(t, again, filepath.Join(dir, "once-more.html"))
+
+	far := fmt.Sprintf("douala,another-vehicle,axle1-left,spall,,%d\n", r.Data.ToMs)
+	more := evaluated(t, "--data", sum.Database, "--truth", writeFile(t, dir, "depot.csv", text.String()+far))
+	if !reflect.DeepEqual(more.Line, r.Line) || more.Data.Elsewhere != 1 || !slices.ContainsFunc(more.Caveats, func(s string) bool { return strings.HasPrefix(s, "1 failure is on assets") }) {
+		t.Errorf("a failure of a vehicle that is not in the data: %+v, %+v, %q", more.Data, more.Line.All, more.Caveats)
+	}
+	refused(t, exitFailed, "all failures that are known of, 1, are of assets", "evaluate", "--data", sum.Database, "--truth", writeFile(t, dir, "far.csv", "site,asset,sensor,fault,onset_ms,failure_ms\n"+far))
 }
 
 func same(t *testing.T, a, b string) {

@@ -34,7 +34,10 @@ func (f *reportFlags) warehouse(ctx context.Context, t *terminal, on evaluation)
 	if err != nil {
 		return nil, err
 	}
-	failures := e.failures(a.Sensors)
+	failures, elsewhere := e.failures(a.Sensors)
+	if len(failures) == 0 && elsewhere > 0 {
+		return nil, fmt.Errorf("all failures that are known of, %d, are of assets that %s has no reading of: sites and assets must be named as their readings name them", elsewhere, on.path)
+	}
 	if len(failures) == 0 {
 		return nil, fmt.Errorf("nothing is known of failures in %s: give --truth FILE.csv, or publish what workshops found on %s<site>/<asset>/<sensor>", on.path, stream.VerdictPrefix)
 	}
@@ -65,7 +68,7 @@ func (f *reportFlags) warehouse(ctx context.Context, t *terminal, on evaluation)
 		in.Line = &report.Warned{Warnings: warnings}
 	}
 	in.Data = report.Data{Source: on.source, Labels: e.words(f.Truth), Unit: report.Windows, Simulated: simulated(failures),
-		Assets: len(a.Assets), Sensors: len(a.Sensors), Windows: s.all, Quarantined: s.bad, HorizonMin: f.Horizon.Minutes(), FromMs: s.from, ToMs: s.to}
+		Assets: len(a.Assets), Sensors: len(a.Sensors), Windows: s.all, Quarantined: s.bad, HorizonMin: f.Horizon.Minutes(), FromMs: s.from, ToMs: s.to, Elsewhere: elsewhere}
 	if in.Trial, err = on.trial(&in, caught, f.Seed); err != nil {
 		return nil, err
 	}

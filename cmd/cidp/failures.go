@@ -48,15 +48,21 @@ const (
 	unnamedFault   = "unnamed"
 )
 
-// failures gives distinct failures, and faults that are none, by their onsets. sensors tell what each measures.
-func (e *evidence) failures(sensors []*stream.Sensor) []model.Failure {
-	kinds := map[place]stream.Kind{}
+// failures gives distinct failures, and faults that are none, by their onsets. sensors tell what each measures. What is known of assets that none of them is of, since a file may be about a whole
+// depot, is left out, and elsewhere counts the failures among it.
+func (e *evidence) failures(sensors []*stream.Sensor) (out []model.Failure, elsewhere int) {
+	kinds, assets := map[place]stream.Kind{}, map[[2]string]bool{}
 	for _, s := range sensors {
+		assets[[2]string{s.Site, s.Asset}] = true
 		kinds[place{s.Site, s.Asset, s.Name}] = s.Kind
 	}
-	var out []model.Failure
 	add := func(p place, fault string, onset, at int64, ofSensor bool) {
-		out = append(out, model.Failure{Site: p.site, Asset: p.asset, Sensor: p.sensor, Kind: kinds[p], Fault: fault, Onset: onset, At: at, OfSensor: ofSensor})
+		switch {
+		case assets[[2]string{p.site, p.asset}]:
+			out = append(out, model.Failure{Site: p.site, Asset: p.asset, Sensor: p.sensor, Kind: kinds[p], Fault: fault, Onset: onset, At: at, OfSensor: ofSensor})
+		case at != 0:
+			elsewhere++
+		}
 	}
 	names := map[place]map[int64]string{}
 	for _, r := range e.rows {
@@ -85,7 +91,7 @@ func (e *evidence) failures(sensors []*stream.Sensor) []model.Failure {
 	slices.SortStableFunc(out, func(a, b model.Failure) int {
 		return cmp.Or(cmp.Compare(cmp.Or(a.Onset, a.At), cmp.Or(b.Onset, b.At)), comparePlaces(place{a.Site, a.Asset, a.Sensor}, place{b.Site, b.Asset, b.Sensor}))
 	})
-	return out
+	return out, elsewhere
 }
 
 func comparePlaces(a, b place) int {

@@ -67,7 +67,7 @@ func (c *modelShowCmd) Run(ctx context.Context, t *terminal) error {
 	if _, err := os.Stat(c.Model); models.IsID(c.Model) && err != nil {
 		return c.registered(ctx, t)
 	}
-	f, err := c.open()
+	f, err := openForest(c.Model)
 	if err != nil {
 		return err
 	}
@@ -128,13 +128,6 @@ func (c *modelShowCmd) registered(ctx context.Context, t *terminal) error {
 		return printJSON(t.out, m)
 	}
 	return printModel(t.out, &m)
-}
-
-func (c *modelShowCmd) open() (*model.Forest, error) {
-	if c.Model == "" {
-		return model.Default()
-	}
-	return models.Open(c.Model)
 }
 
 // printCalibration says what calibration does for the model, and how well probabilities fit what happened before and after.

@@ -39,7 +39,7 @@ like anything else, and bad data stay where they are.`
 
 // quarantineData is where the evidence lies.
 type quarantineData struct {
-	Data string `help:"Data folder. Its database may be live." default:"database" placeholder:"DIR"`
+	Data string `help:"Data folder. Its database may be live. Default ${default}." default:"database" placeholder:"DIR"`
 }
 
 func (d *quarantineData) path() string { return filepath.Join(d.Data, platform.DatabaseName) }

@@ -21,7 +21,7 @@ import (
 
 // registryFlags say which registry is meant: that of a data folder. While a platform runs on it, that is asked.
 type registryFlags struct {
-	Data     string `help:"Data folder of the registry; a running cidp that has it is asked over HTTP." default:"database" placeholder:"DIR"`
+	Data     string `help:"Data folder of the registry; a running cidp that has it is asked over HTTP. Default ${default}." default:"database" placeholder:"DIR"`
 	askFlags `embed:""`
 }
 

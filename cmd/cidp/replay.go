@@ -17,7 +17,7 @@ import (
 
 type replayCmd struct {
 	File     string `arg:"" help:"CSV or NDJSON file, optionally .gz."`
-	Broker   string `help:"MQTT broker." default:"tcp://127.0.0.1:1883" placeholder:"tcp://HOST:PORT"`
+	Broker   string `help:"MQTT broker. Default ${default}." default:"tcp://127.0.0.1:1883" placeholder:"tcp://HOST:PORT"`
 	User     string `help:"MQTT user name."`
 	Password string `help:"MQTT password."`
 	Speedup  string `help:"Seconds of event time a second, or max." default:"max"`

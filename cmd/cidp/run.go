@@ -14,9 +14,9 @@ import (
 
 // lineFlags configure the line; run and demo share them.
 type lineFlags struct {
-	Data           string        `help:"Data folder." default:"database" placeholder:"DIR"`
-	MQTT           string        `name:"mqtt" help:"Address of the MQTT broker." default:"127.0.0.1:1883" placeholder:"ADDR"`
-	HTTP           string        `name:"http" help:"Address of the console." default:"127.0.0.1:8080" placeholder:"ADDR"`
+	Data           string        `help:"Data folder. Default ${default}." default:"database" placeholder:"DIR"`
+	MQTT           string        `name:"mqtt" help:"Address of the MQTT broker. Default ${default}." default:"127.0.0.1:1883" placeholder:"ADDR"`
+	HTTP           string        `name:"http" help:"Address of the console. Default ${default}." default:"127.0.0.1:8080" placeholder:"ADDR"`
 	Idle           time.Duration `help:"How long a silent member is waited for." default:"30s"`
 	SilentAfter    time.Duration `name:"silent-after" help:"Nothing accepted of a sensor for so long, at least five of its periods, is told as silence, once for the sensor, its whole asset or its whole site; 0: never. Choose more than the longest time between two sendings. The demo divides it by its acceleration, down to 3s." default:"5m"`
 	CommitEvery    time.Duration `name:"commit-every" help:"Shortest time between commits under load." default:"10ms"`

@@ -103,7 +103,7 @@ func (sensorsExample) Run(t *terminal) error {
 }
 
 type sensorsList struct {
-	Data    string `help:"Data folder. Its database may be live." default:"database" placeholder:"DIR"`
+	Data    string `help:"Data folder. Its database may be live. Default ${default}." default:"database" placeholder:"DIR"`
 	Sensors string `name:"sensors-file" aliases:"sensors" help:"Sensor registry; default sensors.toml in the data folder, when it is there." placeholder:"FILE"`
 	JSON    bool   `name:"json" help:"Print one JSON document."`
 }

@@ -48,6 +48,7 @@ var signs = map[string][]stream.Reason{
 	"open_circuit": {stream.OutOfRange, stream.RateOfChange},
 	"late_bursts":  {stream.Incomplete, stream.Gap},
 	"drift":        {stream.SensorDrift, stream.PeerDisagreement, stream.Fouling},
+	"swap":         {stream.Swapped},
 	"fouling":      {stream.Fouling, stream.SensorDrift, stream.PeerDisagreement}, // the line between the two is thin while a fleet warms up
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 type trainCmd struct {
-	Out     string        `help:"File to write the model to." placeholder:"MODEL" default:"default.cidpmodel"`
+	Out     string        `help:"File to write the model to. Default ${default}." placeholder:"MODEL" default:"default.cidpmodel"`
 	Seed    uint64        `help:"Seed of fleet and forest." default:"1"`
 	Assets  int           `help:"Simulated assets." default:"720"`
 	Span    time.Duration `help:"Event time that each is observed." default:"4h"`

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/camrail/cidp/cmd/cidp/report"
 	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/simulator"
 	"github.com/camrail/cidp/stream"
@@ -75,9 +76,6 @@ func (d *fleetData) add(r *fleetRows) {
 	d.failure = append(d.failure, r.failure...)
 }
 
-// allRules names the rules together among the champions.
-const allRules = "rules"
-
 // measure measures a forest on assets held out and lets it stand trial against the rules there, on the windows that judge.
 func (d *fleetData) measure(f *model.Forest, held []int, cfg *model.TrainConfig) error {
 	held = slices.DeleteFunc(slices.Clone(held), func(i int) bool { return d.scores[i] == nil })
@@ -102,7 +100,7 @@ func (d *fleetData) measure(f *model.Forest, held []int, cfg *model.TrainConfig)
 func (d *fleetData) trialRows(which []int, p []float64) model.TrialRows {
 	rest := d.Pick(which)
 	rows := model.TrialRows{Y: rest.Y, P: p, Group: rest.Group}
-	for _, name := range append(model.RuleNames(), allRules) {
+	for _, name := range append(model.RuleNames(), report.AllRules) {
 		rows.Rules = append(rows.Rules, model.Candidate{Name: name})
 	}
 	for _, i := range which {

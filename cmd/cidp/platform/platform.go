@@ -241,9 +241,11 @@ func (p *Platform) listenHTTP() error {
 	if !at.IP.IsLoopback() && len(p.cfg.Users) == 0 && !p.cfg.AllowAnonymous {
 		return fmt.Errorf("listen for HTTP on %s: %w; %s", p.cfg.HTTP, broker.ErrExposed, howToAllow)
 	}
-	if p.http, err = net.ListenTCP("tcp", at); err != nil {
+	l, err := net.ListenTCP("tcp", at)
+	if err != nil {
 		return taken(fmt.Errorf("listen for HTTP on %s: %w", p.cfg.HTTP, err), "--http")
 	}
+	p.http = l
 	return nil
 }
 

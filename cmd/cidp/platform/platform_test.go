@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -270,6 +271,21 @@ func TestEveryWindowReason(t *testing.T) {
 	}
 	stop()
 	verify(t, dir)
+}
+
+// TestTakenPort: an address of another program is named once, with what to do about it and nothing else.
+func TestTakenPort(t *testing.T) {
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
+	for _, c := range []struct{ mqtt, http, flag string }{{other.Addr().String(), "127.0.0.1:0", "--mqtt"}, {"127.0.0.1:0", other.Addr().String(), "--http"}} {
+		_, err := Start(Config{Data: t.TempDir(), MQTT: c.mqtt, HTTP: c.http, Stream: stream.DefaultConfig(), Version: "test", Log: zerolog.Nop()})
+		if err == nil || !strings.HasSuffix(err.Error(), "another program has that port; stop it or choose another address with "+c.flag) {
+			t.Errorf("start on a taken port: %v", err)
+		}
+	}
 }
 
 func TestRestartGoesOn(t *testing.T) {

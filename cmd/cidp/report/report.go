@@ -41,7 +41,8 @@ type Data struct {
 	AssetHours  float64 `json:"asset_hours,omitempty"`
 	FromMs      int64   `json:"from_ms,omitempty"`
 	ToMs        int64   `json:"to_ms,omitempty"`
-	Failures    int     `json:"failures,omitempty"` // within that time
+	Failures    int     `json:"failures,omitempty"`           // within that time
+	Elsewhere   int     `json:"failures_elsewhere,omitempty"` // known of assets without a reading: they count nowhere
 }
 
 // Told is what alerts meant for people.

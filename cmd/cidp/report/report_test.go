@@ -137,6 +137,25 @@ func at(v any, path []string) any {
 	return v
 }
 
+// TestTrialSaysOfHowMany: a trial leaves out windows that no rule can judge, so its figures are not those of the table beside it, and the page says so.
+func TestTrialSaysOfHowMany(t *testing.T) {
+	for ranked, said := range map[int]bool{40: true, 55: false} {
+		in := small()
+		in.Trial = &model.Trial{Why: "by hand", Rows: ranked}
+		r, err := report.Make(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var page bytes.Buffer
+		if err := report.WriteHTML(&page, r); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(page.String(), "It ranks the 40 of 55 labelled windows"); got != said || r.Data.Labelled != 55 {
+			t.Errorf("%d of %d windows ranked: said %v", ranked, r.Data.Labelled, got)
+		}
+	}
+}
+
 // TestPageStandsAlone: the page is well-formed, the same each time, fetches nothing, and says in words what its plots and tables are.
 func TestPageStandsAlone(t *testing.T) {
 	var pages [2]bytes.Buffer

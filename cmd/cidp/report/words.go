@@ -130,6 +130,9 @@ func (r *Report) caveats() []string {
 		out = append(out, fmt.Sprintf("Figures of rows and figures of warnings differ on purpose. A window is positive when its component fails within %s of running after it, so a warning that comes earlier counts against the "+
 			"curves and for the table of warnings. Windows after a failure, of a fault that is no failure, and of which less than that is known, rank nothing.", minutes(r.Data.HorizonMin)))
 		out = append(out, "Thresholds within the budget are chosen on the very data they are shown for: they compare candidates, and flatter each of them a little.")
+		if n := r.Data.Elsewhere; n > 0 {
+			out = append(out, fmt.Sprintf("%s %s on assets of which there is no reading here: they count nowhere.", plural(n, "failure"), isAre(n)))
+		}
 		if q := r.Data.Quarantined; q > 0 {
 			out = append(out, fmt.Sprintf("%s of %s were quarantined and never scored: what failed meanwhile could not be foreseen from them.", number(q), plural(r.Data.Windows, "window")))
 		}
@@ -198,6 +201,13 @@ func falseAlarms(rate float64) string {
 		return "1 false alarm"
 	}
 	return short(rate) + " false alarms"
+}
+
+func isAre(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
 }
 
 func wasWere(n int) string {

@@ -61,12 +61,19 @@ type table struct {
 
 const knownKeys = "a [[sensor]] has match, kind, position, axle, side, mate, period, limits; the other tables are [kind.bearing], [kind.motor], [kind.brake], [kind.transformer], [kind.other]"
 
+// missingError is fs.ErrNotExist in a sentence.
+type missingError string
+
+func (e missingError) Error() string { return "sensors file " + string(e) + " does not exist" }
+
+func (missingError) Is(target error) bool { return target == fs.ErrNotExist }
+
 // Read reads a file from disk.
 func Read(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-		return nil, fmt.Errorf("sensors file %s does not exist: %w", path, fs.ErrNotExist)
+		return nil, missingError(path)
 	case err != nil:
 		return nil, fmt.Errorf("read sensors file: %w", err)
 	case info.IsDir():

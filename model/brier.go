@@ -1,8 +1,10 @@
 package model
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -29,31 +31,27 @@ type BrierTrend struct {
 // leastBrierWindows is how many windows make an hour.
 const leastBrierWindows = 20
 
-// Trend makes the hourly Brier score of what was counted and what has been told since. Components of which nothing was told are taken for sound: workshops tell of failures, not of the rest. Of those that failed, windows
-// within the horizon before are held to 1, and those after until the repair are left out. The newest horizon is left out: nobody can know yet.
-func (r *DriftReport) Trend(told []Tracked, horizon time.Duration) (BrierTrend, error) {
+// Tell holds the hours to what is known of a component by now. Components of which nothing was told are taken for sound: workshops tell of failures, not of the rest. Of those that failed, windows
+// within the horizon before are held to 1, and those after until the repair are left out. A component is told of once.
+func (r *DriftReport) Tell(t *Tracked, horizon time.Duration) error {
+	labels, _, err := Labels(t.Windows, &t.Component, horizon)
+	if err != nil {
+		return fmt.Errorf("measure scores: %w", err)
+	}
+	for k, w := range t.Windows {
+		i, known := slices.BinarySearchFunc(r.Hours, bucketOf(w.End)*DriftBucket.Milliseconds(), func(h ScoredHour, start int64) int { return cmp.Compare(h.Start, start) })
+		if p := t.P[k]; known && !math.IsNaN(p) {
+			r.Hours[i].hold(labels[k], p)
+		}
+	}
+	return nil
+}
+
+// Trend makes the hourly Brier score of what was counted and what Tell was told. The newest horizon is left out: nobody can know yet.
+func (r *DriftReport) Trend(horizon time.Duration) BrierTrend {
 	var out BrierTrend
-	hours := make([]ScoredHour, len(r.Hours))
-	copy(hours, r.Hours)
-	at := make(map[int64]*ScoredHour, len(hours))
-	for i := range hours {
-		at[hours[i].Start] = &hours[i]
-	}
-	for i := range told {
-		t := &told[i]
-		labels, _, err := Labels(t.Windows, &t.Component, horizon)
-		if err != nil {
-			return out, fmt.Errorf("measure scores: %w", err)
-		}
-		for k, w := range t.Windows {
-			h := at[bucketOf(w.End)*DriftBucket.Milliseconds()]
-			if p := t.P[k]; h != nil && !math.IsNaN(p) {
-				h.hold(labels[k], p)
-			}
-		}
-	}
 	trend := NewPageHinkley()
-	for _, h := range hours {
+	for _, h := range r.Hours {
 		if h.Windows < leastBrierWindows || h.Start+DriftBucket.Milliseconds() > r.To-horizon.Milliseconds() {
 			continue
 		}
@@ -63,7 +61,7 @@ func (r *DriftReport) Trend(told []Tracked, horizon time.Duration) (BrierTrend, 
 			out.Risen = b.Start
 		}
 	}
-	return out, nil
+	return out
 }
 
 // hold changes what an hour says of one window once its label is known.

@@ -23,10 +23,10 @@ func TestTrendByHand(t *testing.T) {
 		}
 	}
 	tracked.P[0] = math.NaN() // not scored
-	trend, err := report.Trend([]model.Tracked{tracked}, 30*time.Minute)
-	if err != nil {
+	if err := report.Tell(&tracked, 30*time.Minute); err != nil {
 		t.Fatal(err)
 	}
+	trend := report.Trend(30 * time.Minute)
 	// Windows that end 15 and 0 minutes before the failure fall into the second and third hour, and one 30 minutes before into the second; three after it are of the third.
 	want := []float64{0.4 / 40, (0.4 + 2*0.8) / 40, (0.4 + 0.8 - 3*0.01) / 37}
 	if len(trend.Hours) != 3 || trend.Risen != 0 {
@@ -53,8 +53,8 @@ func TestTrendRises(t *testing.T) {
 		}
 		report.Hours = append(report.Hours, model.ScoredHour{Start: (480_000 + h) * hour, Windows: n, Squares: float64(n) * p * p})
 	}
-	trend, err := report.Trend(nil, 30*time.Minute)
-	if at := trend.Risen/hour - 480_000; err != nil || at < 100 || at > 112 || len(trend.Hours) != 166 {
-		t.Errorf("risen in hour %d of %d hours (%v)", at, len(trend.Hours), err)
+	trend := report.Trend(30 * time.Minute)
+	if at := trend.Risen/hour - 480_000; at < 100 || at > 112 || len(trend.Hours) != 166 {
+		t.Errorf("risen in hour %d of %d hours", at, len(trend.Hours))
 	}
 }

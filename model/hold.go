@@ -46,7 +46,7 @@ const (
 // follow keeps since when there was no braking and a steady speed. A gap between valid windows may hide both braking and a stop, and so may a window without
 // such readings.
 func (h *Hold) follow(w *stream.Window) {
-	gap := w.Start != h.LastEnd
+	gap := w.Start > h.LastEnd // one that overlaps the window before hides nothing
 	h.LastEnd = w.End
 	if w.Sensor.Kind == stream.Brake {
 		switch {

@@ -134,7 +134,7 @@ type Alert struct {
 	Rule        string  // "forest" or the rule that spoke
 	Reason      string  // one sentence
 	Explanation []Contribution
-	Method      string   // of the explanation: MethodTreeSHAP where the alert was raised or became worse and the model can, else MethodPath; empty without one
+	Method      string   // of the explanation: MethodTreeSHAP where the alert was raised or became worse and the model can, else MethodPath; MethodRule where the rules speak alone; empty without one
 	Score       *float64 // as Prediction.Score
 	WindowID    int64    // 0: no window moved it
 	Start, End  int64    // of the window that moved it last, ms

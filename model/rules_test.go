@@ -39,7 +39,7 @@ func TestDefaultRules(t *testing.T) {
 		{"hotter than its mate", stream.Bearing, 60, 30, 35, 5, 0, "mate_difference", model.Alarm},
 		{"far hotter than its mate", stream.Bearing, 60, 30, 45, 5, 0, "mate_difference", model.Critical},
 		{"cooler than its mate", stream.Bearing, 60, 30, -50, 5, 0, "absolute", model.Normal},
-		{"unlike the other boxes", stream.Bearing, 60, 30, 5, 15, 0, "peer_difference", model.Alarm},
+		{"unlike the other boxes", stream.Bearing, 60, 30, 5, 15, 0, "peer_difference", model.Watch},
 		{"the higher level wins", stream.Bearing, 82, 66, 21, 5, 0, "over_ambient", model.Alarm},
 		{"only the mean is known", stream.Bearing, 96, nan, nan, nan, 0, "absolute", model.Alarm},
 		{"nothing is known", stream.Bearing, nan, nan, nan, nan, 0, "", model.Normal},
@@ -146,7 +146,7 @@ func TestScoreNeverFalls(t *testing.T) {
 		}
 	}
 	limit := model.Limit{Watch: 80, Alarm: 95, Critical: 110}
-	for v, want := range map[float64]float64{0: 0, 40: 0.125, 80: 0.25, 87.5: 0.375, 95: 0.5, 110: 0.85, 220: 0.925} {
+	for v, want := range map[float64]float64{0: 0, 40: 0.15, 80: 0.3, 87.5: 0.475, 95: 0.65, 110: 0.85, 220: 0.925} {
 		if got := limit.RuleScore(v); math.Abs(got-want) > 1e-12 {
 			t.Errorf("score of %v is %v, want %v", v, got, want)
 		}
@@ -248,13 +248,38 @@ func TestRateIsNotOneWindow(t *testing.T) {
 	}
 }
 
+// TestRulesGoOnBetween: a window that overlaps those that learn is no gap. What waits for a steady speed, or for time without braking, speaks in it as in its neighbours.
+func TestRulesGoOnBetween(t *testing.T) {
+	for kind, rule := range map[stream.Kind]string{stream.Bearing: model.RuleRate, stream.Brake: model.RuleAbsolute} {
+		heat := func(n int64) *stream.Window {
+			w := window(sensor(kind), n, 320)
+			w.Features[stream.FSpeed], w.Features[stream.FSlope], w.Features[stream.FBrakeShare] = 70, 4, 0
+			return w
+		}
+		var h model.Hold
+		for n := int64(0); n < 30; n++ {
+			h = h.Follow(heat(n))
+		}
+		for late := int64(10_000); late < 60_000; late += 10_000 {
+			w := heat(29)
+			w.Start, w.End, w.Between = w.Start+late, w.End+late, true
+			if r := model.DefaultRules().Only(rule).Eval(w, h); r.Name != rule || r.Level < model.Alarm {
+				t.Errorf("%s, %d s behind: %+v", kind, late/1000, r)
+			}
+		}
+		if r := model.DefaultRules().Only(rule).Eval(heat(31), h); r.Name == rule {
+			t.Errorf("%s: a gap may hide what it waits for, and it speaks: %+v", kind, r)
+		}
+	}
+}
+
 // TestEveryRuleSpeaksAlone: each rule of the default profile has a figure that makes it speak, its words and its unit.
 func TestEveryRuleSpeaksAlone(t *testing.T) {
 	for rule, want := range map[string]string{
 		model.RuleAbsolute: "mean temperature 95 °C reaches the alarm limit of 95 °C", model.RuleOverAmbient: "rise over ambient 95 K reaches the critical limit of 90 K",
 		model.RuleMateDifference: "difference to the other end of the axle 95 K reaches the critical limit of 45 K",
 		model.RulePeerDifference: "difference to the median of its peers 95 K reaches the critical limit of 45 K",
-		model.RulePeerZ:          "robust z against its peers 95 reaches the alarm limit of 30", model.RuleRiseBaseline: "rise over its own baseline 95 K reaches the critical limit of 45 K",
+		model.RulePeerZ:          "robust z against its peers 95 reaches the watch limit of 4", model.RuleRiseBaseline: "rise over its own baseline 95 K reaches the critical limit of 45 K",
 		model.RuleRate: "rate of rise over some minutes 95 K/min reaches the alarm limit of 3.4 K/min after 1h0m0s at a steady 70 km/h",
 	} {
 		w := window(sensor(stream.Bearing), 0, 95)

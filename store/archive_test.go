@@ -20,7 +20,7 @@ func TestArchiveGivesWhatTheTablesHold(t *testing.T) {
 	sql(t, path, `CREATE TEMP TABLE again AS SELECT * FROM telemetry_window ORDER BY window_id LIMIT 1 OFFSET 2;
 		UPDATE again SET revision = revision + 1, n = 4; INSERT INTO telemetry_window SELECT * FROM again;
 		INSERT INTO alert SELECT 'silent', sensor_id, site, asset, sensor, state, severity, 1, updated_at_ms, p_failure, value, 'silence', reason, explanation, window_id, window_start_ms, window_end_ms,
-		model_id, ack_by, ack_at_ms, ack_note FROM alert WHERE alert_id = 'alert-1'`)
+		model_id, ack_by, ack_at_ms, ack_note, explanation_method, raw_score FROM alert WHERE alert_id = 'alert-1'`)
 	a, err := store.OpenArchive(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)

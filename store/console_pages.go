@@ -77,7 +77,7 @@ type AlertRow struct {
 	Rule          string          `json:"rule"`
 	Reason        string          `json:"reason"`
 	Explanation   json.RawMessage `json:"explanation"`
-	Method        string          `json:"explanation_method"` // path, tree_shap, or empty without an explanation
+	Method        string          `json:"explanation_method"` // path, tree_shap, rule, or empty without an explanation
 	WindowStartMs int64           `json:"window_start_ms"`
 	WindowEndMs   int64           `json:"window_end_ms"`
 	Model         string          `json:"model"`

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/stream"
@@ -13,8 +14,11 @@ import (
 type DriftChange struct {
 	ModelID string
 	Buckets []model.StoredBucket // those that changed, as they are now
-	Oldest  int64                // buckets before it go, and those of other models: it is one model's at a time, ms
+	Oldest  int64                // kept buckets before it go, and those of other models: it is one model's at a time, ms; 0: none go
 }
+
+// Anew is the Oldest of counts that begin anew: nothing of what was kept counts.
+const Anew = math.MaxInt64
 
 // drift keeps what changed. Older buckets go with the first of a new hour, so that most commits write one row.
 func (w *writer) drift(p *pass) error {
@@ -22,16 +26,15 @@ func (w *writer) drift(p *pass) error {
 	if c == nil {
 		return nil
 	}
+	if c.Oldest != 0 {
+		if err := w.driftGone.text(c.ModelID).int(c.Oldest).run(); err != nil {
+			return fmt.Errorf("forget drift: %w", err)
+		}
+	}
 	for _, b := range c.Buckets {
 		if err := w.driftBucket.text(c.ModelID).int(b.Start).blob(b.Counts).run(); err != nil {
 			return fmt.Errorf("keep drift: %w", err)
 		}
-	}
-	if c.Oldest == 0 {
-		return nil
-	}
-	if err := w.driftGone.text(c.ModelID).int(c.Oldest).run(); err != nil {
-		return fmt.Errorf("forget drift: %w", err)
 	}
 	return nil
 }
@@ -61,10 +64,12 @@ type Told struct {
 	Windows  []ToldWindow     // newest revisions, in order
 }
 
-// Told gives every sensor of which a workshop told something at or after from, with all that was ever found of it and its windows from then on, as a model scored them, live or in shadow. Findings of unknown sensors come without windows.
-func (k *Console) Told(ctx context.Context, modelID string, from int64) (all []Told, err error) {
-	err = k.read(ctx, "outcomes", func(c *sqlite3.Conn) error {
-		err := query(c, `SELECT `+findingColumns+` FROM verdict v WHERE EXISTS (SELECT 1 FROM verdict n WHERE n.ts_ms >= ? AND n.site = v.site AND n.asset = v.asset AND n.sensor = v.sensor)
+// Told calls f for every sensor of which a workshop told something at or after from, with all that was ever found of it and its windows from then on, as a model scored them, live or in shadow. Findings of unknown sensors come without
+// windows. A week of a sensor is 10,000 windows: each sensor's are read for themselves, and are f's while it runs.
+func (k *Console) Told(ctx context.Context, modelID string, from int64, f func(t *Told) error) error {
+	var all []Told
+	err := k.read(ctx, "outcomes", func(c *sqlite3.Conn) error {
+		return query(c, `SELECT `+findingColumns+` FROM verdict v WHERE EXISTS (SELECT 1 FROM verdict n WHERE n.ts_ms >= ? AND n.site = v.site AND n.asset = v.asset AND n.sensor = v.sensor)
 			ORDER BY site, asset, sensor, ts_ms, revision`, func(s *sqlite3.Stmt) error {
 			f := findingAt(s)
 			if n := len(all); n == 0 || !sameSensor(&all[n-1].Findings[0], &f) {
@@ -74,17 +79,32 @@ func (k *Console) Told(ctx context.Context, modelID string, from int64) (all []T
 			t.Findings = append(t.Findings, f)
 			return nil
 		}, from)
-		if err != nil {
+	})
+	if err != nil {
+		return err
+	}
+	var windows []ToldWindow
+	for i := range all {
+		t := &all[i]
+		t.Windows = windows[:0]
+		if err := k.read(ctx, "outcomes", func(c *sqlite3.Conn) error { return t.readWindows(c, modelID, from) }); err != nil {
 			return err
 		}
-		for i := range all {
-			if err := all[i].readWindows(c, modelID, from); err != nil {
-				return err
-			}
+		if err := f(t); err != nil {
+			return err
 		}
-		return nil
+		windows, t.Windows = t.Windows, nil
+	}
+	return nil
+}
+
+// Findings counts what workshops found, every revision.
+func (k *Console) Findings(ctx context.Context) (n int64, err error) {
+	err = k.read(ctx, "outcomes", func(c *sqlite3.Conn) (err error) {
+		n, err = queryInt(c, `SELECT COALESCE(sum(value), 0) FROM ledger WHERE counter = ? AND reason = ?`, counterStored, ofVerdict)
+		return err
 	})
-	return all, err
+	return n, err
 }
 
 func sameSensor(a, b *stream.Finding) bool {

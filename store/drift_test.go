@@ -1,8 +1,10 @@
 package store_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,15 +84,33 @@ func TestTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pages.Close()
-	told, err := pages.Told(t.Context(), modelID, t0+minute)
-	if err != nil || len(told) != 2 {
-		t.Fatalf("%+v, %v", told, err)
+	tell := func(modelID string) (all []store.Told) {
+		t.Helper()
+		err := pages.Told(t.Context(), modelID, t0+minute, func(t *store.Told) error {
+			all = append(all, store.Told{Findings: t.Findings, Windows: slices.Clone(t.Windows)})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	told := tell(modelID)
+	if len(told) != 2 {
+		t.Fatalf("%+v", told)
 	}
 	own := told[0]
 	if len(own.Findings) != 2 || len(own.Windows) != minutes-2 || own.Windows[0].Start != t0+minute || !(own.Windows[0].PFailure > 0) || len(told[1].Windows) != 0 || told[1].Findings[0].Sensor != "stranger" {
 		t.Errorf("%+v", told)
 	}
-	if told, err = pages.Told(t.Context(), "other", t0+minute); err != nil || !math.IsNaN(told[0].Windows[0].PFailure) {
-		t.Errorf("by another model: %+v, %v", told, err)
+	if told = tell("other"); !math.IsNaN(told[0].Windows[0].PFailure) {
+		t.Errorf("by another model: %+v", told)
+	}
+	if n, err := pages.Findings(t.Context()); n != 4 || err != nil {
+		t.Errorf("%d findings, %v", n, err)
+	}
+	enough := errors.New("enough")
+	if err := pages.Told(t.Context(), modelID, t0+minute, func(*store.Told) error { return enough }); !errors.Is(err, enough) {
+		t.Errorf("error %v", err)
 	}
 }

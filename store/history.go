@@ -10,7 +10,7 @@ import (
 )
 
 // history are the statements of what revisions are made of. Past owns them.
-type history struct{ window, hold *stmt }
+type history struct{ window, hold, steady *stmt }
 
 func (h *history) prepare(c *sqlite3.Conn) (err error) {
 	h.window, err = prepare(c, `SELECT `+storedColumns()+` FROM telemetry_window w `+withReasons+`
@@ -19,6 +19,10 @@ func (h *history) prepare(c *sqlite3.Conn) (err error) {
 		return err
 	}
 	h.hold, err = prepare(c, `SELECT start_ms, `+holdColumns+` FROM ai_telemetry_predictions WHERE sensor_id = ? AND start_ms <= ? AND `+hasHold+` ORDER BY start_ms DESC, revision DESC LIMIT 1`)
+	if err != nil {
+		return err
+	}
+	h.steady, err = prepare(c, steadySQL)
 	return err
 }
 
@@ -84,6 +88,9 @@ func (p *Past) Hold(sensorID, ts int64) (h model.Hold, start int64, found bool, 
 		h, err = holdAt(s, 1)
 		return err
 	})
+	if err == nil {
+		err = steadied(p.history.steady, sensorID, start, &h)
+	}
 	if err != nil {
 		return model.Hold{}, 0, false, classify(fmt.Errorf("look up hold: %w", err))
 	}

@@ -119,9 +119,17 @@ func (r *Recovery) readWindows() error {
 }
 
 func (r *Recovery) readHolds() error {
-	return r.perSensor(`SELECT sensor_id, `+holdColumns+` FROM ai_telemetry_predictions
+	steady, err := prepare(r.c, steadySQL)
+	if err != nil {
+		return err
+	}
+	defer steady.s.Close()
+	return r.perSensor(`SELECT sensor_id, `+holdColumns+`, start_ms FROM ai_telemetry_predictions
 		WHERE sensor_id = ? AND `+hasHold+` ORDER BY start_ms DESC, revision DESC LIMIT 1`, func(s *sqlite3.Stmt) error {
 		h, err := holdAt(s, 1)
+		if err == nil {
+			err = steadied(steady, s.ColumnInt64(0), s.ColumnInt64(12), &h)
+		}
 		r.Holds[s.ColumnInt64(0)] = h
 		return err
 	})

@@ -37,6 +37,8 @@ const (
 	coolClipOff  = 24.0 // K: and by more it does not move what is known
 	coolSigmas   = 3.0  // of the slow mean
 	coolUsual    = 0.3  // of the limit: nearer to ambient it cools as ever
+	coolError    = 0.9  // of what shows running: an error shows as much standing, a drift more
+	coolHeat     = 0.6  // of what shows running: heat that is there while it runs shows less standing, what the wheelset gives back
 	coolVarFirst = 16.0 // K²: what a window scatters before much is known
 )
 
@@ -101,7 +103,7 @@ func (c *cooled) follow(end, most float64) {
 	if step := min(max(end-c.Last, -coolClipOff), coolClipOff); c.OffN == 1 {
 		c.Var = coolVarFirst
 	} else { // by the steps: a drift scatters no more than before
-		c.Var += (float64(step*step)/2 - c.Var) / (2 * most)
+		c.Var += (float64(float64(step*step)/2) - c.Var) / (2 * most)
 	}
 	c.Last = end
 }
@@ -143,9 +145,15 @@ func (c *cooling) below() bool {
 	return c[coolRun].Off < -run || c[coolStand].Off < -stand && (math.IsInf(run, 1) || c[coolRun].Off < -run/2)
 }
 
-// above says whether it seems to cool to far above ambient, standing and running: a source of heat would be there at one of them.
+// above says whether it seems to cool to far above ambient, and standing as far as running: a disc that drags is heated while it runs. Standing, it is held up by its wheelset alone, which
+// the drag has warmed, and that is less.
 func (c *cooling) above() bool {
-	return c[coolRun].Off > c.limit(coolRun) && c[coolStand].Off > c.limit(coolStand)
+	return c[coolRun].Off > c.limit(coolRun) && c[coolStand].Off > max(c.limit(coolStand), float64(coolError*c[coolRun].Off))
+}
+
+// heated says whether it ends so much farther above ambient running than standing that heat has come, also to a sensor that was found to read high.
+func (c *cooling) heated() bool {
+	return c[coolRun].Off > c.limit(coolRun) && c[coolStand].OffN >= coolSlow[coolStand]/2 && c[coolStand].Off < float64(coolHeat*c[coolRun].Off)
 }
 
 // best is the regime that says most: running, where enough of it is known.

@@ -207,7 +207,7 @@ func (g *gauge) grows() bool {
 func (m *closing) astray(r peersOf, x, limit float64) {
 	g := &m.memory.Gauge
 	switch {
-	case g.Astray == astrayHigh && (g.Off < limit/2 || m.hotAgain() || m.runsAway()), r.n < minRelated && m.otherHot(x), (g.Astray == astrayLow || g.Astray == astrayGain) && g.Off > -limit/2:
+	case g.Astray == astrayHigh && (g.Off < limit/2 || m.hotAgain() || m.runsAway() || r.n < minRelated && m.memory.Cool.heated()), r.n < minRelated && m.otherHot(x), (g.Astray == astrayLow || g.Astray == astrayGain) && g.Off > -limit/2:
 		g.Astray, g.Grow, g.GrowW = 0, 0, 0
 	case g.Astray != 0 || g.OffN < offMemory:
 	case r.n < minRelated:
@@ -224,7 +224,7 @@ func (m *closing) astray(r peersOf, x, limit float64) {
 	}
 	switch {
 	case g.Astray == astrayHigh && r.n < minRelated:
-		m.blame(astrayHigh, "it reads %.1f K above what %d peers and its past say, limit %.1f K, and cools as if towards %.1f K above ambient, standing and running: no heat does both", g.Off, r.n, limit, m.memory.Cool[coolRun].Off)
+		m.blame(astrayHigh, "it reads %.1f K above what %d peers and its past say, limit %.1f K, and cools as if towards %.1f K above ambient, standing no less than running: a source of heat shows less", g.Off, r.n, limit, m.memory.Cool[coolRun].Off)
 	case g.Astray == astrayLow:
 		m.blame(astrayLow, "it reads %.1f K below what %d peers and its past say, limit %.1f K: nothing cools one component alone", -g.Off, r.n, limit)
 	case g.Astray == astrayHigh:
@@ -266,7 +266,7 @@ func (m *closing) twins(x, limit float64) {
 func (m *closing) alone() {
 	g, c := &m.memory.Gauge, &m.memory.Cool
 	switch {
-	case g.Astray == astrayHigh && m.hotAgain():
+	case g.Astray == astrayHigh && (m.hotAgain() || c.heated()):
 		g.Astray = 0
 	case g.Astray == astrayLow && c.usual():
 		g.Astray = 0
@@ -292,7 +292,7 @@ func (m *closing) blameAlone() {
 	case g.Astray == astrayLow && c.below():
 		m.blame(astrayLow, "it cools as if towards %.1f K below ambient, limit %.1f K: nothing does", -end, coolLimit[c.best()])
 	case g.Astray == astrayHigh && c.above():
-		m.blame(astrayHigh, "it cools as if towards %.1f K above ambient, limit %.1f K, standing and running: no heat does both", end, coolLimit[c.best()])
+		m.blame(astrayHigh, "it cools as if towards %.1f K above ambient, limit %.1f K, standing no less than running: a source of heat shows less", end, coolLimit[c.best()])
 	default:
 		m.blame(g.Astray, "it was %.1f K off when it could last be compared", g.Off)
 	}

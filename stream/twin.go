@@ -4,7 +4,8 @@ import "math"
 
 // Of two of a kind none can tell by itself which is wrong, but how they come apart tells what it is. A sensor's error is the same at every temperature, or in proportion to the rise
 // over ambient; heat comes and goes with speed and brakes. So the deviation is followed from window to window twice: as it is, and as a share of the sensor's own rise. The one of the
-// two that stands still names the fault; where neither does it may be heat. The lower one of the two is out then, and the higher one never: a component that is hot must not be hidden.
+// two that stands still names the fault; where neither does it may be heat. Which of the two it is it does not tell: a component that is hot must
+// not be hidden, so the higher one is out only where it cools as no heat does (cool.go).
 
 // twin follows a sensor's deviation from the only other ones of its kind.
 type twin struct {

@@ -16,6 +16,8 @@ const (
 	minSpikes       = 2
 	maxSpikesRecent = 0.03 // over this window and the spikeWindows before it
 	minSpikesRecent = 3
+	maxSpikesMany   = 0.015 // likewise, of so many that chance has little say
+	minSpikesMany   = 4
 	maxFlatChance   = 1e-3 // of a whole window of one value at standstill, by how the sensor flickered there before
 )
 
@@ -53,14 +55,26 @@ func (m *closing) judge() {
 	}
 	if m.spikes >= minSpikes && float64(m.spikes)/float64(w.N) > maxSpikeShare {
 		m.refuse(Spikes, "%d of %d readings are spikes of more than %g K, limit %.0f %%", m.spikes, w.N, m.limits.SpikeK, maxSpikeShare*100)
-	} else if n, of := m.recentSpikes(); m.spikes > 0 && n >= minSpikesRecent && float64(n)/float64(of) > maxSpikesRecent {
-		m.refuse(Spikes, "%d of the newest %d readings are spikes of more than %g K, limit %.0f %% over %d windows", n, of, m.limits.SpikeK, maxSpikesRecent*100, spikeWindows+1)
+	} else if n, of := m.recentSpikes(); m.spikes > 0 && tooSpiky(n, of) {
+		m.refuse(Spikes, "%d of the newest %d readings are spikes of more than %g K, limit %g %% over %d windows", n, of, m.limits.SpikeK, spikyLimit(n)*100, spikeWindows+1)
 	}
 	if m.rate > m.limits.RateKPerMin {
 		m.refuse(RateOfChange, "the temperature moved at %.1f K/min, limit %g K/min", m.rate, m.limits.RateKPerMin)
 	}
 	m.memory.Gauge.note(w.Reasons)
 	w.Detail = strings.Join(m.why, "; ")
+}
+
+// tooSpiky says whether n spikes of the newest readings are no chance. The more there are, the smaller a share says so.
+func tooSpiky(n, of int) bool {
+	return n >= minSpikesRecent && float64(n)/float64(of) > spikyLimit(n)
+}
+
+func spikyLimit(n int) float64 {
+	if n >= minSpikesMany {
+		return maxSpikesMany
+	}
+	return maxSpikesRecent
 }
 
 func (m *closing) refuse(r Reason, format string, args ...any) {

@@ -2,11 +2,11 @@ package stream
 
 import "math"
 
-// waits says why no window of an asset can close by event time: for is behind end, at which the earliest of the asset's next windows end, and nobody has gone on to until. It
+// waits says why no window of an asset can close by event time: on is behind end, at which the earliest of the asset's next windows end, and nobody has gone on to until. It
 // spares the asset's other sensors a look at each other whenever one of them passes a boundary, which costs the square of their number a window.
 //
 // What closes by event time needs a window that ends at end or later and whose members have all passed it, or in the lower median by one length more (rule, horizon, overtaken). A
-// window that ends before until has for as a member: its first open reading lies at most a length before end. So all must have passed, and for has not; nor is the median
+// window that ends before until has on as a member: its first open reading lies at most a length before end. So all must have passed, and on has not; nor is the median
 // that far ahead. It holds until a reading comes before those that are open (their earliest end may move), until a sensor joins in, and until a window closes.
 type waits struct {
 	on         *sensorState // nil: not known, look

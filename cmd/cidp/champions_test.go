@@ -264,11 +264,11 @@ func championTable(list []champion, results []model.Matched) string {
 	return b.String()
 }
 
-// contestSeed is where the seeds of the acceptance fleets begin. choiceSeed is the seed of the fleets on which limits and cuts were chosen.
-const (
-	contestSeed = 1 << 40
-	choiceSeed  = 2
-)
+// contestSeed is where the seeds of the acceptance fleets begin.
+const contestSeed = 5 << 40
+
+// choiceSeeds are the seeds of the fleets on which limits and cuts were chosen, and of two contests whose figures led to another choice.
+var choiceSeeds = []uint64{fleetSeed(2, 0), fleetSeed(3, 0), 1 << 40, 3 << 40}
 
 // unseen fails when a fleet of the contest has trained the forest, or was looked at to choose limits.
 func (r contestRun) unseen(t *testing.T) {
@@ -278,8 +278,8 @@ func (r contestRun) unseen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, seed := range []uint64{f.Manifest().Seed, choiceSeed} {
-		if from := fleetSeed(seed, 0); r.seed < from+most && from < r.seed+uint64(r.fleets) {
+	for _, from := range append([]uint64{fleetSeed(f.Manifest().Seed, 0)}, choiceSeeds...) {
+		if r.seed < from+most && from < r.seed+uint64(r.fleets) {
 			t.Fatalf("the fleets from seed %d on are those of training or choice, which begin at %d", r.seed, from)
 		}
 	}
@@ -292,7 +292,7 @@ func TestChampions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := contestRun{seed: contestSeed, fleets: 60, span: 4 * time.Hour, rateHz: 0.2}
+	r := contestRun{seed: contestSeed, fleets: 100, span: 4 * time.Hour, rateHz: 0.2}
 	r.unseen(t)
 	list := champions(t, f)
 	results := r.run(t, list)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -27,10 +28,11 @@ type qualityRun struct {
 // qualityFleet is how many assets are simulated together.
 const qualityFleet = 12
 
-// soonWindows is within how many windows of its own a broken sensor should be out. farK is the error that a slow fault must not reach before.
+// soonWindows is within how many windows of its own a broken sensor should be out. farK is the error that a slow fault must not reach before. plainK is the mean error from which exchanged sensors can be told at all.
 const (
 	soonWindows = 3
 	farK        = 10.0
+	plainK      = 0.2
 )
 
 // faultTally is what became of the sensors with one fault.
@@ -47,6 +49,8 @@ type faultTally struct {
 	reasons map[stream.Reason]int
 	hot     int // windows of a failing component above its watch limit
 	hotOut  int // of them quarantined
+	plain   int // whose readings were plainK off or more, on average, within soonWindows: exchanged sensors of equal temperature say what they should
+	plainAt int // how many of those were quarantined by then
 }
 
 // qualityTally is the table.
@@ -79,6 +83,7 @@ func (q *qualityTally) add(o *qualityTally) {
 		t.sensors, t.soon, t.ever, t.near, t.seen = t.sensors+f.sensors, t.soon+f.soon, t.ever+f.ever, t.near+f.near, t.seen+f.seen
 		t.boxes, t.boxNear = t.boxes+f.boxes, t.boxNear+f.boxNear
 		t.hot, t.hotOut = t.hot+f.hot, t.hotOut+f.hotOut
+		t.plain, t.plainAt = t.plain+f.plain, t.plainAt+f.plainAt
 		t.after, t.told = append(t.after, f.after...), append(t.told, f.told...)
 		for r, n := range f.reasons {
 			t.reasons[r] += n
@@ -95,14 +100,14 @@ func share(n, of int) float64 { return 100 * float64(n) / float64(max(of, 1)) }
 // String is the table as it is reported.
 func (q *qualityTally) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%-17s %7s %9s %9s %9s %9s %9s %7s %9s %7s  %s\n", "fault", "sensors", "<=3 win %", "seen %", "<10 K %", "bearings", "ever %", "median", "told min", "hot out", "reasons")
+	fmt.Fprintf(&b, "%-17s %7s %9s %9s %9s %5s %9s %9s %9s %7s %9s %7s  %s\n", "fault", "sensors", "<=3 win %", "seen %", "plain %", "of", "<10 K %", "bearings", "ever %", "median", "told min", "hot out", "reasons")
 	for _, name := range append(simulator.SensorFaults(), simulator.MachineFaults()...) {
 		f := q.faults[name]
 		if f == nil {
 			continue
 		}
-		fmt.Fprintf(&b, "%-17s %7d %9.1f %9.1f %9.1f %9.1f %9.1f %7s %9s %3d/%-4d %v\n", name, f.sensors,
-			share(f.soon, f.sensors), share(f.seen, f.sensors), share(f.near, f.sensors), share(f.boxNear, f.boxes), share(f.ever, f.sensors), middle(f.after), middle(f.told), f.hotOut, f.hot, f.reasons)
+		fmt.Fprintf(&b, "%-17s %7d %9.1f %9.1f %9.1f %5d %9.1f %9.1f %9.1f %7s %9s %3d/%-4d %v\n", name, f.sensors,
+			share(f.soon, f.sensors), share(f.seen, f.sensors), share(f.plainAt, f.plain), f.plain, share(f.near, f.sensors), share(f.boxNear, f.boxes), share(f.ever, f.sensors), middle(f.after), middle(f.told), f.hotOut, f.hot, f.reasons)
 	}
 	fmt.Fprintf(&b, "healthy windows %d, wrongly quarantined %d (%.3f %%) %v; jumps and silences of sound sensors %d; sent twice %d, counted %d\n",
 		q.healthy, q.wrong, share(q.wrong, q.healthy), q.why, q.astray, q.twice, q.counted)
@@ -158,6 +163,8 @@ type gaugedSensor struct {
 	lost    bool  // a reading of it was late or refused within soonWindows, or an advisory told of it
 	held    int   // windows closed before the readings of this tick
 	told    bool  // an advisory has told of it
+	off     float64
+	offN    int // readings that off adds up the errors of, K, within soonWindows
 }
 
 type qualityLine struct {
@@ -260,6 +267,9 @@ func (l *qualityLine) before(s *simulator.Sample, truth stream.Milli) {
 		l.twice++
 	}
 	v.last = s.TS
+	if v.Fault != "" && s.TS >= v.OnsetMs && v.windows < soonWindows {
+		v.off, v.offN = v.off+math.Abs((s.Temp-truth).Float()), v.offN+1
+	}
 	if off := (s.Temp - truth).Float(); v.far == 0 && v.Fault != "" && s.TS >= v.OnsetMs && (off > farK || off < -farK) {
 		v.far = s.TS
 	}
@@ -376,6 +386,12 @@ func (l *qualityLine) judge(v *gaugedSensor) {
 	}
 	f := l.fault(v.Fault)
 	soon := v.out != 0 && v.after <= soonWindows
+	if v.offN > 0 && v.off/float64(v.offN) >= plainK {
+		f.plain++
+		if soon {
+			f.plainAt++
+		}
+	}
 	if v.out != 0 {
 		f.ever++
 		if v.far == 0 || v.out <= v.far {
@@ -390,8 +406,8 @@ func (l *qualityLine) judge(v *gaugedSensor) {
 	}
 }
 
-// atLeast are the shares of sensors, in percent, that a run must reach: quarantined within soonWindows, seen so soon at all, out before the reading is farK off.
-type atLeast struct{ soon, seen, near float64 }
+// atLeast are the shares of sensors, in percent, that a run must reach: quarantined within soonWindows, seen so soon at all, out before the reading is farK off, quarantined soon of those whose readings are plainK off.
+type atLeast struct{ soon, seen, near, plain float64 }
 
 // check holds a table against what is promised. wrong is the most of the healthy windows, in percent, that may be out.
 func (q *qualityTally) check(t *testing.T, want map[string]atLeast, wrong float64) {
@@ -406,6 +422,7 @@ func (q *qualityTally) check(t *testing.T, want map[string]atLeast, wrong float6
 			what      string
 			got, want float64
 		}{
+			{"quarantined soon where it shows", share(f.plainAt, f.plain), w.plain},
 			{"quarantined soon", share(f.soon, f.sensors), w.soon}, {"seen soon", share(f.seen, f.sensors), w.seen}, {"out before it is far off", share(f.near, f.sensors), w.near},
 		} {
 			if c.got < c.want {
@@ -436,12 +453,12 @@ func TestFaultsAreDetected(t *testing.T) {
 	// piece is good data: both are seen by what is told of the clock. The sensors that are silent until then are told silent, too.
 	promised := map[string]atLeast{
 		simulator.Stuck: {soon: 95}, simulator.Spikes: {soon: 95}, simulator.Dropout: {soon: 90}, simulator.OpenCircuit: {soon: 95},
-		simulator.ClockSkew: {soon: 45, seen: 95}, simulator.LateBursts: {soon: 80, seen: 95}, simulator.Swap: {soon: 75},
+		simulator.ClockSkew: {soon: 45, seen: 95}, simulator.LateBursts: {soon: 80, seen: 95}, simulator.Swap: {soon: 75, plain: 95},
 		simulator.Fouling: {near: 70}, simulator.Drift: {near: 80},
 	}
 	runs := []qualityRun{{assets: 48, rateHz: 1, span: 150 * time.Minute, share: 0.3, seed: 7}}
 	if os.Getenv("CIDP_LONG") == "1" {
-		promised[simulator.Swap], promised[simulator.Fouling], promised[simulator.Drift] = atLeast{soon: 93}, atLeast{near: 85}, atLeast{near: 88}
+		promised[simulator.Swap], promised[simulator.Fouling], promised[simulator.Drift] = atLeast{soon: 93, plain: 98}, atLeast{near: 85}, atLeast{near: 88}
 		runs = []qualityRun{{assets: 240, rateHz: 1, span: 4 * time.Hour, share: 0.3, seed: 11}, {assets: 240, rateHz: 0.2, span: 4 * time.Hour, share: 0.3, seed: 12}}
 	}
 	for _, r := range runs {

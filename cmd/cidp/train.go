@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,11 +18,11 @@ import (
 type trainCmd struct {
 	Out     string        `help:"File to write the model to. Default ${default}." placeholder:"MODEL" default:"default.cidpmodel"`
 	Seed    uint64        `help:"Seed of fleet and forest." default:"1"`
-	Assets  int           `help:"Simulated assets." default:"540"`
+	Assets  int           `help:"Simulated assets." default:"720"`
 	Span    time.Duration `help:"Event time that each is observed." default:"4h"`
 	Horizon time.Duration `help:"A window is positive when its component fails within this. 0: 40m of the simulated fleet, half an hour of running with the stops that come with it; 30m of running of a warehouse's history, where standing does not count as far as speed is known." default:"0s"`
 	Trees   int           `help:"Trees." default:"100"`
-	Depth   int           `help:"Greatest depth." default:"8"`
+	Depth   int           `help:"Greatest depth; 0: 10 on the simulated fleet, 8 on a table or a warehouse's history." default:"0"`
 	MinLeaf int           `help:"Fewest windows in a leaf." default:"5"`
 	Threads int           `help:"Threads; the model does not depend on it." default:"0"`
 
@@ -61,11 +62,14 @@ func (c *trainCmd) run(ctx context.Context, t *terminal) error {
 		}
 	}
 	if c.Data != "" {
+		c.Depth = cmp.Or(c.Depth, 8)
 		return c.runHistory(ctx, t)
 	}
 	if c.CSV != "" {
+		c.Depth = cmp.Or(c.Depth, 8)
 		return c.runTable(ctx, t)
 	}
+	c.Depth = cmp.Or(c.Depth, 10)
 	if c.Label != "" || c.Group != "" || c.Time != "" || c.Test != "" || c.Split != "" || len(c.Drop)+len(c.Keep) > 0 {
 		return usageError{errors.New("--label, --group, --time, --test, --split, --drop and --keep are for training on a table: give it with --csv")}
 	}
@@ -147,21 +151,26 @@ var (
 type recipe struct {
 	form
 	faults []string
+	share  float64 // of sensors that are faulty
+	few    bool    // only components of which a vehicle has few are learnt from
 }
 
 // trainingRecipe gives the recipe of the i-th fleet. In two of three every fault comes, and half of those send less, so that the forest knows a sensor of which less is known: without
 // conditions, without neighbours, without either. The others are for what is rare in them and hard to tell: sensors that err slowly beside sound components, and components of which a
 // vehicle has few.
 func trainingRecipe(i int) recipe {
-	switch i % 12 {
-	case 2, 5, 8:
-		return recipe{faults: []string{simulator.Drift, simulator.Fouling}}
-	case 11:
-		return recipe{faults: []string{simulator.BlockedCooling}}
-	}
 	forms := [...]form{{}, {}, {bare: true}, {}, {alone: true}, {bare: true, alone: true}}
-	common := i - (i+9)/12 - (i+6)/12 - (i+3)/12 - i/12 // fleets before it in which every fault comes
-	return recipe{forms[common%len(forms)], []string{"all"}}
+	if i%3 < 2 {
+		return recipe{form: forms[(i-i/3)%len(forms)], faults: []string{"all"}, share: 0.25}
+	}
+	switch i / 3 % 5 {
+	case 0, 2:
+		return recipe{faults: []string{simulator.Drift, simulator.Fouling}, share: 0.25}
+	case 1, 3:
+		return recipe{faults: []string{simulator.Drift}, share: 0.7, few: true}
+	default:
+		return recipe{faults: []string{simulator.BlockedCooling}, share: 0.25}
+	}
 }
 
 type form struct {
@@ -222,7 +231,7 @@ func (c *trainCmd) fleet(ctx context.Context, i int) (fleetRows, error) {
 	rows := fleetRows{common: how.faults[0] == "all", first: int32(i << 12), rules: model.DefaultRules(), holds: map[int64]model.Hold{}}
 	fleet, err := simulator.New(simulator.Config{
 		Seed: fleetSeed(c.Seed, i), Assets: min(fleetAssets, c.Assets-i*fleetAssets), RateHz: trainingRates[i%len(trainingRates)],
-		Start: trainingStart.Add(time.Duration(i) * trainingStep), Span: c.Span, Faults: how.faults, OtherShare: 0.25, FaultShare: 0.25,
+		Start: trainingStart.Add(time.Duration(i) * trainingStep), Span: c.Span, Faults: how.faults, OtherShare: 0.25, FaultShare: how.share,
 	})
 	if err != nil {
 		return rows, err
@@ -236,7 +245,7 @@ func (c *trainCmd) fleet(ctx context.Context, i int) (fleetRows, error) {
 		fault, faulty := fleet.Fault(at.Asset, at.Name, w.End)
 		neighbour := faulty && fault.Fault == simulator.DraggingBrake && fault.FailureMs == 0
 		rows.follow(w)
-		if learnable(w) && !neighbour { // a bearing beside a burning disc is neither sound nor failing
+		if learnable(w) && !neighbour && !(how.few && at.Kind == stream.Bearing) { // a bearing beside a burning disc is neither sound nor failing
 			rows.add(w, fails, int32(i*fleetAssets+at.AssetIndex), at)
 		}
 		return rows.holds[w.Sensor.ID].Level != model.Normal // as where the rules speak alone: what is going to fail is not known yet

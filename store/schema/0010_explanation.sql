@@ -1,4 +1,4 @@
--- How an alert's explanation was made: path (path contributions), tree_shap (exact Shapley values), '' where there is none. Those of predictions are path contributions, always.
+-- How an alert's explanation was made: path (path contributions), tree_shap (exact Shapley values), rule (what the strongest rule looked at, where no forest is live), '' where there is none. Those of predictions are never tree_shap.
 ALTER TABLE alert ADD COLUMN explanation_method TEXT NOT NULL DEFAULT '';
 UPDATE alert SET explanation_method = 'path' WHERE explanation <> '[]';
 

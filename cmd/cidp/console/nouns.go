@@ -139,7 +139,7 @@ type Alert struct {
 	Rule        string         `json:"rule"`
 	Reason      string         `json:"reason"` // one sentence
 	Explanation []Contribution `json:"explanation"`
-	Method      string         `json:"explanation_method"` // "path", "tree_shap", or empty without an explanation
+	Method      string         `json:"explanation_method"` // "path", "tree_shap", "rule", or empty without an explanation
 	WindowStart Time           `json:"window_start"`
 	WindowEnd   Time           `json:"window_end"`
 	Model       string         `json:"model"`

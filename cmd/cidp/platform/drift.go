@@ -27,9 +27,11 @@ type drift struct {
 	id     string       // of the model that is followed, guarded by mu
 	why    string       // nothing can be counted, guarded by mu
 	oldest int64        // last told to the store, owned by feed
+	right  *measured    // by the last look, guarded by mu; nil: none was
 
 	looking sync.Mutex                  // one look at a time
 	looked  map[string]model.DriftState // what the last look said, by feature, score or brier, guarded by looking
+	seen    string                      // the model that it looked at, guarded by looking
 
 	psi     *prometheus.GaugeVec // feature
 	score   prometheus.Gauge
@@ -74,6 +76,14 @@ func (d *drift) resume(f *model.Forest, rec *store.Recovery) error {
 	}
 	d.follow(f, kept)
 	return nil
+}
+
+// exchange counts anew where another model is watched than before, and has a batch forget what was kept: the disk is to know what memory does.
+func (d *drift) exchange(f *model.Forest, b *store.Batch) {
+	before := d.id
+	if d.follow(f, nil); d.id != before {
+		b.Drift = &store.DriftChange{ModelID: d.id, Oldest: store.Anew}
+	}
 }
 
 // follow counts for a model from now on, after what was kept of it; nil: for none. The one that is followed already goes on.
@@ -135,10 +145,13 @@ func (d *drift) fold(b *store.Batch) {
 	if len(buckets) == 0 {
 		return
 	}
-	b.Drift = &store.DriftChange{ModelID: d.id, Buckets: buckets}
-	if oldest != d.oldest {
-		b.Drift.Oldest, d.oldest = oldest, oldest
+	if b.Drift == nil {
+		b.Drift = &store.DriftChange{ModelID: d.id}
 	}
+	if b.Drift.Buckets = buckets; oldest != d.oldest && b.Drift.Oldest == 0 {
+		b.Drift.Oldest = oldest
+	}
+	d.oldest = oldest
 }
 
 // report adds up what is counted. ok is false when nothing can be; why says so.
@@ -151,22 +164,60 @@ func (d *drift) report() (r model.DriftReport, why string, ok bool) {
 	return d.counts.Report(), "", true
 }
 
-// trend measures the scores by what workshops have told. told is how many of them there are.
-func (d *drift) trend(ctx context.Context, r *model.DriftReport) (trend model.BrierTrend, told int, err error) {
+// measured is how right the model was by what workshops had told at one look.
+type measured struct {
+	of    measuredOf
+	told  int // sensors of which they had told
+	trend model.BrierTrend
+	at    time.Time     // when that was read
+	took  time.Duration // to read it
+}
+
+// measuredOf is what it depends on, but for windows that late readings revised: while that is the same, so is the answer.
+type measuredOf struct {
+	model    string
+	from, to int64
+	findings int64
+}
+
+// Reading a week of many sensors takes seconds. What takes longer than measureLong is not done again before measureRest times that has passed: a backlog moves event time by hours a second.
+const (
+	measureLong = 100 * time.Millisecond
+	measureRest = 20
+)
+
+// measure holds the scores to what workshops have told.
+func (d *drift) measure(ctx context.Context, r *model.DriftReport) (m measured, err error) {
+	m.of = measuredOf{model: r.ModelID, from: r.From, to: r.To}
 	pages := d.pages()
 	if pages == nil || r.Windows == 0 {
-		return trend, 0, nil
+		return m, nil
 	}
-	rows, err := pages.Told(ctx, r.ModelID, r.From)
-	if err != nil {
-		return trend, 0, err
+	if m.of.findings, err = pages.Findings(ctx); err != nil || m.of.findings == 0 {
+		return m, err
 	}
-	tracked := make([]model.Tracked, 0, len(rows))
-	for i := range rows {
-		tracked = append(tracked, track(&rows[i], r.To))
+	last := d.rightness()
+	if last != nil && (last.of == m.of || last.of.model == m.of.model && last.took > measureLong && time.Since(last.at) < measureRest*last.took) {
+		return *last, nil
 	}
-	trend, err = r.Trend(tracked, d.horizon)
-	return trend, len(rows), err
+	begin := time.Now()
+	err = pages.Told(ctx, r.ModelID, r.From, func(told *store.Told) error {
+		m.told++
+		t := track(told, r.To)
+		return r.Tell(&t, d.horizon)
+	})
+	m.trend, m.at, m.took = r.Trend(d.horizon), time.Now(), time.Since(begin)
+	return m, err
+}
+
+// rightness gives what the last look measured of the model that is followed, nil: nothing yet.
+func (d *drift) rightness() *measured {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.right == nil || d.right.of.model != d.id {
+		return nil
+	}
+	return d.right
 }
 
 // track puts together what is known of a component and what the model said of it.
@@ -184,11 +235,11 @@ func (d *drift) run(ctx context.Context) {
 	tick := time.NewTicker(driftEvery)
 	defer tick.Stop()
 	for {
+		if err := d.look(ctx); err != nil && ctx.Err() == nil {
+			d.log.Warn().Err(err).Msg("look for drift")
+		}
 		select {
 		case <-tick.C:
-			if err := d.look(ctx); err != nil && ctx.Err() == nil {
-				d.log.Warn().Err(err).Msg("look for drift")
-			}
 		case <-ctx.Done():
 			return
 		}
@@ -200,7 +251,15 @@ func (d *drift) look(ctx context.Context) error {
 	d.looking.Lock()
 	defer d.looking.Unlock()
 	r, _, ok := d.report()
+	if r.ModelID != d.seen { // what was told of the one before is not told of this one
+		d.seen = r.ModelID
+		clear(d.looked)
+		d.psi.Reset()
+		d.brier.Set(math.NaN())
+	}
 	if !ok {
+		d.windows.Set(0)
+		d.score.Set(math.NaN())
 		return nil
 	}
 	d.windows.Set(float64(r.Windows))
@@ -214,9 +273,12 @@ func (d *drift) look(ctx context.Context) error {
 		}
 		came = d.came(came, f.Name, f.State)
 	}
-	trend, told, err := d.trend(ctx, &r)
+	m, err := d.measure(ctx, &r)
 	if err == nil {
-		newest, state, _ := brierState(&trend, told)
+		d.mu.Lock()
+		d.right = &m
+		d.mu.Unlock()
+		newest, state, _ := brierState(&m)
 		d.brier.Set(newest)
 		came = d.came(came, ofBrier, state)
 	}

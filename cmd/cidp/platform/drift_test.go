@@ -3,6 +3,8 @@ package platform
 import (
 	"encoding/json"
 	"fmt"
+	"math"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -10,14 +12,19 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/camrail/cidp/cmd/cidp/console"
+	"github.com/camrail/cidp/cmd/cidp/models"
+	"github.com/camrail/cidp/cmd/cidp/models/modeltest"
 	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/store"
 	"github.com/camrail/cidp/stream"
 )
 
-// driftOf asks a running platform over its API.
+// driftOf asks a running platform over its API, after a look.
 func driftOf(t *testing.T, p *Platform) (d console.Drift, text string) {
 	t.Helper()
+	if err := p.drift.look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	text = get(t, p, "/api/v1/drift")
 	if err := json.Unmarshal([]byte(text), &d); err != nil {
 		t.Fatalf("%s: %v", text, err)
@@ -69,6 +76,14 @@ func TestDriftIsToldAndKept(t *testing.T) {
 	publish(t, c, "cidp/v1/verdicts/douala/loco-0/axle1-left", fmt.Sprintf(`{"ts":%d,"finding":"failed"}`, from+30*60_000))
 	if d, text = driftOf(t, p); d.Brier.State != "unknown" || !strings.Contains(d.Brier.Why, "at 1 sensors") || len(d.Brier.Hours) == 0 || !(d.Brier.Hours[0].Brier > 0) {
 		t.Errorf("with a verdict: %s", text)
+	}
+	read := p.drift.rightness().at
+	if _, again := driftOf(t, p); again != text || !p.drift.rightness().at.Equal(read) {
+		t.Error("a week of windows is read again, though nothing has changed")
+	}
+	publish(t, c, "cidp/v1/verdicts/douala/loco-1/axle1-left", fmt.Sprintf(`{"ts":%d,"finding":"failed"}`, from+30*60_000))
+	if d, text = driftOf(t, p); !strings.Contains(d.Brier.Why, "at 2 sensors") {
+		t.Errorf("with another verdict: %s", text)
 	}
 	stop()
 	verify(t, dir)
@@ -144,5 +159,106 @@ func TestDriftFollowsTheModel(t *testing.T) {
 	d.follow((&inUse{}).watched(), nil)
 	if _, why, ok := d.report(); ok || !strings.Contains(why, "no model runs") {
 		t.Errorf("without a model it says %q", why)
+	}
+}
+
+// TestDriftMetricsFollowTheModel: what was told of one model is not told of the next, nor of none.
+func TestDriftMetricsFollowTheModel(t *testing.T) {
+	first, err := model.Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := prometheus.NewRegistry()
+	d := newDrift(defaultDriftOver, r, zerolog.Nop())
+	d.pages = func() *store.Console { return nil }
+	look := func() {
+		t.Helper()
+		if err := d.look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	count := func() {
+		end := base()
+		for range model.DriftLeast {
+			end += 1000
+			w := &stream.Window{Sensor: &stream.Sensor{ID: 1}, Start: end - 60_000, End: end}
+			d.fold(&store.Batch{Batch: &stream.Batch{Windows: []*stream.Window{w}}, Predictions: []model.Prediction{{WindowID: w.ID(), ModelID: d.id, PFailure: 0.25}}})
+		}
+		look()
+	}
+	type told struct{ features, windows, score, looks float64 }
+	tell := func() (out told) {
+		t.Helper()
+		out.score = math.NaN()
+		families, err := r.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			switch m := f.GetMetric(); f.GetName() {
+			case "cidp_drift_psi":
+				out.features = float64(len(m))
+			case "cidp_drift_windows":
+				out.windows = m[0].GetGauge().GetValue()
+			case "cidp_drift_score_psi":
+				out.score = m[0].GetGauge().GetValue()
+			case "cidp_drift_looks_total":
+				for _, c := range m {
+					out.looks += c.GetCounter().GetValue()
+				}
+			}
+		}
+		return out
+	}
+	d.follow(first, nil)
+	count()
+	one := tell()
+	if one.features == 0 || one.windows != model.DriftLeast || math.IsNaN(one.score) || one.looks == 0 {
+		t.Errorf("of the first model: %+v", one)
+	}
+	d.follow(nil, nil)
+	look()
+	if none := tell(); none.features != 0 || none.windows != 0 || !math.IsNaN(none.score) {
+		t.Errorf("without a model: %+v", none)
+	}
+	m := first.Manifest()
+	m.Name = "another"
+	second, err := first.WithManifest(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.follow(second, nil)
+	count()
+	if two := tell(); two.looks != 2*one.looks {
+		t.Errorf("%v looks at the first model, %v with the second, which sees the same", one.looks, two.looks)
+	}
+}
+
+// TestDriftBeginsAnew: a model that comes back is counted from then on, in memory and on disk alike, though nothing of the one between them was.
+func TestDriftBeginsAnew(t *testing.T) {
+	dir := t.TempDir()
+	first, second := modeltest.Default(t, modeltest.Passed()), modeltest.Small(t, 1, modeltest.Passed())
+	p, stop := start(t, dir, with(t, first))
+	if err := models.Put(dir, second); err != nil {
+		t.Fatal(err)
+	}
+	ts := base() - 4*3_600_000
+	heat(t, p, "one", ts, 2, 45)
+	heat(t, p, "two", ts+2*3_600_000, 2, 45)
+	for _, f := range []*model.Forest{second, first} {
+		if _, status, text := moveModel(t, p, "activate", f.ID()); status != http.StatusOK {
+			t.Fatal(text)
+		}
+	}
+	if d, _ := driftOf(t, p); d.Windows != 0 {
+		t.Errorf("%d windows of a model that comes back", d.Windows)
+	}
+	heat(t, p, "three", ts+3*3_600_000, 1, 45)
+	d, text := driftOf(t, p)
+	stop()
+	verify(t, dir)
+	p, _ = start(t, dir, with(t, first))
+	if again, after := driftOf(t, p); d.Windows == 0 || again.Windows != d.Windows || after != text {
+		t.Errorf("after a restart:\n%s\nbefore:\n%s", after, text)
 	}
 }

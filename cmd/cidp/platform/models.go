@@ -130,7 +130,7 @@ func (l *line) exchange() {
 	}
 	l.registry.Apply(moves)
 	l.scorer, l.using = scorer, a.use
-	l.drift.follow(a.use.watched(), nil)
+	l.drift.exchange(a.use.watched(), l.filling.batch)
 	l.filling.batch.Models = moves
 	l.filling.asks = append(l.filling.asks, a)
 }
@@ -243,8 +243,9 @@ func (p *Platform) presetMoves(registry *models.Registry, first *model.Forest) (
 	if named {
 		ask.Action, ask.Actor, ask.Note = store.ActionActivate, actorFlag, filepath.Base(p.cfg.ModelFile)
 	}
-	if ask.Verdict, err = models.Judge(p.cfg.Data, first); err != nil {
-		return nil, err
+	if ask.Verdict, err = models.Judge(p.cfg.Data, first); err != nil { // without a trial nothing goes live, and the line runs
+		p.cfg.Log.Error().Err(err).Str("model", id).Msg("the trial of the model cannot be read")
+		ask.Verdict = models.Verdict{Why: err.Error()}
 	}
 	if known && !ask.Verdict.Live {
 		return nil, nil

@@ -310,3 +310,23 @@ func TestAnotherProgramsDefault(t *testing.T) {
 		})
 	}
 }
+
+// TestTornTrial: a trial that cannot be read lets nothing go live and stops nothing; the registry says what is wrong.
+func TestTornTrial(t *testing.T) {
+	dir := t.TempDir()
+	f := modeltest.Small(t, 1, nil)
+	own := func(c *Config) { c.ModelFile, c.embedded = "", func() (*model.Forest, error) { return f, nil } }
+	for _, text := range []string{"", "torn"} {
+		if text != "" {
+			if err := os.WriteFile(models.TrialPath(dir, f.ID()), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p, stop := start(t, dir, own)
+		if page := registered(t, p); page.Live != model.RulesID || page.Models[0].State != "shadow" || strings.Contains(page.Models[0].Why, "cannot be read") != (text != "") {
+			t.Errorf("with the trial %q: %+v", text, page)
+		}
+		stop()
+		verify(t, dir)
+	}
+}

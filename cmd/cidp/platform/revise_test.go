@@ -12,6 +12,7 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"github.com/camrail/cidp/cmd/cidp/console"
+	"github.com/camrail/cidp/cmd/cidp/models/modeltest"
 )
 
 // told gathers what is published on some topics, retained or not.
@@ -160,7 +161,8 @@ func TestRevisionRaisesAnAlertOnce(t *testing.T) {
 // TestRevisionsOfAWindowCountOnce: two windows in a row at alarm raise an alert; one and its revisions do not, restart or not.
 func TestRevisionsOfAWindowCountOnce(t *testing.T) {
 	dir := t.TempDir()
-	p, stop := start(t, dir, nil)
+	alone := with(t, modeltest.Small(t, 1, nil)) // what is at alarm is the rules' to say, whatever model comes with the program
+	p, stop := start(t, dir, alone)
 	c := client(t, p, "warm")
 	ts := base()
 	warm := func(i int) float64 {
@@ -175,7 +177,7 @@ func TestRevisionsOfAWindowCountOnce(t *testing.T) {
 	}
 	publish(t, c, sensorOne, fmt.Sprintf(`{"ts":%d,"temp_c":98}`, ts+130_500))
 	stop()
-	p, stop = start(t, dir, nil)
+	p, stop = start(t, dir, alone)
 	c = client(t, p, "again")
 	publish(t, c, sensorOne, fmt.Sprintf(`{"ts":%d,"temp_c":98}`, ts+131_500))
 	if n := ask(t, dir, `SELECT count(*) FROM ai_telemetry_predictions WHERE level = 'alarm' AND start_ms = ?`, fmt.Sprint(ts+120_000)); n != 3 {

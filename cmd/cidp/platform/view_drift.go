@@ -28,14 +28,12 @@ func (v *view) Drift(ctx context.Context) (console.Drift, error) {
 	for i := range r.Features {
 		out.Features = append(out.Features, driftFigure(&r.Features[i]))
 	}
-	trend, told, err := d.trend(ctx, &r)
-	if err != nil {
-		return out, err
-	}
-	_, state, brier := brierState(&trend, told)
-	out.Brier = console.BrierTrend{State: string(state), Why: brier, Since: console.Time(trend.Risen)}
-	if told > 0 {
-		for _, h := range trend.Hours {
+	m := d.rightness()
+	_, state, brier := brierState(m)
+	out.Brier = console.BrierTrend{State: string(state), Why: brier}
+	if m != nil && m.told > 0 {
+		out.Brier.Since = console.Time(m.trend.Risen)
+		for _, h := range m.trend.Hours {
 			out.Brier.Hours = append(out.Brier.Hours, console.BrierHour{At: console.Time(h.Start), Windows: h.Windows, Brier: console.Figure(h.Brier)})
 		}
 	}
@@ -84,8 +82,12 @@ func few(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// brierState gives the newest hourly Brier score, NaN where there is none, and whether it has risen, in a sentence.
-func brierState(t *model.BrierTrend, told int) (newest float64, state model.DriftState, why string) {
+// brierState gives the newest hourly Brier score, NaN where there is none, and whether it has risen, in a sentence. nil: it was not measured yet.
+func brierState(m *measured) (newest float64, state model.DriftState, why string) {
+	if m == nil {
+		return math.NaN(), model.DriftUnknown, "how right the model was is being looked at"
+	}
+	t, told := &m.trend, m.told
 	switch n := len(t.Hours); {
 	case told == 0:
 		return math.NaN(), model.DriftUnknown, "no workshop has told anything of this time: nothing says how right the model was"

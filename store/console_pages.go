@@ -136,6 +136,7 @@ type HistoryWindow struct {
 	PFailure     *float64        `json:"p_failure"`
 	Level        string          `json:"level,omitempty"`
 	Source       string          `json:"source,omitempty"`
+	ModelID      string          `json:"model_id,omitempty"`
 	Explanation  json.RawMessage `json:"explanation,omitempty"`
 	Reasons      json.RawMessage `json:"reasons,omitempty"`
 	Detail       string          `json:"detail,omitempty"`
@@ -151,7 +152,7 @@ func (k *Console) SensorHistory(ctx context.Context, site, asset, sensor string,
 			return err
 		}
 		return query(c, `SELECT w.window_id, w.start_ms, w.end_ms, w.revision, w.n, w.expected, w.completeness, w.verdict, w.closed_by,
-			w.mean_c, w.max_c, w.min_c, w.ambient_mean_c, p.p_failure, p.level, p.source, p.explanation, q.reasons, q.detail
+			w.mean_c, w.max_c, w.min_c, w.ambient_mean_c, p.p_failure, p.level, p.source, p.explanation, q.reasons, q.detail, p.model_id
 			FROM telemetry_window w
 			LEFT JOIN ai_telemetry_predictions p ON p.window_id = w.window_id AND p.revision = w.revision
 			LEFT JOIN quarantine_window q ON q.window_id = w.window_id AND q.revision = w.revision
@@ -161,7 +162,7 @@ func (k *Console) SensorHistory(ctx context.Context, site, asset, sensor string,
 				WindowID: s.ColumnInt64(0), StartMs: s.ColumnInt64(1), EndMs: s.ColumnInt64(2), Revision: s.ColumnInt(3),
 				N: s.ColumnInt(4), Expected: s.ColumnInt(5), Completeness: s.ColumnFloat(6), Verdict: s.ColumnText(7), ClosedBy: s.ColumnText(8),
 				MeanC: optional(s, 9), MaxC: optional(s, 10), MinC: optional(s, 11), AmbientC: optional(s, 12),
-				PFailure: optional(s, 13), Level: s.ColumnText(14), Source: s.ColumnText(15),
+				PFailure: optional(s, 13), Level: s.ColumnText(14), Source: s.ColumnText(15), ModelID: s.ColumnText(19),
 			}
 			if !isNull(s, 16) {
 				h.Explanation = rawJSON(s, 16)

@@ -209,5 +209,7 @@ type SensorWindow struct {
 	PFailure     Figure         `json:"p_failure"` // NaN without a prediction
 	Level        string         `json:"level"`     // empty without a prediction
 	Source       string         `json:"source"`
+	Model        string         `json:"model"`
 	Explanation  []Contribution `json:"explanation"`
+	Method       string         `json:"explanation_method"` // "path", "rule" where the rules spoke alone, or empty without an explanation
 }

@@ -90,10 +90,11 @@ func TestRulesSpeakAlone(t *testing.T) {
 		t.Errorf("registry: %+v", page)
 	}
 	for path, want := range map[string]string{
-		"/api/v1/summary":           `"model":"rules"`,
-		"/metrics":                  `cidp_model_info{model_id="` + f.ID() + `",state="shadow"} 1`,
-		"/api/v1/models/" + f.ID():  `"passed":false`,
-		"/api/v1/models/0123456789": "no such model",
+		"/api/v1/summary":          `"model":"rules"`,
+		"/metrics":                 `cidp_model_info{model_id="` + f.ID() + `",state="shadow"} 1`,
+		"/api/v1/models/" + f.ID(): `"passed":false`,
+		"/api/v1/sensors/douala/loco-1/axle1-left": `"explanation_method":"rule"`,
+		"/api/v1/models/0123456789":                "no such model",
 	} {
 		if text := get(t, p, path); !strings.Contains(text, want) {
 			t.Errorf("%s does not say %s: %.400s", path, want, text)

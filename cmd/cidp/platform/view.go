@@ -81,12 +81,20 @@ func (v *view) Sensor(ctx context.Context, site, asset, sensor string, limit int
 		return d, err
 	}
 	for _, h := range rows {
-		d.Windows = append(d.Windows, console.SensorWindow{
+		w := console.SensorWindow{
 			WindowID: h.WindowID, Revision: h.Revision, WindowStart: console.Time(h.StartMs), WindowEnd: console.Time(h.EndMs),
 			N: h.N, Expected: h.Expected, Completeness: console.Figure(h.Completeness), Verdict: h.Verdict, Reasons: texts(h.Reasons), Detail: h.Detail,
 			MeanC: figure(h.MeanC), MinC: figure(h.MinC), MaxC: figure(h.MaxC), AmbientC: figure(h.AmbientC),
-			PFailure: figure(h.PFailure), Level: h.Level, Source: h.Source, Explanation: explanation(h.Explanation),
-		})
+			PFailure: figure(h.PFailure), Level: h.Level, Source: h.Source, Model: h.ModelID, Explanation: explanation(h.Explanation),
+		}
+		switch {
+		case len(w.Explanation) == 0:
+		case w.Model == model.RulesID:
+			w.Method = model.MethodRule
+		default:
+			w.Method = model.MethodPath
+		}
+		d.Windows = append(d.Windows, w)
 	}
 	return d, v.register(ctx, pages, &d)
 }

@@ -622,10 +622,13 @@ function deviceClock(c) {
     c.jumps ? 'its clock has jumped ' + c.jumps + (c.jumps > 1 ? ' times' : ' time') : ''].filter(Boolean).join(', ');
 }
 
-// why shows which features moved the probability, towards failure (right) or away from it (left).
+// why shows which features moved the forest's score, towards failure (right) or away from it (left); where the rules speak alone, what the strongest looked at.
 function why(w) {
+  if (w.explanation_method === 'rule') {
+    return el('div', 'why-list', el('h3', '', 'What the rule looked at, window to ', moment(w.window_end)), ...w.explanation.map((c) => el('p', '', c.text)));
+  }
   const most = Math.max(...w.explanation.map((c) => Math.abs(c.contribution ?? 0)), 1e-9);
-  const box = el('div', 'why-list', el('h3', '', 'What moved the probability (path contributions), window to ', moment(w.window_end)));
+  const box = el('div', 'why-list', el('h3', '', 'What moved the forest’s score (path contributions), window to ', moment(w.window_end)));
   for (const c of w.explanation) {
     const v = c.contribution ?? 0;
     const bar = el('i', v > 0 ? 'up' : 'down');

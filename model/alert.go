@@ -36,10 +36,10 @@ type AlertConfig struct {
 	ClearAfter int     // consecutive valid windows at normal that clear it
 }
 
-// DefaultAlertConfig is watch from 0.3, alarm from 0.65, critical from 0.85, each held 0.1 lower; two windows raise, five clear. The alarm's cut was chosen on simulated fleets
-// (docs/champions.md).
+// DefaultAlertConfig is watch from 0.4, alarm from 0.91, critical from 0.97 of a calibrated probability, each held 0.15 lower; two windows raise, five clear. The alarm's cut was chosen
+// on simulated fleets (docs/champions.md).
 func DefaultAlertConfig() AlertConfig {
-	return AlertConfig{Watch: 0.3, Alarm: 0.65, Critical: 0.85, Hysteresis: 0.1, RaiseAfter: 2, ClearAfter: 5}
+	return AlertConfig{Watch: 0.4, Alarm: 0.91, Critical: 0.97, Hysteresis: 0.15, RaiseAfter: 2, ClearAfter: 5}
 }
 
 // Validate says in a sentence what makes no sense.
@@ -70,8 +70,8 @@ type Scored struct {
 // rule where its level is the higher, else the forest.
 //
 // Alert: raised by RaiseAfter windows in a row at alarm or more, or by one at critical. While it is open its severity is the worst level seen: it
-// rises at once and never falls. It clears after ClearAfter windows in a row whose level is normal, which with the defaults is a first probability below 0.2
-// and then below 0.3, all rules below their watch limits likewise. Only valid windows count: a quarantined window neither continues nor breaks a row.
+// rises at once and never falls. It clears after ClearAfter windows in a row whose level is normal, which with the defaults is a first probability below 0.25
+// and then below 0.4, all rules below their watch limits likewise. Only valid windows count: a quarantined window neither continues nor breaks a row.
 func (c AlertConfig) Next(h Hold, w *stream.Window, p float64, rule RuleResult, path []Contribution, modelID string) Scored {
 	return c.next(h, w, p, rule, explainer{path: path}, modelID)
 }

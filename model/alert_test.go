@@ -29,7 +29,7 @@ func window(s *stream.Sensor, n int64, mean float64) *stream.Window {
 // storyLevels are the levels of the stories below: round numbers, whatever the defaults are.
 func storyLevels() model.AlertConfig {
 	c := model.DefaultAlertConfig()
-	c.Watch, c.Alarm, c.Critical = 0.3, 0.6, 0.85
+	c.Watch, c.Alarm, c.Critical, c.Hysteresis = 0.3, 0.6, 0.85, 0.1
 	return c
 }
 

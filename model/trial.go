@@ -193,12 +193,20 @@ func descending(score []float64) []int {
 	return order
 }
 
+// ruleWord names a champion for people.
+func ruleWord(name string) string {
+	if name == RulesID {
+		return "all rules together"
+	}
+	return name + " alone"
+}
+
 // judge says whether the trial is passed, and why, in one sentence.
 func (t *Trial) judge(best, fewest TrialFigures, cfg TrialConfig) {
 	t.Passed = t.Failures >= cfg.MinFailures && t.GainLow > 0 && t.Forest.Missed <= fewest.Missed
 	if t.Failures < cfg.MinFailures {
-		t.Why = fmt.Sprintf("%d distinct failures are too few to tell it from chance, %d are needed; ", t.Failures, cfg.MinFailures)
+		t.Why = fmt.Sprintf("%s too few to tell it from chance, %d are needed; ", plural(t.Failures, "distinct failure")+map[bool]string{true: " is", false: " are"}[t.Failures == 1], cfg.MinFailures)
 	}
-	t.Why += fmt.Sprintf("PR-AUC %.3f against %.3f of the best rule, %s: gain %+.3f, %.0f %% interval %+.3f to %+.3f over %d groups; at %.2g %% false alarms it misses %d of %d failures, %s %d",
-		t.Forest.PRAUC, best.PRAUC, best.Name, t.Gain, 100*cfg.Confidence, t.GainLow, t.GainHigh, t.Groups, 100*cfg.Budget, t.Forest.Missed, t.Failures, fewest.Name, fewest.Missed)
+	t.Why += fmt.Sprintf("PR-AUC %.3f against %.3f of %s: gain %+.3f, %.0f %% interval %+.3f to %+.3f over %s; at %.2g %% false alarms it misses %d of %d failures, %s %d",
+		t.Forest.PRAUC, best.PRAUC, ruleWord(best.Name), t.Gain, 100*cfg.Confidence, t.GainLow, t.GainHigh, plural(t.Groups, "group"), 100*cfg.Budget, t.Forest.Missed, t.Failures, ruleWord(fewest.Name), fewest.Missed)
 }

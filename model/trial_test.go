@@ -57,7 +57,7 @@ func TestTrial(t *testing.T) {
 		failures     int
 		says         string
 	}{
-		"better":                     {contest{160, 1}, 0.3, 0.6, true, 40, "of the best rule, over_ambient: gain +"},
+		"better":                     {contest{160, 1}, 0.3, 0.6, true, 40, "of over_ambient alone: gain +"},
 		"worse":                      {contest{160, 1}, 0.6, 0.3, false, 40, "gain -"},
 		"the same":                   {contest{160, 1}, 0.4, 0.4, false, 40, "95 % interval -"},
 		"better, of 29 failures":     {contest{116, 1}, 0.1, 0.8, false, 29, "29 distinct failures are too few to tell it from chance, 30 are needed; PR-AUC "},

@@ -70,6 +70,11 @@ func moved(id string, state store.ModelState) store.ModelMove {
 	return store.ModelMove{Model: store.ModelInfo{ID: id, Name: "test", Features: "[]", Metrics: "{}", Trial: passed, State: state}, At: t0, Action: action, Actor: "ngo", Detail: "asked for"}
 }
 
+// levels are those of the tests' alerts: round numbers, whatever the defaults are.
+func levels() model.AlertConfig {
+	return model.AlertConfig{Watch: 0.3, Alarm: 0.6, Critical: 0.85, Hysteresis: 0.1, RaiseAfter: 2, ClearAfter: 5}
+}
+
 // batch gives an empty batch that follows the last commit.
 func batch(db *store.DB) *store.Batch {
 	return &store.Batch{Batch: &stream.Batch{}, ID: db.LastCommit() + 1, Committed: t0 + 1000*db.LastCommit()}

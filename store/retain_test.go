@@ -63,7 +63,7 @@ func score(w *stream.Window) float64 {
 func (l *worn) commit() {
 	l.t.Helper()
 	b := &store.Batch{Batch: l.w.Take(), ID: l.db.LastCommit() + 1, Committed: t0}
-	cfg := model.DefaultAlertConfig()
+	cfg := levels()
 	for _, w := range b.Windows {
 		if !w.Valid() {
 			continue
@@ -336,7 +336,7 @@ func TestAlertWaitsForItsWindows(t *testing.T) {
 	hot := func(b *store.Batch, from, to int64, score float64) {
 		for m := from; m < to; m++ {
 			w := p.windowOf(0, t0+m*minute, 0)
-			s := model.DefaultAlertConfig().Next(hold, w, score, model.RuleResult{}, nil, modelID)
+			s := levels().Next(hold, w, score, model.RuleResult{}, nil, modelID)
 			hold = s.Prediction.Hold
 			b.Windows, b.Predictions, b.Transitions = append(b.Windows, w), append(b.Predictions, s.Prediction), append(b.Transitions, s.Transitions...)
 			if s.Alert != nil {

@@ -120,7 +120,7 @@ func (l *worn) rescore(b *store.Batch, w *stream.Window) {
 	case start == w.Start:
 		hold = hold.Again(before)
 	}
-	s := model.DefaultAlertConfig().Next(hold, w, score(w), model.RuleResult{}, nil, modelID)
+	s := levels().Next(hold, w, score(w), model.RuleResult{}, nil, modelID)
 	if w.Behind {
 		s.Prediction.Hold = at
 		b.Predictions = append(b.Predictions, s.Prediction)

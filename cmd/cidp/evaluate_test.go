@@ -169,7 +169,7 @@ func TestWhatCannotBeEvaluatedIsRefused(t *testing.T) {
 	rows := writeFile(t, dir, "rows.csv", "ts,a\n1700000000,20\n")
 	wrong := writeFile(t, dir, "wrong.csv", "site,asset,sensor,fault,onset_ms,failure_ms\ns,a,b,drift,1736132400000,1736132500000\n")
 	empty := filepath.Join(dir, "empty")
-	backtest(t, rows, "--data", empty)
+	backtest(t, rows, "--site", "s", "--asset", "a", "--data", empty)
 	for _, test := range []struct {
 		code int
 		says string

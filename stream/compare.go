@@ -56,6 +56,11 @@ func (s *sensorState) hasMate(o *sensorState) bool {
 	return s.Position != "" && o.Position == s.Position && o.Side != s.Side
 }
 
+// meets says whether a window is another sensor's of the same time and length, with a mean to compare with.
+func (m *closing) meets(o *mate) bool {
+	return o.sensor != m.sensor && o.start == m.window.Start && o.end == m.window.End && o.length == m.length && !math.IsNaN(o.mean)
+}
+
 // compare sets a window against those of its peers (same kind) and of its mate that are sound themselves.
 func (m *closing) compare(with []mate) {
 	if m.cut {
@@ -67,8 +72,9 @@ func (m *closing) compare(with []mate) {
 	var room [32]float64
 	peers := room[:0]
 	mateName := ""
-	for _, o := range with {
-		if o.sensor == m.sensor || o.start != m.window.Start || o.end != m.window.End || o.length != m.length || !o.sound() || math.IsNaN(o.mean) {
+	for i := range with {
+		o := &with[i]
+		if !m.meets(o) || !o.sound() {
 			continue
 		}
 		if o.sensor.Kind == m.sensor.Kind {

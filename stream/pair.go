@@ -89,7 +89,7 @@ func (m *closing) beside(with []mate) (o *mate, others float64) {
 	means := room[:0]
 	for i := range with {
 		x := &with[i]
-		if x.sensor == m.sensor || x.start != m.window.Start || x.end != m.window.End || x.length != m.length || !x.sound() || math.IsNaN(x.mean) {
+		if !m.meets(x) || !x.sound() {
 			continue
 		}
 		switch {

@@ -124,7 +124,7 @@ func (m *closing) reference(with []mate) (r peersOf) {
 	means := room[:0]
 	for i := range with {
 		o := &with[i]
-		if o.sensor == m.sensor || o.start != m.window.Start || o.end != m.window.End || o.length != m.length || math.IsNaN(o.mean) || o.sensor.Kind != m.sensor.Kind {
+		if !m.meets(o) || o.sensor.Kind != m.sensor.Kind {
 			continue
 		}
 		if o.sound() {
@@ -207,7 +207,7 @@ func (g *gauge) grows() bool {
 func (m *closing) astray(r peersOf, x, limit float64) {
 	g := &m.memory.Gauge
 	switch {
-	case g.Astray == astrayHigh && (g.Off < limit/2 || m.hotAgain() || m.runsAway() || r.n < minRelated && m.memory.Cool.heated()), r.n < minRelated && m.otherHot(x), (g.Astray == astrayLow || g.Astray == astrayGain) && g.Off > -limit/2:
+	case g.Astray == astrayHigh && (g.Off < limit/2 || m.hot(hotMostK) || m.runsAway() || r.n < minRelated && m.memory.Cool.heated()), r.n < minRelated && m.otherHot(x), (g.Astray == astrayLow || g.Astray == astrayGain) && g.Off > -limit/2:
 		g.Astray, g.Grow, g.GrowW = 0, 0, 0
 	case g.Astray != 0 || g.OffN < offMemory:
 	case r.n < minRelated:
@@ -216,7 +216,7 @@ func (m *closing) astray(r peersOf, x, limit float64) {
 		g.Astray = astrayGain
 	case g.Off < -limit:
 		g.Astray = astrayLow
-	case g.Off > limit && r.mate != nil && m.window.Features[FMean]-r.mate.mean > limit && !m.hot() && g.grows():
+	case g.Off > limit && r.mate != nil && m.window.Features[FMean]-r.mate.mean > limit && !m.hot(hotK) && g.grows():
 		g.Astray = astrayHigh
 	}
 	if r.n < minRelated && m.warm() {
@@ -252,7 +252,7 @@ func (m *closing) twins(x, limit float64) {
 		g.Astray = astrayGain
 	case g.Off < -limit/2 && c.below():
 		g.Astray = astrayLow
-	case g.Off > limit/2 && c.above() && sensor && !m.hot():
+	case g.Off > limit/2 && c.above() && sensor && !m.hot(hotK):
 		g.Astray = astrayHigh
 	case !sensor || !m.low(x) || m.otherHot(x):
 	case gain:
@@ -266,14 +266,14 @@ func (m *closing) twins(x, limit float64) {
 func (m *closing) alone() {
 	g, c := &m.memory.Gauge, &m.memory.Cool
 	switch {
-	case g.Astray == astrayHigh && (m.hotAgain() || c.heated()):
+	case g.Astray == astrayHigh && (m.hot(hotMostK) || c.heated()):
 		g.Astray = 0
 	case g.Astray == astrayLow && c.usual():
 		g.Astray = 0
 	case g.Astray != 0:
 	case c.below():
 		g.Astray = astrayLow
-	case c.above() && !m.hot():
+	case c.above() && !m.hot(hotK):
 		g.Astray = astrayHigh
 	}
 }
@@ -314,18 +314,9 @@ func (m *closing) warm() bool {
 	return low && (m.window.Features[FRiseBaseline] > 0 && m.sensor.Kind != Brake && !m.memory.Cool.below() || m.window.Features[FOverAmbient] >= hotK)
 }
 
-// hot says whether a window is so hot that its sensor is never called one that reads high.
-func (m *closing) hot() bool {
-	limit := hotK
-	if m.sensor.Kind == Brake {
-		limit = hotDiscK
-	}
-	return !(m.window.Features[FOverAmbient] < limit)
-}
-
-// hotAgain says whether it is so hot that a sensor that was found to read high is believed again.
-func (m *closing) hotAgain() bool {
-	limit := hotMostK
+// hot says whether a window is at limit over ambient or more, K; a disc at its own limit. From hotK on a sensor is never called one that reads high, from hotMostK on one that was found to
+// is believed again.
+func (m *closing) hot(limit float64) bool {
 	if m.sensor.Kind == Brake {
 		limit = hotDiscK
 	}

@@ -253,6 +253,9 @@ func (f *Forest) Depth() (depth int) {
 	for _, g := range f.groups {
 		depth = max(depth, g.steps)
 	}
+	for _, t := range f.rest {
+		depth = max(depth, t.steps)
+	}
 	return depth
 }
 

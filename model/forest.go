@@ -23,13 +23,14 @@ const (
 	maxNodes    = 1 << 24
 	maxTrees    = 1 << 16
 	maxDepth    = 255
-	lanes       = 6 // trees that descend side by side: 8 would spill registers
+	lanes       = 8 // trees that descend side by side
 )
 
 // Forest is a trained random forest for one yes-or-no question. It is immutable.
 type Forest struct {
 	parts
 	groups []group
+	rest   []single   // after the groups
 	base   float64    // mean of the roots' values: what the forest says before it looks
 	knots  knots      // of the calibration; nil: the probability is the score
 	usual  []*float64 // of each feature; nil, or nil in it, where it is not known
@@ -51,9 +52,14 @@ type parts struct {
 
 // group is the trees that descend together.
 type group struct {
-	at    [lanes]uint64 // their roots; a short group repeats its last
-	trees int
-	steps int // depth of the deepest
+	at    [lanes]uint64 // their roots
+	steps int           // depth of the deepest
+}
+
+// single is a tree that is left over when the others are grouped.
+type single struct {
+	at    uint64
+	steps int
 }
 
 // rowKeys is one row as keys, by feature.
@@ -80,13 +86,7 @@ func newForest(p parts) (*Forest, error) {
 		f.schema[i] = stream.Feature{Name: s.Name, Unit: s.Unit}
 	}
 	for first := 0; first < len(p.roots); first += lanes {
-		g := group{trees: min(lanes, len(p.roots)-first)}
-		for i := range g.at {
-			tree := first + min(i, g.trees-1)
-			g.at[i] = uint64(p.roots[tree])
-			g.steps = max(g.steps, depths[tree])
-		}
-		f.groups = append(f.groups, g)
+		f.group(p.roots[first:min(first+lanes, len(p.roots))], depths[first:])
 	}
 	for _, r := range p.roots {
 		f.base += float64(p.values[r])
@@ -172,38 +172,66 @@ func (f *Forest) PredictBatch(dst []float64, rows [][]float64) []float64 {
 	return dst
 }
 
-func (f *Forest) score(keys *rowKeys) float64 {
-	var sum float64
-	for i := range f.groups {
-		g := &f.groups[i]
-		at := g.at
-		descend(f.nodes, keys, &at, g.steps)
-		for _, leaf := range at[:g.trees] {
-			sum += float64(f.values[leaf])
+// group has trees descend together, or one by one where they are too few.
+func (f *Forest) group(roots []uint32, depths []int) {
+	if len(roots) < lanes {
+		for i, r := range roots {
+			f.rest = append(f.rest, single{uint64(r), depths[i]})
 		}
+		return
 	}
-	return sum / float64(len(f.roots))
+	var g group
+	for i, r := range roots {
+		g.at[i] = uint64(r)
+		g.steps = max(g.steps, depths[i])
+	}
+	f.groups = append(f.groups, g)
 }
 
-// descend takes six trees down together. Each step of one tree waits for memory; six of them fill the wait. The lanes are
-// written one after another, not side by side: the compiler then keeps all six places in registers.
-func descend(nodes []uint64, keys *rowKeys, at *[lanes]uint64, steps int) {
-	a, b, c, d, e, f := at[0], at[1], at[2], at[3], at[4], at[5]
-	for range steps {
-		n := nodes[a]
-		a = uint64(uint32(n)>>featureBits) + (n>>keyShift-uint64(keys[uint8(n)]))>>63
-		n = nodes[b]
-		b = uint64(uint32(n)>>featureBits) + (n>>keyShift-uint64(keys[uint8(n)]))>>63
-		n = nodes[c]
-		c = uint64(uint32(n)>>featureBits) + (n>>keyShift-uint64(keys[uint8(n)]))>>63
-		n = nodes[d]
-		d = uint64(uint32(n)>>featureBits) + (n>>keyShift-uint64(keys[uint8(n)]))>>63
-		n = nodes[e]
-		e = uint64(uint32(n)>>featureBits) + (n>>keyShift-uint64(keys[uint8(n)]))>>63
-		n = nodes[f]
-		f = uint64(uint32(n)>>featureBits) + (n>>keyShift-uint64(keys[uint8(n)]))>>63
+// score takes eight trees down together. Each step of one tree waits for memory; eight of them fill the wait. The lanes are written one after another, not side by side: the compiler then
+// keeps most of the eight places in registers. They are written here and not in a function of their own, whose arguments and results would go through memory.
+func (f *Forest) score(keys *rowKeys) float64 {
+	var sum float64
+	nodes, values := f.nodes, f.values
+	for k := range f.groups {
+		t := &f.groups[k]
+		a, b, c, d, e, f, g, h := t.at[0], t.at[1], t.at[2], t.at[3], t.at[4], t.at[5], t.at[6], t.at[7]
+		for steps := t.steps; steps > 0; steps-- {
+			n := nodes[a]
+			a = uint64(uint32(n)>>featureBits) + (n>>keyShift-uint64(keys[uint8(n)]))>>63
+			n = nodes[b]
+			b = uint64(uint32(n)>>featureBits) + (n>>keyShift-uint64(keys[uint8(n)]))>>63
+			n = nodes[c]
+			c = uint64(uint32(n)>>featureBits) + (n>>keyShift-uint64(keys[uint8(n)]))>>63
+			n = nodes[d]
+			d = uint64(uint32(n)>>featureBits) + (n>>keyShift-uint64(keys[uint8(n)]))>>63
+			n = nodes[e]
+			e = uint64(uint32(n)>>featureBits) + (n>>keyShift-uint64(keys[uint8(n)]))>>63
+			n = nodes[f]
+			f = uint64(uint32(n)>>featureBits) + (n>>keyShift-uint64(keys[uint8(n)]))>>63
+			n = nodes[g]
+			g = uint64(uint32(n)>>featureBits) + (n>>keyShift-uint64(keys[uint8(n)]))>>63
+			n = nodes[h]
+			h = uint64(uint32(n)>>featureBits) + (n>>keyShift-uint64(keys[uint8(n)]))>>63
+		}
+		sum += float64(values[a])
+		sum += float64(values[b])
+		sum += float64(values[c])
+		sum += float64(values[d])
+		sum += float64(values[e])
+		sum += float64(values[f])
+		sum += float64(values[g])
+		sum += float64(values[h])
 	}
-	at[0], at[1], at[2], at[3], at[4], at[5] = a, b, c, d, e, f
+	for _, t := range f.rest {
+		a := t.at
+		for range t.steps {
+			n := nodes[a]
+			a = uint64(uint32(n)>>featureBits) + (n>>keyShift-uint64(keys[uint8(n)]))>>63
+		}
+		sum += float64(values[a])
+	}
+	return sum / float64(len(f.roots))
 }
 
 func (k *rowKeys) set(x []float64) {

@@ -50,8 +50,8 @@ func (w *Windower) acceptReading(src *source, r Reading, received int64, mono ti
 		s.asset.waits = waits{}
 	}
 	w.batch.Count.Stored++
-	if w.batch.Readings == nil && w.taken != nil { // as many as the last batch had: growing to it would copy each twice
-		w.batch.Readings = make([]Stored, 0, max(1, len(w.taken.Readings)))
+	if w.batch.Readings == nil {
+		w.batch.Readings = w.room()
 	}
 	w.batch.Readings = append(w.batch.Readings, Stored{SensorID: s.id, Reading: r})
 	if i == 0 || !s.told.covers(r.TS) {

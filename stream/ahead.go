@@ -1,6 +1,6 @@
 package stream
 
-// A fleet does not fit a processor's caches: with 100,000 sensors a reading waited, one after another, for its topic's place in the map, for the sensor, and for its last row.
+// A fleet does not fit a processor's caches: with 100,000 sensors a reading waited, one after another, for its topic's place in the table, for the sensor, and for its last row.
 // Expect has the waits of many readings overlap.
 
 // ahead is what the next messages are of.
@@ -12,6 +12,7 @@ type ahead struct {
 
 type expected struct {
 	topic  string
+	hash   uint64
 	source *source // nil: not known when it was asked
 }
 
@@ -20,17 +21,29 @@ type expected struct {
 func (w *Windower) Expect(topics []string) {
 	a := &w.ahead
 	a.next, a.at = a.next[:0], 0
-	for _, topic := range topics {
-		a.next = append(a.next, expected{topic, w.sources[topic]})
-	}
 	sum := int64(0)
+	for _, topic := range topics {
+		h := w.sources.hash(topic)
+		a.next = append(a.next, expected{topic: topic, hash: h})
+		sum += int64(w.sources.first(h).hash)
+	}
 	for i := range a.next {
-		if src := a.next[i].source; src != nil && src.sensor != nil {
-			sum += src.sensor.touchAhead()
+		e := &a.next[i]
+		if e.source = w.sources.like(e.hash); e.source != nil {
+			sum += int64(len(e.source.topic))
 		}
 	}
 	for i := range a.next {
-		if src := a.next[i].source; src != nil && src.sensor != nil {
+		e := &a.next[i]
+		if e.source != nil && e.source.topic != e.topic {
+			e.source = w.sources.find(e.hash, e.topic)
+		}
+		if e.source != nil {
+			sum += e.source.sensor.touchAhead()
+		}
+	}
+	for i := range a.next {
+		if src := a.next[i].source; src != nil {
 			sum += src.sensor.pending.touchAhead()
 		}
 	}

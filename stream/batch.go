@@ -73,6 +73,30 @@ type Batch struct {
 	Messages           int64
 }
 
+// Reuse takes back a batch that nobody reads any more: the next one's readings go where its readings were, which spares most of what the windower allocates. The windows and everything else of
+// it stay as they are. A batch that the windower may still look at, the last taken, is left alone.
+func (w *Windower) Reuse(b *Batch) {
+	if b == nil || b == w.taken || b == w.batch {
+		return
+	}
+	if cap(b.Readings) <= maxRoom*len(b.Readings) { // memory of a rush that is over goes back
+		w.reused = b.Readings[:0]
+	}
+	b.Readings = nil
+}
+
+// maxRoom is how many times as large as its content a list may be that is used again.
+const maxRoom = 4
+
+// room gives a list for the readings of a batch: that of a former one, or one for as many as the last batch had, since growing to it would copy each twice.
+func (w *Windower) room() []Stored {
+	out := w.reused
+	if w.reused = nil; out == nil && w.taken != nil {
+		out = make([]Stored, 0, max(1, len(w.taken.Readings)))
+	}
+	return out
+}
+
 // Open says where a sensor's readings lie that are in no closed window yet: in [From, To), and where they are few and far between exactly at Times.
 // It holds until the next one of that sensor: To leaves room for what comes meanwhile. From = 0: all readings are in closed windows.
 type Open struct {

@@ -2,7 +2,10 @@ package stream
 
 import (
 	"encoding/binary"
+	"math"
+	"reflect"
 	"time"
+	"unsafe"
 )
 
 // ParseTopic shows parseTopic's verdict to the tests.
@@ -21,6 +24,68 @@ func MemoryRoundTrip(b []byte) ([]byte, error) {
 		return nil, err
 	}
 	return m.encode(), nil
+}
+
+// MemoryByReflection encodes what a stored memory holds with encoding/binary, and says whether all its fields are 8 bytes wide.
+func MemoryByReflection(b []byte) (out []byte, words bool, err error) {
+	var m memory
+	if err := m.decode(b); err != nil {
+		return nil, false, err
+	}
+	if out, err = binary.Append([]byte{memoryVersion}, binary.LittleEndian, &m); err != nil {
+		return nil, false, err
+	}
+	words = binary.Size(&m) == int(unsafe.Sizeof(m)) && len(out) == 1+int(unsafe.Sizeof(m))
+	return out, words && onlyWords(reflect.TypeOf(m)), nil
+}
+
+// onlyWords says whether a type is made of fields of 8 bytes.
+func onlyWords(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if !onlyWords(t.Field(i).Type) {
+				return false
+			}
+		}
+		return true
+	case reflect.Array:
+		return onlyWords(t.Elem())
+	case reflect.Int64, reflect.Float64:
+		return true
+	}
+	return false
+}
+
+// TopicTable is the table of topics, for the tests: what is put in under a hash is found again by it.
+type TopicTable struct{ t topics }
+
+// NewTopicTable gives an empty one.
+func NewTopicTable() *TopicTable { return &TopicTable{newTopics()} }
+
+// Add puts a topic in, under the hash that it has or, where collide is set, under one that all others have too.
+func (t *TopicTable) Add(topic string, collide bool) {
+	src := &source{topic: topic}
+	if !collide {
+		t.t.add(src)
+		return
+	}
+	t.t.grow()
+	t.t.put(slot{collided, src})
+}
+
+const collided = math.MaxUint64
+
+// Find gives the topic that is found, or nothing.
+func (t *TopicTable) Find(topic string, collide bool) string {
+	h := uint64(collided)
+	if !collide {
+		h = t.t.hash(topic)
+	}
+	if src := t.t.find(h, topic); src != nil {
+		return src.topic
+	}
+	return ""
 }
 
 // SampleMemory encodes a memory with every field set to something else.

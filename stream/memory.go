@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"time"
+	"unsafe"
 )
 
 // speedBins is how many classes of speed a baseline tells apart: unknown, standing, slow, middle, fast.
@@ -124,11 +125,15 @@ func (m *memory) learnRise(bin int, rise float64) {
 // begins anew.
 const memoryVersion = 5
 
-// encode writes the memory as a version byte and little-endian fields.
+// encode writes the memory as a version byte and little-endian fields. Every field is 8 bytes wide (a test holds it), so that they are taken as words: by encoding/binary, which looks at each
+// through reflection, a window cost 1.2 µs more. decode, which a restart and a revision need, is not in such a hurry.
 func (m *memory) encode() []byte {
-	// Append cannot fail on a struct of fixed-size fields; the round trip is tested.
-	out, _ := binary.Append(make([]byte, 1, 1+binary.Size(m)), binary.LittleEndian, m)
+	words := unsafe.Slice((*uint64)(unsafe.Pointer(m)), unsafe.Sizeof(*m)/8)
+	out := make([]byte, 1, 1+8*len(words))
 	out[0] = memoryVersion
+	for _, v := range words {
+		out = binary.LittleEndian.AppendUint64(out, v)
+	}
 	return out
 }
 

@@ -29,6 +29,15 @@ func TestMemoryRoundTrip(t *testing.T) {
 	}
 }
 
+// TestMemoryIsWords: every field is 8 bytes wide, and what is written as words is what encoding/binary writes field by field.
+func TestMemoryIsWords(t *testing.T) {
+	b := stream.SampleMemory()
+	want, words, err := stream.MemoryByReflection(b)
+	if err != nil || !words || !bytes.Equal(b, want) {
+		t.Errorf("written as words (%t, %v): %x, by reflection %x", words, err, b, want)
+	}
+}
+
 // memoryV1 is SampleMemory as version 1 wrote it: databases hold such.
 const memoryV1 = "0160ea000000000000000000000000000000806e87740100000068e5cf8b01000001000000000000000200000000000000030000000000000004000000000000" +
 	"000500000000000000060000000000000007000000000000000800000000000000070000000000000009000000000000000a000000000000000b000000000000" +

@@ -7,7 +7,7 @@ func (w *Windower) source(topic string) *source {
 	if src := w.ahead.take(topic); src != nil {
 		return src
 	}
-	if src, ok := w.sources[topic]; ok {
+	if src := w.sources.find(w.sources.hash(topic), topic); src != nil {
 		return src
 	}
 	a, what, reason, detail := parseTopic(topic)
@@ -68,7 +68,6 @@ func (w *Windower) addSensor(s *sensorState, a *assetState) {
 	a.sensors = append(a.sensors, s)
 	a.waits = waits{}
 	w.setStep(a)
-	topic := TelemetryTopic(s.Site, s.Asset, s.Name)
-	s.source = &source{address: address{s.Site, s.Asset, s.Name}, sensor: s, asset: a}
-	w.sources[topic] = s.source
+	s.source = &source{topic: TelemetryTopic(s.Site, s.Asset, s.Name), address: address{s.Site, s.Asset, s.Name}, sensor: s, asset: a}
+	w.sources.add(s.source)
 }

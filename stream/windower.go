@@ -28,13 +28,14 @@ type Windower struct {
 	past     Past
 	history  History // past, where it is one
 	score    Scorer
-	sources  map[string]*source // by topic
+	sources  topics
 	ahead    ahead
 	assets   []*assetState  // by id-1
 	sensors  []*sensorState // by id-1
 	byName   map[[2]string]*assetState
-	batch    *Batch // filling
-	taken    *Batch // last taken
+	batch    *Batch   // filling
+	taken    *Batch   // last taken
+	reused   []Stored // memory for the next batch's readings; nil: none
 	recent   uncommitted
 	dirty    []*sensorState // whose open readings may lie elsewhere than was told
 	elements []Element      // scratch of Feed
@@ -59,12 +60,13 @@ type Windower struct {
 
 // source is what a topic means: a sensor's readings, an asset's context or findings of a workshop, or why it means nothing.
 type source struct {
-	address
+	topic  string       // of a known sensor
+	sensor *sensorState // nil until the first accepted reading
+	asset  *assetState  // nil until anything of the asset was accepted
 	what   input
 	reason Reason
 	detail string
-	sensor *sensorState // nil until the first accepted reading
-	asset  *assetState  // nil until anything of the asset was accepted
+	address
 }
 
 // assetState is an asset with its sensors and context.
@@ -149,7 +151,7 @@ func NewWindower(cfg Config, past Past, score Scorer) (*Windower, error) {
 	return &Windower{
 		cfg: cfg, registry: NewRegistry(&cfg), base: cfg.Window.Milliseconds(), disorder: cfg.Disorder.Milliseconds(),
 		past: past, history: history, score: score,
-		sources: map[string]*source{}, byName: map[[2]string]*assetState{},
+		sources: newTopics(), byName: map[[2]string]*assetState{},
 		batch: newBatch(), most: maxSensors,
 	}, nil
 }

@@ -70,6 +70,7 @@ type line struct {
 
 	// Owned by feed.
 	filling    *pass
+	onDisk     *stream.Batch           // sealed last: nobody reads it any more once the next pass is sealed
 	next       *configuration          // waits for the end of the filling pass
 	asked      *modelAsk               // likewise
 	waiting    []broker.Message        // taken from the broker, for the next pass: the filling one is full
@@ -106,7 +107,7 @@ const (
 	maxBatchSize  = 250_000 // readings, contexts and refusals in them, but for the last one
 
 	receiveMax   = 4096                   // messages taken from the broker at once
-	expectAtOnce = 32                     // topics that the windower is told of before they are fed
+	expectAtOnce = 64                     // topics that the windower is told of before they are fed
 	sentEvery    = 200 * time.Millisecond // how soon a commit follows that holds nothing but sent ids
 	tickEvery    = time.Second
 	sealLong     = 200 * time.Millisecond // a seal that takes longer is no time of silence
@@ -351,6 +352,8 @@ func (l *line) seal() error {
 	}
 	p := l.filling
 	p.batch.Batch = l.windower.Take()
+	l.windower.Reuse(l.onDisk)
+	l.onDisk = p.batch.Batch // by when the next pass is sealed
 	l.settleReleases(p)
 	l.raise(p.batch.Batch)
 	l.hold.watchAll(p.batch.Batch)

@@ -248,6 +248,16 @@ func memory() int64 {
 // dialIdle connects without any buffer of its own.
 func dialIdle(t *testing.T, addr, id string) net.Conn {
 	t.Helper()
+	conn, err := tryIdle(t, addr, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// tryIdle is dialIdle where the broker may cut the connection before CONNACK.
+func tryIdle(t *testing.T, addr, id string) (net.Conn, error) {
+	t.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
@@ -260,9 +270,9 @@ func dialIdle(t *testing.T, addr, id string) net.Conn {
 		t.Fatal(err)
 	}
 	if _, err := io.ReadFull(conn, ack); err != nil || !bytes.Equal(ack, []byte{tConnack << 4, 2, 0, 0}) {
-		t.Fatalf("CONNACK %x, %v", ack, err)
+		return conn, fmt.Errorf("CONNACK %x, %v", ack, err)
 	}
-	return conn
+	return conn, nil
 }
 
 // With mochi a refusal in OnPublish on MQTT 3.1.1 is delivered, retained and acknowledged all the same; on MQTT 5 it answers QoS 2 with PUBACK, and a

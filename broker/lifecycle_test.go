@@ -319,9 +319,7 @@ func TestWill(t *testing.T) {
 				t.Errorf("got %+v", m)
 			}
 			taken.expectClosed()
-			if st := b.Stats(); st.Wills != 2 || st.Queued != 0 {
-				t.Errorf("got %+v", st)
-			}
+			eventually(t, "both wills are counted", func() bool { st := b.Stats(); return st.Wills == 2 && st.Queued == 0 })
 		})
 	}
 }

@@ -12,6 +12,14 @@ import (
 	"github.com/camrail/cidp/stream"
 )
 
+// sequential skips, under the race detector, a test in which nothing runs beside anything else but the threads of a training, which many others have: there is no race to find, and it takes ten times as long.
+func sequential(t *testing.T) {
+	t.Helper()
+	if raced {
+		t.Skip("nothing in it is concurrent but the threads of a training: TestSameBytesOnAnyThreads has those")
+	}
+}
+
 // numbered is a schema of n features x0, x1, ...
 func numbered(n int) []stream.Feature {
 	schema := make([]stream.Feature, n)

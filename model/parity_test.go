@@ -65,6 +65,7 @@ func golden(t testing.TB) map[string][]string {
 // TestParityWithScikitLearn imports every golden forest in every form it has, and compares every probability with what scikit-learn said. What is
 // exported comes back as the same model, by its id, and gives the same bits.
 func TestParityWithScikitLearn(t *testing.T) {
+	sequential(t)
 	for name, files := range golden(t) {
 		var rows struct {
 			Rows  [][]float64 `json:"rows"`
@@ -122,6 +123,7 @@ func imported(t testing.TB, path string) *model.Forest {
 // TestRealEngines trains the default forest on run-to-failure data of 100 engines and tests on 100 others: C-MAPSS FD001, three temperatures. A forest of
 // scikit-learn has a precision-recall area of 0.846 to 0.850 there, the best rule on one figure 0.751.
 func TestRealEngines(t *testing.T) {
+	sequential(t)
 	read := func(path string) model.Dataset {
 		records, err := csv.NewReader(shared(t, path)).ReadAll()
 		if err != nil {

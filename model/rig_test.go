@@ -78,6 +78,7 @@ func figuresOf(v []float64) []float64 {
 // TestRig is the cooler of a real rig, told from four temperatures: the forest and the best single figure side by side, on folds that never part a state. One temperature tells the cooler:
 // the forest has nothing to add, and its trial says so.
 func TestRig(t *testing.T) {
+	sequential(t)
 	d, states := rig(t)
 	for _, task := range []struct {
 		name  string

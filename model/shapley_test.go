@@ -64,6 +64,7 @@ func bruteShapley(f *model.Forest, x []float64) (phi []float64, empty float64) {
 
 // TestShapleyAddsUp: base and values make the score, on large and deep forests and on the golden ones; a feature that no node reads has nothing.
 func TestShapleyAddsUp(t *testing.T) {
+	sequential(t)
 	check := func(name string, f *model.Forest, rows [][]float64) {
 		dst := make([]float64, len(f.Schema()))
 		worst := 0.0

@@ -50,6 +50,7 @@ func held(t *testing.T, d model.TrialRows) model.Trial {
 // TestTrial: a forest that beats the rules passes; one that does not, one that is no better than chance tells, and one with too few failures do not, however good they are. What does not
 // pass may not go live, and the model says why.
 func TestTrial(t *testing.T) {
+	sequential(t)
 	for name, tt := range map[string]struct {
 		contest
 		forest, rule float64
@@ -103,6 +104,7 @@ func TestTrialMissesCount(t *testing.T) {
 
 // TestTrialDrawsAssets: rows of one asset are drawn together, so that a hundred copies of each row make the interval no narrower.
 func TestTrialDrawsAssets(t *testing.T) {
+	sequential(t)
 	one := contest{160, 5}.rows(0.5, 0.6)
 	many := model.TrialRows{Rules: []model.Candidate{{Name: "useless"}, {Name: model.RuleOverAmbient}}}
 	for i := range one.Y {
@@ -124,6 +126,7 @@ func TestTrialDrawsAssets(t *testing.T) {
 
 // TestTrialInterval: the interval of 95 % covers the gain of a much larger sample about as often as it says.
 func TestTrialInterval(t *testing.T) {
+	sequential(t)
 	large := contest{8000, 99}.rows(0.5, 0.6)
 	truth := held(t, large).Gain
 	covered := 0

@@ -27,6 +27,14 @@ func mustFleet(tb testing.TB, cfg simulator.Config) *simulator.Fleet {
 	return f
 }
 
+// sequential skips, under the race detector, a test in which nothing runs beside anything else: there is no race to find, and it takes ten times as long.
+func sequential(t *testing.T) {
+	t.Helper()
+	if raced {
+		t.Skip("nothing in it is concurrent: there is no race to find")
+	}
+}
+
 // digest hashes what a fleet says in some ticks, and its truth.
 func digest(tb testing.TB, f *simulator.Fleet, ticks int) string {
 	tb.Helper()
@@ -49,6 +57,7 @@ func digest(tb testing.TB, f *simulator.Fleet, ticks int) string {
 const golden = "5a8d90f52d57523d0eeac3d9ab67ef418795522e967bcf928f033a1bc26295a2"
 
 func TestSameSeedSameBytes(t *testing.T) {
+	sequential(t)
 	cfg := simulator.Config{Seed: 7, Faults: []string{"all"}, Span: 2 * time.Hour, RateHz: 0.1}
 	got := digest(t, mustFleet(t, cfg), 900)
 	if again := digest(t, mustFleet(t, cfg), 900); again != got {
@@ -127,6 +136,7 @@ func TestParseFaults(t *testing.T) {
 
 // TestDemoFleet: the default fleet has about 80 sensors, room for every fault, and about 80 % or more healthy ones.
 func TestDemoFleet(t *testing.T) {
+	sequential(t)
 	for seed := range uint64(20) {
 		f := mustFleet(t, simulator.Config{Seed: seed, Faults: []string{"all"}, Span: 2 * time.Hour})
 		if len(f.Unplaced()) > 0 {
@@ -154,6 +164,7 @@ func TestSmallFleetTellsWhatHasNoPlace(t *testing.T) {
 }
 
 func TestShareOfFaults(t *testing.T) {
+	sequential(t)
 	f := mustFleet(t, simulator.Config{Seed: 1, Assets: 100, Faults: []string{"lubrication_loss", "stuck"}, FaultShare: 0.2})
 	if got, n := len(f.Truth()), len(f.Sensors()); got < n*19/100 || got > n*21/100 {
 		t.Fatalf("%d of %d sensors are faulty, want 20 %%", got, n)
@@ -201,6 +212,7 @@ func closedPipe() io.Writer {
 
 // TestNeverAhead: no reading of a tick is later than the phase allows, skewed clocks apart; and they stay within 90 s.
 func TestNeverAhead(t *testing.T) {
+	sequential(t)
 	for _, rate := range []float64{0.05, 0.2, 2} {
 		f := mustFleet(t, simulator.Config{Seed: 5, Faults: []string{"all"}, RateHz: rate, Span: 30 * time.Minute})
 		for range int(1800 * rate) {

@@ -11,6 +11,7 @@ import (
 
 // TestPayloads: every payload is the JSON its message says it is, and late bursts come as arrays.
 func TestPayloads(t *testing.T) {
+	sequential(t)
 	f := mustFleet(t, simulator.Config{Seed: 9, Faults: []string{simulator.LateBursts}, Span: time.Hour})
 	arrays, contexts := 0, 0
 	for range ticksIn(f, time.Hour) {

@@ -60,6 +60,7 @@ func TestBearingAtSpeed(t *testing.T) {
 
 // TestHealthyFleet: in a day of service a healthy fleet stays inside what is published as normal, and mates stay alike.
 func TestHealthyFleet(t *testing.T) {
+	sequential(t)
 	f := mustFleet(t, simulator.Config{Seed: 4, Assets: 8, RateHz: 0.1})
 	limit := map[stream.Kind]float64{stream.Bearing: 75, stream.Motor: 120, stream.Brake: 200, stream.Transformer: 90}
 	fastest := map[stream.Kind]float64{stream.Bearing: 2.5, stream.Motor: 8, stream.Brake: 120, stream.Transformer: 4}
@@ -136,6 +137,7 @@ func excess(t *testing.T, seed uint64, row simulator.Truth, f *simulator.Fleet, 
 // TestMachineFaults: each machine fault fails 40 to 90 minutes after its onset and by then has heated its component by what is
 // documented for it.
 func TestMachineFaults(t *testing.T) {
+	sequential(t)
 	want := map[string]struct{ least, most, slowest, fastest float64 }{
 		simulator.LubricationLoss: {35, 130, 1.4, 4.5}, // runaway near the published 2.6 to 3.4 K/min
 		simulator.DraggingBrake:   {180, 380, 4, 20},
@@ -171,6 +173,7 @@ func TestMachineFaults(t *testing.T) {
 
 // TestAfterFailure: a failed component goes on being hot, and stays within what metal and oil do.
 func TestAfterFailure(t *testing.T) {
+	sequential(t)
 	f := mustFleet(t, simulator.Config{Seed: 6, Assets: 20, Faults: simulator.MachineFaults(), FaultShare: 0.2, RateHz: 0.1})
 	limit := map[stream.Kind]float64{stream.Bearing: 260, stream.Motor: 195, stream.Brake: 650, stream.Transformer: 145}
 	for range ticksIn(f, 8*time.Hour) {
@@ -193,6 +196,7 @@ func TestAfterFailure(t *testing.T) {
 
 // TestDraggingBrakeHeatsItsAxle: both bearings of the axle follow the disc, alike, and are in the truth without a failure.
 func TestDraggingBrakeHeatsItsAxle(t *testing.T) {
+	sequential(t)
 	f := mustFleet(t, simulator.Config{Seed: 1, Faults: []string{simulator.DraggingBrake}, FaultShare: 0.01})
 	rows := f.Truth()
 	if len(rows) != 3 || rows[0].Sensor[:5] != "axle"+rows[2].Sensor[5:] || rows[0].FailureMs != 0 || rows[1].FailureMs != 0 {
@@ -207,6 +211,7 @@ func TestDraggingBrakeHeatsItsAxle(t *testing.T) {
 
 // TestSealThatBedsIn: +10..25 K at the start at speed, less after hours, and never a failure.
 func TestSealThatBedsIn(t *testing.T) {
+	sequential(t)
 	for seed := range uint64(40) {
 		cfg := simulator.Config{Seed: seed, Faults: []string{simulator.SealRub}, FaultShare: 0.01}
 		f := mustFleet(t, cfg)

@@ -113,6 +113,7 @@ func TestOpenCircuitIsRailed(t *testing.T) {
 
 // TestFoulingDampsAndLags: a fouled bearing sensor reads low; a fouled brake sensor rises more slowly when the brake is applied.
 func TestFoulingDampsAndLags(t *testing.T) {
+	sequential(t)
 	bearing, brake := false, false
 	for seed := uint64(0); seed < 40 && !(bearing && brake); seed++ {
 		f := mustFleet(t, simulator.Config{Seed: seed, Assets: 4, Faults: []string{simulator.Fouling}, FaultShare: 0.01, Span: time.Hour})
@@ -150,6 +151,7 @@ func TestFoulingDampsAndLags(t *testing.T) {
 }
 
 func TestDropoutLosesReadings(t *testing.T) {
+	sequential(t)
 	gaps, singles := false, false
 	for seed := range uint64(5) {
 		p := run(t, simulator.Dropout, seed, 2)
@@ -170,6 +172,7 @@ func TestDropoutLosesReadings(t *testing.T) {
 }
 
 func TestClockSkewShiftsTime(t *testing.T) {
+	sequential(t)
 	ahead, behind := false, false
 	for seed := range uint64(4) {
 		p := run(t, simulator.ClockSkew, seed, 1)

@@ -81,6 +81,22 @@ func noRace(t *testing.T) {
 	}
 }
 
+// notBuiltForRaces skips, under the race detector, what runs the program as a user builds it: without the detector, which then watches the test alone.
+func notBuiltForRaces(t *testing.T) {
+	t.Helper()
+	if raceDetector {
+		t.Skip("the program is built without the race detector")
+	}
+}
+
+// sequential skips, under the race detector, a test in which nothing runs beside anything else but the threads of a training, which package model tests: there is no race to find, and it takes ten times as long.
+func sequential(t *testing.T) {
+	t.Helper()
+	if raceDetector {
+		t.Skip("nothing in it is concurrent but the threads of a training: package model tests those")
+	}
+}
+
 // lowAddr gives a free port below those that outgoing connections take: a client that knocks while the program is down must not take its port.
 func lowAddr(t *testing.T) string {
 	t.Helper()

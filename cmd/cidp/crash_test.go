@@ -122,7 +122,7 @@ func crashCount(t *testing.T) int {
 		}
 		return n
 	}
-	if testing.Short() || raceDetector {
+	if testing.Short() {
 		return 10
 	}
 	return 50
@@ -157,6 +157,7 @@ func instant(draw *rand.Rand) time.Duration {
 // TestCrash kills the program with SIGKILL at random instants while foreign clients publish at full speed and send again what was not acknowledged, and proves by
 // their logs that nothing acknowledged is missing, nothing is stored twice, and windows, predictions and alerts are those of a run without a crash.
 func TestCrash(t *testing.T) {
+	notBuiltForRaces(t)
 	path, err := built()
 	if err != nil {
 		t.Fatal(err)

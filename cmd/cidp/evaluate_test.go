@@ -34,6 +34,7 @@ func evaluated(t *testing.T, args ...string) report.Report {
 // TestEvaluateAgreesWithTheLine: the alerts that an evaluation raises over stored windows are those that the line raised when it made them, so both reports say the same; and its counts
 // are those of the tables.
 func TestEvaluateAgreesWithTheLine(t *testing.T) {
+	sequential(t)
 	dir := t.TempDir()
 	whole, _, truth := fleetRowFiles(t, dir, 3*time.Hour)
 	var text bytes.Buffer
@@ -98,6 +99,9 @@ func same(t *testing.T, a, b string) {
 
 // TestEvaluateByWorkshops takes its labels from what a workshop found, over MQTT, and records the trial for the registry.
 func TestEvaluateByWorkshops(t *testing.T) {
+	if raceDetector {
+		t.Skip("nearly all of it is sequential; platform's TestVerdictsThroughTheLine has the findings that come while the line works")
+	}
 	dir := t.TempDir()
 	data := filepath.Join(dir, "data")
 	whole, _, truth := fleetRowFiles(t, dir, 3*time.Hour)
@@ -146,6 +150,7 @@ func TestEvaluateByWorkshops(t *testing.T) {
 
 // TestEvaluateTable scores a table by a model trained on its like, and says what cidp model predict says.
 func TestEvaluateTable(t *testing.T) {
+	sequential(t)
 	train, test := shared(t, "data/cmapss/thermal_windows_train.csv.gz"), shared(t, "data/cmapss/thermal_windows_test.csv.gz")
 	file, page := filepath.Join(t.TempDir(), "engine.cidpmodel"), filepath.Join(t.TempDir(), "report.html")
 	if code, out, errOut := cidp(t, "train", "--csv", train, "--label", "fails_within_30", "--group", "u", "--drop", "t,rul", "--folds", "0", "--trees", "30", "--out", file); code != 0 {

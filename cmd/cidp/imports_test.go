@@ -1,6 +1,7 @@
 package main
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"os"
@@ -64,6 +65,35 @@ func TestImportsFollowTheLayoutRule(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestStreamStartsNoGoroutine: neither the package stream nor its tests run anything beside anything else, which is why .ci/run leaves them out of the race detector. Those who use it from several goroutines
+// are under it.
+func TestStreamStartsNoGoroutine(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("..", "..", "stream", "*.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("package stream has no files (%v)", err)
+	}
+	for _, file := range files {
+		set := token.NewFileSet()
+		parsed, err := parser.ParseFile(set, file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			starts := false
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				starts = true
+			case *ast.SelectorExpr:
+				starts = slices.Contains([]string{"Go", "Parallel", "RunParallel", "AfterFunc"}, n.Sel.Name)
+			}
+			if starts {
+				t.Errorf("%s starts a goroutine: put stream under the race detector in .ci/run, or do without", set.Position(n.Pos()))
+			}
+			return true
+		})
 	}
 }
 

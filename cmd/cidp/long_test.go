@@ -16,11 +16,19 @@ func long(t *testing.T) {
 	}
 }
 
-// TestDefaultModelIsReproduced trains with the defaults and compares with the embedded file, byte for byte. It takes ten to thirty seconds.
-func TestDefaultModelIsReproduced(t *testing.T) {
-	if testing.Short() || raceDetector {
-		t.Skip("takes half a minute, and ten times that with the race detector")
+// TestTrainOnTheFleet trains on few assets, on one thread and on several: the same file, whoever simulated which fleet.
+func TestTrainOnTheFleet(t *testing.T) {
+	dir := t.TempDir()
+	alone, together := filepath.Join(dir, "alone.cidpmodel"), filepath.Join(dir, "together.cidpmodel")
+	for out, threads := range map[string]string{alone: "1", together: "4"} {
+		must(t, "train", "--assets", "24", "--span", "1h", "--trees", "5", "--folds", "0", "--threads", threads, "--out", out)
 	}
+	same(t, alone, together)
+}
+
+// TestLongDefaultModelIsReproduced trains with the defaults and compares with the embedded file, byte for byte. It takes a minute on two cores.
+func TestLongDefaultModelIsReproduced(t *testing.T) {
+	long(t)
 	want, err := os.ReadFile(filepath.Join("..", "..", "model", "default.cidpmodel"))
 	if err != nil {
 		t.Fatal(err)

@@ -29,6 +29,7 @@ func explainedRows(t *testing.T, args ...string) (rows []explainedRow, missing s
 
 // TestExplainRows: both explanations of a row add up to its score, each under its name, also where the model is calibrated.
 func TestExplainRows(t *testing.T) {
+	sequential(t)
 	dir := t.TempDir()
 	table, plain, mapped := assets(t, dir, "train.csv", 1), filepath.Join(dir, "m.cidpmodel"), filepath.Join(dir, "c.cidpmodel")
 	train := []string{"train", "--csv", table, "--label", "fails", "--group", "asset", "--trees", "20", "--positive-weight", "9"}

@@ -216,6 +216,7 @@ func TestModelsComeAndGo(t *testing.T) {
 
 // TestGoldenForestsThroughTheCommands imports and scores each golden forest as a user would.
 func TestGoldenForestsThroughTheCommands(t *testing.T) {
+	sequential(t)
 	files, err := filepath.Glob(filepath.Join(shared(t, "vectors/forest"), "*_rf_*"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no golden forests: %v", err)
@@ -255,6 +256,7 @@ func TestGoldenForestsThroughTheCommands(t *testing.T) {
 
 // TestRealEnginesThroughTheCommands is the measure: trained on run-to-failure data of 100 engines, tested on 100 others.
 func TestRealEnginesThroughTheCommands(t *testing.T) {
+	sequential(t)
 	train, test := shared(t, "data/cmapss/thermal_windows_train.csv.gz"), shared(t, "data/cmapss/thermal_windows_test.csv.gz")
 	out := filepath.Join(t.TempDir(), "engines.cidpmodel")
 	var said trained

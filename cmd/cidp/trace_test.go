@@ -25,6 +25,7 @@ const tracedCalls = "read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg,sen
 // its system calls: before the bytes of its PUBACK (or PUBREC) were handed to the kernel, the page of the WAL that holds this very reading had been
 // written, and an fdatasync of the WAL had begun after that and come back. SIGKILL cannot show a missing sync: the kernel keeps what was written.
 func TestSyncComesBeforePUBACK(t *testing.T) {
+	notBuiltForRaces(t)
 	strace := peer(t, "strace")
 	path, err := built()
 	if err != nil {

@@ -125,6 +125,7 @@ func retrain(t *testing.T, dir string, more ...string) (out trained, file []byte
 
 // TestTrainOnItsOwnHistory: a warehouse and what is known of its failures make a model, the same one each time, whether the failures stand in a file or were told on MQTT.
 func TestTrainOnItsOwnHistory(t *testing.T) {
+	sequential(t)
 	fleet := pastFleet(t, 12)
 	truth := fleet.Truth()
 	file := filepath.Join(t.TempDir(), "truth.csv")

@@ -115,6 +115,7 @@ func leaks(t *testing.T, of featuresOf, names topics, samples []simulator.Sample
 
 // TestNoFeatureSeesPastItsWindow changes every reading after a window's end, over random fleets with faults of all kinds, and finds the features of every window until then bit-equal; a planted leak is caught.
 func TestNoFeatureSeesPastItsWindow(t *testing.T) {
+	sequential(t)
 	compared, caught := 0, map[string]int{}
 	for i := range 6 {
 		rng := rand.New(rand.NewPCG(uint64(i), 11))

@@ -158,10 +158,11 @@ func TestNotReadyWhileStarting(t *testing.T) {
 	}
 	said := make(chan string, 2)
 	go func() {
+		defer close(said)
 		defer release()
 		ask := http.Client{Timeout: 500 * time.Millisecond}
 		for _, path := range []string{"/readyz", "/healthz"} {
-			for end := time.Now().Add(2 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 				res, err := ask.Get("http://" + addr + path)
 				if err == nil {
 					_ = res.Body.Close()

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/camrail/cidp/cmd/cidp/load"
 )
 
 // startBuilt builds the program as a user does and runs it as a child: the memory of a test binary, or of one with the race detector, is not its own.
@@ -117,7 +119,7 @@ type watched struct {
 // watch looks at the child every 200 ms, and asks it for /readyz and /metrics once a second.
 type watch struct {
 	p       *program
-	load    *load
+	load    *load.Load
 	samples []watched     // owned by its goroutine until ended is done
 	slowest time.Duration // answer of /readyz or /metrics
 	err     error
@@ -127,7 +129,7 @@ type watch struct {
 
 const watchEvery = 200 * time.Millisecond
 
-func startWatch(t *testing.T, p *program, l *load) *watch {
+func startWatch(t *testing.T, p *program, l *load.Load) *watch {
 	t.Helper()
 	w := &watch{p: p, load: l, stop: make(chan struct{})}
 	w.ended.Go(w.look)
@@ -150,11 +152,7 @@ func (w *watch) look() {
 	for !isClosed(w.stop) {
 		s := watched{at: time.Now(), wal: fileSize(w.p.database() + "-wal"), db: fileSize(w.p.database())}
 		s.rss, s.peak = w.p.resident()
-		for _, c := range w.load.conns {
-			c.mu.Lock()
-			s.acked += c.acked
-			c.mu.Unlock()
-		}
+		s.acked = w.load.Acked()
 		w.samples = append(w.samples, s)
 		select {
 		case <-tick.C:
@@ -178,6 +176,15 @@ func (w *watch) ask() {
 		case <-tick.C:
 		case <-w.stop:
 		}
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 

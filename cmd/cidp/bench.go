@@ -73,7 +73,7 @@ var benchEnv []string
 
 // benchFloorCmd is what cidp bench compares with, each as a process of its own.
 type benchFloorCmd struct {
-	Kind        string        `arg:"" enum:"mochi,insert"`
+	Kind        string        `arg:"" enum:"mochi,insert,decode,forest"`
 	Data        string        `config:"-" env:"-"`
 	For         time.Duration `config:"-" env:"-" default:"1s"`
 	Connections int           `config:"-" env:"-" default:"1"`
@@ -87,11 +87,26 @@ func (c *benchFloorCmd) Run(ctx context.Context, t *terminal) error {
 	}
 	plan := load.Plan{Conns: c.Connections, Sensors: max(1, c.Sensors/c.Connections), AssetSize: 10, Batch: c.Batch, Period: time.Second, Window: 1,
 		Begin: time.Now().Truncate(time.Minute).UnixMilli()}
-	speed, err := floor.Insert(ctx, c.Data, plan, c.For)
+	if err := plan.Validate(); err != nil {
+		return usageError{err}
+	}
+	var speed floor.Speed
+	var err error
+	switch c.Kind {
+	case "insert":
+		speed, err = floor.Insert(ctx, c.Data, plan, c.For)
+	case "decode":
+		speed, err = floor.Decode(ctx, plan, c.For)
+	case "forest":
+		speed, err = floor.Forest(ctx, c.For)
+	}
 	if err != nil {
 		return err
 	}
-	return json.NewEncoder(t.out).Encode(speed)
+	if err := json.NewEncoder(t.out).Encode(speed); err != nil {
+		return fmt.Errorf("write speed: %w", err)
+	}
+	return nil
 }
 
 // mochi serves until a signal.

@@ -12,11 +12,14 @@ const (
 	ackMax       = "ack_max_ms"
 	resident     = "resident_mib"
 	highest      = "resident_highest_mib"
+	alerts       = "alerts"
+	alertMedian  = "alert_p50_ms"
+	alert99      = "alert_p99_ms"
+	alertMax     = "alert_max_ms"
 	bytesReading = "written_bytes_per_reading"
 	commitRate   = "commits_per_s"
 	windowRate   = "windows_per_s"
 	quarantined  = "windows_quarantined_percent"
-	revised      = "windows_revised_percent"
 	ownCPUShare  = "generator_us_per_reading"
 	ownLag       = "generator_late_ms"
 	ownBehind    = "generator_behind"
@@ -25,6 +28,8 @@ const (
 	timesMochi  = "times_mochi"
 	insertRate  = "insert_rows_per_s"
 	timesInsert = "times_insert"
+	decodeRate  = "decode_readings_per_s"
+	forestRate  = "forest_rows_per_s"
 )
 
 // figures are what one run measured, in order.

@@ -52,7 +52,7 @@ var insertFloor = floorOf{"raw keyed bulk insert", insertRate, timesInsert, read
 			return nil, fmt.Errorf("make data folder: %w", err)
 		}
 		defer func() { _ = os.RemoveAll(dir) }() // a temporary folder
-		speed, err := b.speed(ctx, s, "insert", "--data", dir)
+		speed, err := b.speed(ctx, s, s.last, "insert", "--data", dir)
 		if err != nil {
 			return nil, err
 		}
@@ -60,10 +60,29 @@ var insertFloor = floorOf{"raw keyed bulk insert", insertRate, timesInsert, read
 		return f, nil
 	}}
 
-// speed lets a floor run for the scenario's time and reads what it did.
-func (b *bench) speed(ctx context.Context, s *scenario, args ...string) (speed floor.Speed, err error) {
+var decodeFloor = speedOf("the decoder alone", decodeRate, "decode")
+
+var forestFloor = speedOf("the forest alone", forestRate, "forest")
+
+// speedOf is a floor that only has a speed.
+func speedOf(about, figure, kind string) floorOf {
+	return floorOf{about: about, figure: figure, measure: func(ctx context.Context, b *bench, s *scenario) (f figures, err error) {
+		speed, err := b.speed(ctx, s, min(s.last, partLast), kind)
+		if err != nil {
+			return nil, err
+		}
+		f.set(figure, speed.PerSecond())
+		return f, nil
+	}}
+}
+
+// partLast is how long a part alone is measured.
+const partLast = time.Second
+
+// speed lets a floor run and reads what it did.
+func (b *bench) speed(ctx context.Context, s *scenario, last time.Duration, args ...string) (speed floor.Speed, err error) {
 	args = append([]string{"bench-floor"}, args...)
-	args = append(args, "--for", s.last.String(), "--connections", strconv.Itoa(s.shape.Connections), "--sensors", strconv.Itoa(s.shape.Sensors), "--batch", strconv.Itoa(s.shape.Batch))
+	args = append(args, "--for", last.String(), "--connections", strconv.Itoa(s.shape.Connections), "--sensors", strconv.Itoa(s.shape.Sensors), "--batch", strconv.Itoa(s.shape.Batch))
 	cmd := b.command(args...)
 	out, err := cmd.Output()
 	if err != nil {

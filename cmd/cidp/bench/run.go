@@ -41,12 +41,8 @@ const ackPatience = time.Minute
 
 // run starts a platform, measures it, and settles accounts.
 func (b *bench) run(ctx context.Context, r *run) (err error) {
-	measure := r.s.measure
-	if measure == nil {
-		measure = (*bench).measureLoad
-	}
 	if r.addr = b.cfg.Addr; r.addr != "" {
-		return measure(b, ctx, r)
+		return r.s.measure(b, ctx, r)
 	}
 	if r.dir, err = os.MkdirTemp(b.cfg.Data, "cidp-bench-*"); err != nil {
 		return fmt.Errorf("make data folder: %w", err)
@@ -61,15 +57,19 @@ func (b *bench) run(ctx context.Context, r *run) (err error) {
 	}
 	defer r.platform.kill()
 	r.addr = r.platform.mqtt
-	if err := measure(b, ctx, r); err != nil {
+	if err := r.s.measure(b, ctx, r); err != nil {
 		return err
 	}
 	return b.settle(ctx, r)
 }
 
 // measureLoad runs a load for the scenario's time.
-func (b *bench) measureLoad(ctx context.Context, r *run) error {
-	l, err := load.Start(r.addr, r.s.shape.plan(r.site(), time.Now()))
+func (b *bench) measureLoad(ctx context.Context, r *run) error { return b.measureBeside(ctx, r, nil) }
+
+// measureBeside does so while something else goes on, on sensors of its own at the same site, that takes the scenario's time.
+func (b *bench) measureBeside(ctx context.Context, r *run, beside func(ctx context.Context, site string) error) error {
+	site := r.site()
+	l, err := load.Start(r.addr, r.s.shape.plan(site, time.Now()))
 	if err != nil {
 		return err
 	}
@@ -78,38 +78,58 @@ func (b *bench) measureLoad(ctx context.Context, r *run) error {
 		return err
 	}
 	w := b.watch(r)
-	l.Figures() // what was late before does not count
-	acked, own, begin := l.Acked(), ownCPU(), time.Now()
-	if err := w.during(ctx, r.s.last); err != nil {
-		return err
-	}
-	f, took := l.Figures(), time.Since(begin)
-	own = ownCPU() - own
-	readings := float64(f.Acked-acked) * float64(r.s.shape.Batch)
-	if r.s.shape.QoS == 0 {
-		readings = 0 // nobody is told
-	}
-	if err := w.end(); err != nil {
-		return err
-	}
-	if err := l.Finish(ackPatience); err != nil {
+	done := make(chan error, 1)
+	go func() {
+		if beside == nil {
+			done <- nil
+			return
+		}
+		done <- beside(ctx, site)
+	}()
+	m := begin(l)
+	err = w.during(ctx, r.s.last)
+	m.end(l)
+	if err := errors.Join(err, w.end(), <-done, l.Finish(ackPatience)); err != nil {
 		return err
 	}
 	r.sent += l.Readings()
-	r.acked += int64(l.Acked()) * int64(r.s.shape.Batch)
-	if readings > 0 {
-		r.figures.set(readingsRate, readings/took.Seconds())
-		r.figures.latencies(&f.Latency)
-	}
-	w.figures(r, readings, took)
-	if readings > 0 {
-		r.figures.set(ownCPUShare, micros(own)/readings)
+	r.acked += int64(l.Acked()) * int64(l.Plan.Batch)
+	m.figures(r, l)
+	w.figures(r, m.readings, m.took)
+	return nil
+}
+
+// meter is what the generator knows of the measured time.
+type meter struct {
+	load.Figures
+	acked    uint64
+	own      time.Duration
+	start    time.Time
+	took     time.Duration
+	readings float64 // acknowledged in it
+}
+
+func begin(l *load.Load) *meter {
+	l.Figures() // what was late before does not count
+	return &meter{acked: l.Acked(), own: ownCPU(), start: time.Now()}
+}
+
+func (m *meter) end(l *load.Load) {
+	m.Figures, m.took, m.own = l.Figures(), time.Since(m.start), ownCPU()-m.own
+	m.readings = float64(m.Acked-m.acked) * float64(l.Plan.Batch)
+}
+
+// figures tells what it knows. At QoS 0 nobody is told of what was taken.
+func (m *meter) figures(r *run, l *load.Load) {
+	if l.Plan.QoS > 0 && m.readings > 0 {
+		r.figures.set(readingsRate, m.readings/m.took.Seconds())
+		r.figures.latencies(&m.Latency)
+		r.figures.set(ownCPUShare, micros(m.own)/m.readings)
 	}
 	if l.Plan.Rate > 0 {
-		r.figures.set(ownLag, millis(f.Lag))
-		r.figures.set(ownBehind, float64(f.Behind))
+		r.figures.set(ownLag, millis(m.Lag))
+		r.figures.set(ownBehind, float64(m.Behind))
 	}
-	return nil
 }
 
 func (f *figures) latencies(l *load.Latencies) {

@@ -19,6 +19,12 @@ var labels = []struct {
 	{timesMochi, "  times that", 2},
 	{insertRate, "floor: raw keyed insert, rows/s", 0},
 	{timesInsert, "  times that", 2},
+	{decodeRate, "floor: decoder alone, one core, readings/s", 0},
+	{forestRate, "floor: forest alone, one core, rows/s", 0},
+	{alerts, "alerts", 0},
+	{alertMedian, "closing reading to alert, p50, ms", 2},
+	{alert99, "  p99", 2},
+	{alertMax, "  max", 2},
 	{ackMedian, "acknowledged after, p50, ms", 2},
 	{ack99, "  p99", 2},
 	{ackMax, "  max", 2},
@@ -62,12 +68,12 @@ func (r *Result) write(out io.Writer) {
 	for _, l := range labels {
 		for _, f := range r.Figures {
 			if f.Name == l.name {
-				fmt.Fprintf(t, "  %-37s\t%s\t%s\t%s\t%s\t\n", l.label, thousands(f.Median, l.digits), thousands(f.Least, l.digits), thousands(f.Greatest, l.digits), r.target(f.Name))
+				fmt.Fprintf(t, "  %-42s\t%s\t%s\t%s\t%s\t\n", l.label, thousands(f.Median, l.digits), thousands(f.Least, l.digits), thousands(f.Greatest, l.digits), r.target(f.Name))
 			}
 		}
 	}
 	if l := &r.Ledger; l.Received > 0 {
-		fmt.Fprintf(t, "  %-37s\t%d\t\t\t0\t%s\t\n", "lost", l.Lost, met(l.Lost == 0))
+		fmt.Fprintf(t, "  %-42s\t%d\t\t\t0\t%s\t\n", "lost", l.Lost, met(l.Lost == 0))
 	}
 	_ = t.Flush() // a strings.Builder takes everything
 	if l := &r.Ledger; l.Received > 0 {
@@ -75,9 +81,9 @@ func (r *Result) write(out io.Writer) {
 			l.Acked, l.Received, l.Stored, l.Duplicate, l.Late, l.Refused, l.Verified, r.Runs)
 	}
 	if len(r.Stages) > 0 {
-		fmt.Fprintf(out, "  %-37s%10s%10s\n", "CPU by stage, last run", "us", "%")
+		fmt.Fprintf(out, "  %-42s%10s%10s\n", "CPU by stage, last run", "us", "%")
 		for _, s := range r.Stages {
-			fmt.Fprintf(out, "    %-35s%10.2f%10.1f\n", s.Name, s.Micros, 100*s.Share)
+			fmt.Fprintf(out, "    %-40s%10.2f%10.1f\n", s.Name, s.Micros, 100*s.Share)
 		}
 	}
 	if r.Failure != "" {

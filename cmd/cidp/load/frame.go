@@ -56,6 +56,18 @@ func (p *Plan) appendMessage(dst []byte, heads [][]byte, body *payload, m uint64
 	if p.QoS > 0 {
 		binary.BigEndian.PutUint16(dst[len(dst)-2:], packetID(m))
 	}
+	return p.appendPayload(dst, body, s, n)
+}
+
+// Payload gives the payload of message m of a connection.
+func (p *Plan) Payload(m uint64) []byte {
+	body := encodePayload(p.Batch)
+	s, n := p.Place(m)
+	return p.appendPayload(nil, &body, s, n)
+}
+
+// appendPayload appends the readings of a sensor from its number n on.
+func (p *Plan) appendPayload(dst []byte, body *payload, s int, n uint64) []byte {
 	at := len(dst)
 	dst = append(dst, body.bytes...)
 	b := dst[at:]

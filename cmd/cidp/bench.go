@@ -21,6 +21,7 @@ type benchCmd struct {
 	QoS         *int          `name:"qos" help:"0, 1 or 2, instead of the scenario's own." placeholder:"N"`
 	Batch       int           `help:"Readings a message, instead of the scenario's own." placeholder:"N"`
 	Rate        *float64      `config:"-" env:"-" help:"Readings a second in all, instead of the scenario's own; 0: flat out." placeholder:"N"`
+	Gather      time.Duration `help:"Time within which what a paced connection has to send goes out together, as a gateway does that polls its sensors; default 5ms." placeholder:"D"`
 	Inflight    int           `help:"Messages a connection may have unacknowledged, instead of the scenario's own." placeholder:"N"`
 	For         time.Duration `config:"-" env:"-" help:"Measured time of a run, instead of the scenario's own." placeholder:"D"`
 	Runs        int           `help:"Runs of each scenario; figures are their medians. Default: the scenario's own." placeholder:"N"`
@@ -41,12 +42,16 @@ func (c *benchCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
-	report, err := bench.Run(ctx, bench.Config{
+	cfg := bench.Config{
 		Scenarios: c.Scenario, Addr: c.Addr, Runs: c.Runs, For: c.For, Data: c.Data, With: c.With,
-		Override: bench.Override{Connections: c.Connections, Sensors: c.Sensors, Batch: c.Batch, Inflight: c.Inflight, QoS: c.QoS, Rate: c.Rate},
+		Override: bench.Override{Connections: c.Connections, Sensors: c.Sensors, Batch: c.Batch, Inflight: c.Inflight, Gather: c.Gather, QoS: c.QoS, Rate: c.Rate},
 		Program:  program, Env: benchEnv, Version: version,
 		Say: func(format string, args ...any) { t.log.Info().Msgf(format, args...) },
-	})
+	}
+	if err := cfg.Check(); err != nil {
+		return usageError{err}
+	}
+	report, err := bench.Run(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -109,15 +114,19 @@ func (c *benchFloorCmd) Run(ctx context.Context, t *terminal) error {
 	return nil
 }
 
-// mochi serves until a signal.
+// mochi says where it serves, serves until a signal, and says how much it counted.
 func (c *benchFloorCmd) mochi(ctx context.Context, t *terminal) error {
 	m, err := floor.StartMochi("127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	if err := json.NewEncoder(t.err).Encode(map[string]string{"mqtt": m.Addr()}); err != nil {
+	say := json.NewEncoder(t.err)
+	if err := say.Encode(map[string]string{"mqtt": m.Addr()}); err != nil {
 		return errors.Join(err, m.Close())
 	}
 	<-ctx.Done()
-	return m.Close()
+	if err := m.Close(); err != nil {
+		return err
+	}
+	return say.Encode(map[string]int64{"published": m.Count()})
 }

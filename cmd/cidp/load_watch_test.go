@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"math"
@@ -16,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/camrail/cidp/cmd/cidp/bench"
 	"github.com/camrail/cidp/cmd/cidp/load"
 )
 
@@ -54,29 +54,12 @@ func (p *program) ask(path string, within time.Duration) error {
 }
 
 // figures are the numbers of /metrics by name with labels.
-type figures map[string]float64
+type figures bench.Counts
 
 // scrape reads /metrics.
 func (p *program) scrape() (figures, error) {
-	client := http.Client{Timeout: 10 * time.Second}
-	defer client.CloseIdleConnections()
-	res, err := client.Get("http://" + p.http + "/metrics")
-	if err != nil {
-		return nil, fmt.Errorf("get metrics: %w", err)
-	}
-	defer res.Body.Close()
-	out := figures{}
-	lines := bufio.NewScanner(res.Body)
-	for lines.Scan() {
-		name, value, ok := strings.Cut(lines.Text(), " ")
-		if v, err := strconv.ParseFloat(value, 64); ok && err == nil && name != "#" {
-			out[name] = v
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read metrics: %w", err)
-	}
-	return out, nil
+	counts, err := bench.Scrape("http://" + p.http)
+	return figures(counts), err
 }
 
 // since gives the growth of every figure.
@@ -219,27 +202,8 @@ func (w *watch) stillest() (longest time.Duration, fewest uint64) {
 	return longest, fewest
 }
 
-// resident reads how much memory the child holds, and at most held.
-func (p *program) resident() (now, peak int64) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		return 0, 0 // no Linux, or it has ended
-	}
-	for line := range strings.Lines(string(text)) {
-		f := strings.Fields(line)
-		if len(f) < 2 {
-			continue
-		}
-		kb, _ := strconv.ParseInt(f[1], 10, 64) // the lines asked for are numbers
-		switch f[0] {
-		case "VmRSS:":
-			now = kb << 10
-		case "VmHWM:":
-			peak = kb << 10
-		}
-	}
-	return now, peak
-}
+// resident is how much memory the child holds, and at most held.
+func (p *program) resident() (now, peak int64) { return bench.Resident(p.cmd.Process.Pid) }
 
 func fileSize(path string) int64 {
 	fi, err := os.Stat(path)

@@ -15,7 +15,7 @@ import (
 // alertEvery parts the alerts; a window is filled alertAhead before the reading that closes it, less than a platform waits for a silent sensor.
 const (
 	alertEvery  = 100 * time.Millisecond
-	alertAhead  = 20 // alerts
+	alertAhead  = 10 // alerts
 	alertWithin = 15 * time.Second
 )
 

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -54,16 +55,17 @@ func (r *Report) OK() bool {
 	return true
 }
 
-// Run measures. The error says that it could not begin, or that it was stopped; what failed in a scenario is in its result.
-func Run(ctx context.Context, cfg Config) (*Report, error) {
-	list, err := chosen(cfg.Scenarios)
+// plans gives the scenarios that were asked for, with their loads as they were asked for, and says in a sentence what makes no sense.
+func (c *Config) plans() ([]scenario, error) {
+	list, err := chosen(c.Scenarios)
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{cfg: cfg, report: Report{Version: cfg.Version, Started: time.Now().UTC(), Addr: cfg.Addr,
-		Machine: Machine{CPUs: runtime.NumCPU(), OS: runtime.GOOS, Arch: runtime.GOARCH, Go: runtime.Version()}}}
+	if c.Runs < 0 || c.For < 0 {
+		return nil, errors.New("runs and their time are positive")
+	}
 	for i := range list {
-		if list[i].shape, err = cfg.Override.apply(list[i].shape); err != nil {
+		if list[i].shape, err = c.Override.apply(list[i].shape); err != nil {
 			return nil, err
 		}
 		plan := list[i].shape.plan("", time.Now())
@@ -71,6 +73,23 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 			return nil, fmt.Errorf("scenario %s: %w", list[i].name, err)
 		}
 	}
+	return list, nil
+}
+
+// Check says in a sentence what makes no sense.
+func (c *Config) Check() error {
+	_, err := c.plans()
+	return err
+}
+
+// Run measures. The error says that it could not begin, or that it was stopped; what failed in a scenario is in its result.
+func Run(ctx context.Context, cfg Config) (*Report, error) {
+	list, err := cfg.plans()
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{cfg: cfg, report: Report{Version: cfg.Version, Started: time.Now().UTC(), Addr: cfg.Addr,
+		Machine: Machine{CPUs: runtime.NumCPU(), OS: runtime.GOOS, Arch: runtime.GOARCH, Go: runtime.Version()}}}
 	for i := range list {
 		b.report.Scenarios = append(b.report.Scenarios, b.scenario(ctx, &list[i]))
 		if ctx.Err() != nil {
@@ -86,12 +105,12 @@ func (b *bench) scenario(ctx context.Context, s *scenario) Result {
 		s.runs = b.cfg.Runs
 	}
 	if b.cfg.For > 0 {
+		s.warm = min(s.warm, time.Duration(float64(s.warm)*b.cfg.For.Seconds()/s.last.Seconds()))
 		s.last = b.cfg.For
 	}
 	if b.cfg.Addr != "" {
 		s.floors, s.profiled = nil, false
 	}
-	s.warm = min(s.warm, s.last)
 	res := Result{Name: s.name, About: s.about, Load: s.shape, Runs: s.runs, Seconds: s.last.Seconds()}
 	var all collected
 	for i := range s.runs {

@@ -26,6 +26,7 @@ type Override struct {
 	Connections, Sensors, Batch, Inflight int
 	QoS                                   *int
 	Rate                                  *float64 // readings a second; 0: flat out
+	Gather                                time.Duration
 }
 
 // apply gives a scenario's load with what was replaced.
@@ -46,6 +47,9 @@ func (o *Override) apply(s shape) (shape, error) {
 	}
 	if o.Rate != nil {
 		s.Rate = *o.Rate
+	}
+	if o.Gather != 0 {
+		s.Gather = o.Gather.Seconds()
 	}
 	if s.QoS < 0 || s.QoS > 2 {
 		return s, fmt.Errorf("QoS is %d: it must be 0, 1 or 2", s.QoS)

@@ -42,7 +42,14 @@ var mochiFloor = floorOf{"bare mochi, which counts and drops", mochiRate, timesM
 		if err := l.Finish(ackPatience); err != nil {
 			return nil, fmt.Errorf("load mochi: %w", err)
 		}
-		return f, c.stop()
+		if err := c.stop(); err != nil {
+			return nil, err
+		}
+		var told struct{ Published uint64 }
+		if err := json.Unmarshal([]byte(c.said.last()), &told); err != nil || told.Published != l.Acked() {
+			return nil, fmt.Errorf("load mochi: %d messages were acknowledged, and it counted %d", l.Acked(), told.Published)
+		}
+		return f, nil
 	}}
 
 var insertFloor = floorOf{"raw keyed bulk insert", insertRate, timesInsert, readingsRate,

@@ -18,6 +18,7 @@ type shape struct {
 	QoS         int     `json:"qos"`
 	Inflight    int     `json:"inflight"` // messages a connection has unacknowledged at most
 	Rate        float64 `json:"rate"`     // readings a second in all; 0: flat out
+	Gather      float64 `json:"gather_s"` // what a paced connection has due within it goes out together, seconds; 0: the generator's own
 	Live        bool    `json:"live"`     // event time goes with the clock; else it begins a day ago, less an hour
 }
 
@@ -27,9 +28,9 @@ const sensorsOfAsset = 10
 // plan makes the generator's plan of it. Event times begin at a whole minute. A sensor is read once a second, or at the rate when event time goes with the clock.
 func (s *shape) plan(site string, now time.Time) load.Plan {
 	p := load.Plan{Site: site, Conns: s.Connections, Sensors: max(1, s.Sensors/s.Connections), AssetSize: sensorsOfAsset, Batch: s.Batch,
-		QoS: byte(s.QoS), Window: s.Inflight, Rate: s.Rate / float64(s.Batch), Period: time.Second}
+		QoS: byte(s.QoS), Window: s.Inflight, Rate: s.Rate / float64(s.Batch), Gather: time.Duration(s.Gather * float64(time.Second)), Period: time.Second}
 	begin := now.Add(-23 * time.Hour)
-	if s.Live {
+	if s.Live && s.Rate > 0 {
 		begin = now
 		p.Period = time.Duration(float64(p.Conns*p.Sensors) / s.Rate * float64(time.Second)).Round(time.Millisecond)
 	}

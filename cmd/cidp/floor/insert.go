@@ -96,7 +96,7 @@ func (r *rows) next() []reading {
 }
 
 // commit writes whole statements in one transaction.
-func commit(c *sqlite3.Conn, insert *sqlite3.Stmt, batch []reading) error {
+func commit(c *sqlite3.Conn, insert *sqlite3.Stmt, batch []reading) (err error) {
 	tx, err := c.BeginImmediate()
 	if err != nil {
 		return err

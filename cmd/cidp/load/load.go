@@ -171,19 +171,6 @@ func (l *Load) Close() {
 	l.ended.Wait()
 }
 
-// Err says why connections have ended before they were told to; nil: none has.
-func (l *Load) Err() error {
-	var failed []error
-	for _, c := range l.conns {
-		c.mu.Lock()
-		if c.err != nil {
-			failed = append(failed, fmt.Errorf("connection %s ended: %w", c.id, c.err))
-		}
-		c.mu.Unlock()
-	}
-	return errors.Join(failed...)
-}
-
 // Figures is where a load stands.
 type Figures struct {
 	Sent, Acked uint64        // messages

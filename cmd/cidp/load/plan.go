@@ -18,6 +18,7 @@ type Plan struct {
 	QoS       byte          // 0, 1 or 2
 	Window    int           // messages a connection has unacknowledged at most, below 65,535
 	Rate      float64       // messages a second of all connections together; 0: always more than goes out
+	Gather    time.Duration // what a paced connection has due within this time goes out together, as gateways do that poll their sensors; 0: 5 ms
 	Overload  bool          // the rate is more than goes out: it only counts what is left behind, and latency counts from the writing
 	Begin     int64         // event time of the first reading of each sensor, epoch ms
 	Period    time.Duration // event time between two readings of a sensor
@@ -39,8 +40,8 @@ func (p *Plan) Validate() error {
 		return fmt.Errorf("QoS %d: it must be 0, 1 or 2", p.QoS)
 	case p.Window < 1 || p.Window >= maxInFlight:
 		return fmt.Errorf("%d messages in flight: it must be 1 to %d", p.Window, maxInFlight-1)
-	case p.Rate < 0:
-		return errors.New("the rate is negative")
+	case p.Rate < 0 || p.Gather < 0:
+		return errors.New("the rate, or the time in which messages are gathered, is negative")
 	case p.Period < time.Millisecond || p.Period%time.Millisecond != 0:
 		return fmt.Errorf("a period of %s: it must be whole milliseconds", p.Period)
 	}
@@ -77,8 +78,8 @@ func (p *Plan) lastTS(m uint64) int64 {
 // paced says whether there is a timetable.
 func (p *Plan) paced() bool { return p.Rate > 0 && !p.Overload }
 
-// groupEvery is the least time between two writes of a paced connection: what is due within it goes out together, as gateways do that poll their sensors.
-const groupEvery = 5 * time.Millisecond
+// gather is the least time between two writes of a paced connection.
+const gather = 5 * time.Millisecond
 
 // timetable says when messages are due.
 type timetable struct {
@@ -89,7 +90,7 @@ type timetable struct {
 
 func (p *Plan) timetable() timetable {
 	each := p.Rate / float64(p.Conns) // messages a second
-	group := max(1, uint64(each*groupEvery.Seconds()))
+	group := max(1, uint64(each*cmp.Or(p.Gather, gather).Seconds()))
 	every := time.Duration(float64(group) / each * float64(time.Second))
 	return timetable{group, every, every / time.Duration(p.Conns)}
 }

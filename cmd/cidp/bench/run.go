@@ -17,7 +17,6 @@ import (
 // run is one run of a scenario against a platform of its own.
 type run struct {
 	s        *scenario
-	number   int
 	last     bool // of the scenario: it is profiled and verified
 	dir      string
 	addr     string // of the broker
@@ -165,8 +164,8 @@ const watchEvery = 250 * time.Millisecond
 func (b *bench) watch(r *run) *watch {
 	w := &watch{platform: r.platform}
 	if w.platform != nil {
-		w.before = usageOf(w.platform.cmd.Process.Pid)
 		w.counts, w.err = Scrape(w.platform.http)
+		w.before = usageOf(w.platform.cmd.Process.Pid)
 	}
 	return w
 }

@@ -39,6 +39,8 @@ type commands struct {
 	Sensors    sensorsCmd    `cmd:"" help:"The sensor registry: check a file, list what is in force, print an example."`
 	Passwd     passwdCmd     `cmd:"" help:"Hash a password for the [users] table."`
 	Model      modelCmd      `cmd:"" help:"Models: files, and the registry that says which one is live."`
+	Bench      benchCmd      `cmd:"" help:"Measure the platform on this machine: load, latency, cost, and floors to compare with."`
+	BenchFloor benchFloorCmd `cmd:"" hidden:""`
 }
 
 // terminal is where a command talks to people and programs.

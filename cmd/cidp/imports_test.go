@@ -45,15 +45,7 @@ func TestImportsFollowTheLayoutRule(t *testing.T) {
 			if strings.HasSuffix(file, "_test.go") {
 				continue
 			}
-			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, spec := range parsed.Imports {
-				path, err := strconv.Unquote(spec.Path.Value)
-				if err != nil {
-					t.Fatal(err)
-				}
+			for _, path := range imports(t, file) {
 				if own, ok := strings.CutPrefix(path, module); ok && !slices.Contains(allowed, own) {
 					t.Errorf("%s imports %s: %s may import %v of ours", file, own, pkg, allowed)
 				}
@@ -65,6 +57,56 @@ func TestImportsFollowTheLayoutRule(t *testing.T) {
 			}
 		}
 	}
+}
+
+// onlyFloor: beside the stations the command knows MQTT servers and SQL only as floors, which are the same parts without the platform around them. Tests may look
+// from outside.
+const onlyFloor = "floor"
+
+func TestCommandLeavesPartsToTheirStations(t *testing.T) {
+	var files []string
+	for _, pattern := range []string{"*.go", "*/*.go", "*/*/*.go"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	floors := 0
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		for _, path := range imports(t, file) {
+			if !strings.HasPrefix(path, "github.com/mochi-mqtt/") && !strings.HasPrefix(path, "github.com/ncruces/") && path != "database/sql" {
+				continue
+			}
+			if filepath.Dir(file) != onlyFloor {
+				t.Errorf("%s imports %s, which only its station and %s may", file, path, onlyFloor)
+			}
+			floors++
+		}
+	}
+	if floors == 0 {
+		t.Error("no floor uses the parts: the rule above holds nothing")
+	}
+}
+
+// imports gives what a file imports.
+func imports(t *testing.T, file string) (paths []string) {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, spec := range parsed.Imports {
+		path, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, path)
+	}
+	return paths
 }
 
 func TestTopLevelHoldsStationsOnly(t *testing.T) {

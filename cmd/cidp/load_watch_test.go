@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"math"
@@ -15,6 +14,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/camrail/cidp/cmd/cidp/bench"
+	"github.com/camrail/cidp/cmd/cidp/load"
 )
 
 // startBuilt builds the program as a user does and runs it as a child: the memory of a test binary, or of one with the race detector, is not its own.
@@ -52,29 +54,12 @@ func (p *program) ask(path string, within time.Duration) error {
 }
 
 // figures are the numbers of /metrics by name with labels.
-type figures map[string]float64
+type figures bench.Counts
 
 // scrape reads /metrics.
 func (p *program) scrape() (figures, error) {
-	client := http.Client{Timeout: 10 * time.Second}
-	defer client.CloseIdleConnections()
-	res, err := client.Get("http://" + p.http + "/metrics")
-	if err != nil {
-		return nil, fmt.Errorf("get metrics: %w", err)
-	}
-	defer res.Body.Close()
-	out := figures{}
-	lines := bufio.NewScanner(res.Body)
-	for lines.Scan() {
-		name, value, ok := strings.Cut(lines.Text(), " ")
-		if v, err := strconv.ParseFloat(value, 64); ok && err == nil && name != "#" {
-			out[name] = v
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read metrics: %w", err)
-	}
-	return out, nil
+	counts, err := bench.Scrape("http://" + p.http)
+	return figures(counts), err
 }
 
 // since gives the growth of every figure.
@@ -117,7 +102,7 @@ type watched struct {
 // watch looks at the child every 200 ms, and asks it for /readyz and /metrics once a second.
 type watch struct {
 	p       *program
-	load    *load
+	load    *load.Load
 	samples []watched     // owned by its goroutine until ended is done
 	slowest time.Duration // answer of /readyz or /metrics
 	err     error
@@ -127,7 +112,7 @@ type watch struct {
 
 const watchEvery = 200 * time.Millisecond
 
-func startWatch(t *testing.T, p *program, l *load) *watch {
+func startWatch(t *testing.T, p *program, l *load.Load) *watch {
 	t.Helper()
 	w := &watch{p: p, load: l, stop: make(chan struct{})}
 	w.ended.Go(w.look)
@@ -150,11 +135,7 @@ func (w *watch) look() {
 	for !isClosed(w.stop) {
 		s := watched{at: time.Now(), wal: fileSize(w.p.database() + "-wal"), db: fileSize(w.p.database())}
 		s.rss, s.peak = w.p.resident()
-		for _, c := range w.load.conns {
-			c.mu.Lock()
-			s.acked += c.acked
-			c.mu.Unlock()
-		}
+		s.acked = w.load.Acked()
 		w.samples = append(w.samples, s)
 		select {
 		case <-tick.C:
@@ -178,6 +159,15 @@ func (w *watch) ask() {
 		case <-tick.C:
 		case <-w.stop:
 		}
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -212,27 +202,8 @@ func (w *watch) stillest() (longest time.Duration, fewest uint64) {
 	return longest, fewest
 }
 
-// resident reads how much memory the child holds, and at most held.
-func (p *program) resident() (now, peak int64) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		return 0, 0 // no Linux, or it has ended
-	}
-	for line := range strings.Lines(string(text)) {
-		f := strings.Fields(line)
-		if len(f) < 2 {
-			continue
-		}
-		kb, _ := strconv.ParseInt(f[1], 10, 64) // the lines asked for are numbers
-		switch f[0] {
-		case "VmRSS:":
-			now = kb << 10
-		case "VmHWM:":
-			peak = kb << 10
-		}
-	}
-	return now, peak
-}
+// resident is how much memory the child holds, and at most held.
+func (p *program) resident() (now, peak int64) { return bench.Resident(p.cmd.Process.Pid) }
 
 func fileSize(path string) int64 {
 	fi, err := os.Stat(path)

@@ -13,6 +13,8 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"github.com/ncruces/go-sqlite3"
+
+	"github.com/camrail/cidp/cmd/cidp/load"
 )
 
 // Bounds of what the program holds resident, the collector's headroom included; README and DESIGN.md state them. What is held for slow subscribers has
@@ -27,15 +29,15 @@ const (
 
 // memoryBound is what the program may hold under a load. Each sensor sends once in a second of event time: it has a window of a minute, the disorder and a
 // little more open, and what its mates' messages are ahead.
-func memoryBound(p *loadPlan) int64 {
-	sensors, open := p.conns*p.sensors, 90+2*p.batch
-	return int64(memoryBase + p.conns*memoryConn + sensors*(memorySensor+open*memoryOpen))
+func memoryBound(p *load.Plan) int64 {
+	sensors, open := p.Conns*p.Sensors, 90+2*p.Batch
+	return int64(memoryBase + p.Conns*memoryConn + sensors*(memorySensor+open*memoryOpen))
 }
 
 // overloadPlan is two hundred connections with five sensors each, four of them on one asset.
-func overloadPlan(daysAgo int) loadPlan {
-	return loadPlan{conns: 200, perAsset: 4, sensors: 5, batch: 1, qos: 1, window: 500,
-		begin: time.Now().Add(-time.Duration(daysAgo) * 24 * time.Hour).Truncate(time.Minute).UnixMilli()}
+func overloadPlan(daysAgo int) load.Plan {
+	return load.Plan{Conns: 200, Sensors: 5, AssetSize: 20, Batch: 1, QoS: 1, Window: 500, Period: time.Second,
+		Begin: time.Now().Add(-time.Duration(daysAgo) * 24 * time.Hour).Truncate(time.Minute).UnixMilli()}
 }
 
 // TestOverload is TestLongOverload for a few seconds.
@@ -58,29 +60,29 @@ func overload(t *testing.T, measure, last time.Duration, uneven float64) {
 	p := startBuilt(t, t.TempDir(), "--history-after", "0")
 	first, capacity := measureCapacity(t, p, measure, nil)
 	plan := overloadPlan(30)
-	plan.overload, plan.rate = true, max(6*capacity, 600_000) // what the first seconds take may be less than what follows
+	plan.Overload, plan.Rate = true, max(6*capacity, 600_000) // what the first seconds take may be less than what follows
 	hangers := hangOn(t, p)
 	l := startLoad(t, p.mqtt, plan)
 	w := startWatch(t, p, l)
 	time.Sleep(last)
-	f, took := l.figures(), time.Since(l.start)
-	least, greatest := l.spread()
+	f, took := l.Figures(), time.Since(l.Started())
+	least, greatest := l.Spread()
 	w.end()
 	s, err := p.scrape()
 	if err != nil {
 		t.Error(err)
 	}
-	l.finish(t, time.Minute)
+	finishLoad(t, l, time.Minute)
 	hangers.end(t)
 
-	offered := float64(f.sent+f.behind) / took.Seconds()
-	accepted := float64(f.acked) / took.Seconds()
+	offered := float64(f.Sent+f.Behind) / took.Seconds()
+	accepted := float64(f.Acked) / took.Seconds()
 	top := w.peaks()
 	still, fewest := w.stillest()
 	t.Logf("capacity %.0f readings/s; offered %.0f, accepted %.0f: %.1f times; writers were blocked %.0f %% of the time",
-		capacity, offered, accepted, offered/accepted, 100*f.blocked)
+		capacity, offered, accepted, offered/accepted, 100*f.Blocked)
 	t.Logf("in a second at least %d, longest without an acknowledgement %s; of one connection between %d and %d; acknowledged after p50 %s p99 %s max %s",
-		fewest, still.Round(time.Millisecond), least, greatest, f.latency.quantile(0.5), f.latency.quantile(0.99), f.latency.max.Round(time.Millisecond))
+		fewest, still.Round(time.Millisecond), least, greatest, f.Latency.Quantile(0.5), f.Latency.Quantile(0.99), f.Latency.Max().Round(time.Millisecond))
 	t.Logf("resident %s at most (bound %s), WAL %s, slowest page %s, %d outputs received, slowest query %s",
 		mb(top.peak), mb(memoryBound(&plan)), mb(top.wal), w.slowest.Round(time.Millisecond),
 		hangers.outputs.Load(), hangers.slowest.Round(time.Millisecond))
@@ -110,28 +112,28 @@ func overload(t *testing.T, measure, last time.Duration, uneven float64) {
 // neither: the broker reads no faster than the disk writes.
 func TestLongOverloadShapes(t *testing.T) {
 	long(t)
-	for name, shape := range map[string]func(*loadPlan){
-		"arrays of 50":                 func(p *loadPlan) { p.batch, p.window = 50, 60 },
-		"arrays of 500":                func(p *loadPlan) { p.batch, p.window = 500, 8 },
-		"arrays of 200 kB, one sensor": func(p *loadPlan) { p.batch, p.window, p.sensors, p.perAsset = 3000, 2, 1, 1 },
-		"QoS 0":                        func(p *loadPlan) { p.qos = 0 },
+	for name, shape := range map[string]func(*load.Plan){
+		"arrays of 50":                 func(p *load.Plan) { p.Batch, p.Window = 50, 60 },
+		"arrays of 500":                func(p *load.Plan) { p.Batch, p.Window = 500, 8 },
+		"arrays of 200 kB, one sensor": func(p *load.Plan) { p.Batch, p.Window, p.Sensors, p.AssetSize = 3000, 2, 1, 1 },
+		"QoS 0":                        func(p *load.Plan) { p.QoS = 0 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := startBuilt(t, t.TempDir(), "--history-after", "0")
 			plan := overloadPlan(200)
-			plan.overload = true
+			plan.Overload = true
 			shape(&plan)
 			l := startLoad(t, p.mqtt, plan)
 			w := startWatch(t, p, l)
 			time.Sleep(15 * time.Second)
-			l.stopSending()
-			if plan.qos == 0 { // nobody is told, so it is asked
+			l.Stop()
+			if plan.QoS == 0 { // nobody is told, so it is asked
 				wait(t, "everything that was sent to be taken", func() bool {
 					s, err := p.scrape()
-					return err == nil && uint64(s["cidp_mqtt_messages_qos0_total"]) == l.figures().sent
+					return err == nil && uint64(s["cidp_mqtt_messages_qos0_total"]) == l.Figures().Sent
 				})
 			}
-			l.finish(t, 3*time.Minute)
+			finishLoad(t, l, 3*time.Minute)
 			w.end()
 			top := w.peaks()
 			t.Logf("resident %s at most (bound %s), WAL %s, slowest page %s", mb(top.peak), mb(memoryBound(&plan)), mb(top.wal), w.slowest.Round(time.Millisecond))
@@ -145,23 +147,23 @@ func TestLongOverloadShapes(t *testing.T) {
 
 // measureCapacity publishes as fast as it goes and gives what the machine takes, in readings a second. The first half is for the start, and for what settled, if it
 // is not nil, waits for.
-func measureCapacity(t *testing.T, p *program, last time.Duration, settled func()) (*load, float64) {
+func measureCapacity(t *testing.T, p *program, last time.Duration, settled func()) (*load.Load, float64) {
 	t.Helper()
 	l := startLoad(t, p.mqtt, overloadPlan(60))
 	if settled != nil {
 		settled()
 	}
 	time.Sleep(last / 2)
-	before, begin := l.figures().acked, time.Now()
+	before, begin := l.Acked(), time.Now()
 	time.Sleep(last / 2)
-	capacity := float64(l.figures().acked-before) / time.Since(begin).Seconds()
-	l.finish(t, time.Minute)
+	capacity := float64(l.Acked()-before) / time.Since(begin).Seconds()
+	finishLoad(t, l, time.Minute)
 	return l, max(capacity, 10_000) // a machine that is busy with something else
 }
 
 // settleLedger stops the child and proves that nothing of the loads is lost: the ledger holds and has received what was sent, and every acknowledged
 // reading is there by its key.
-func settleLedger(t *testing.T, p *program, loads ...*load) {
+func settleLedger(t *testing.T, p *program, loads ...*load.Load) {
 	t.Helper()
 	p.stop(t)
 	var out bytes.Buffer
@@ -178,8 +180,8 @@ func settleLedger(t *testing.T, p *program, loads ...*load) {
 	var all fate
 	var sent int64
 	for _, l := range loads {
-		f := l.fate(t, p.database())
-		sent += l.readings()
+		f := fateOf(t, l, p.database())
+		sent += l.Readings()
 		all.stored, all.late, all.expired = all.stored+f.stored, all.late+f.late, all.expired+f.expired
 	}
 	if count["received"] != sent || count["refused"] != 0 || count["duplicate"] != 0 || count["expired"] != all.expired {
@@ -211,10 +213,10 @@ func hangOn(t *testing.T, p *program) *hangers {
 	h := &hangers{cancel: cancel, newest: time.Now()}
 	t.Cleanup(cancel)
 	var err error
-	if h.stuck, _, err = rawConnect(p.mqtt, "stuck", true, 0); err != nil {
+	if h.stuck, _, err = load.Connect(p.mqtt, "stuck", true, 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := rawSubscribe(h.stuck, "#"); err != nil {
+	if err := load.Subscribe(h.stuck, "#"); err != nil {
 		t.Fatal(err)
 	}
 	h.live = mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + p.mqtt).SetClientID("live").SetAutoReconnect(false).SetOrderMatters(false))

@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/camrail/cidp/cmd/cidp/load"
 )
 
 const (
@@ -21,8 +23,8 @@ func TestLongCrowd(t *testing.T) {
 	long(t)
 	needFiles(t, idleClients+backClients+500)
 	p := startBuilt(t, t.TempDir(), "--history-after", "0")
-	plan := loadPlan{conns: 20, perAsset: 4, sensors: 5, batch: 1, qos: 1, window: 1000, rate: 20_000,
-		begin: time.Now().Add(-30 * 24 * time.Hour).Truncate(time.Minute).UnixMilli()}
+	plan := load.Plan{Conns: 20, Sensors: 5, AssetSize: 20, Batch: 1, QoS: 1, Window: 1000, Rate: 20_000, Period: time.Second,
+		Begin: time.Now().Add(-30 * 24 * time.Hour).Truncate(time.Minute).UnixMilli()}
 	l := startLoad(t, p.mqtt, plan)
 	w := startWatch(t, p, l)
 	c := &crowd{t: t, p: p, load: l, at: time.Now()}
@@ -47,8 +49,8 @@ func TestLongCrowd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := int(s["cidp_mqtt_connections"]); n < len(idle)+len(back)+plan.conns {
-		t.Errorf("%d connections are open, want %d idle ones, %d that came back and %d publishers", n, len(idle), len(back), plan.conns)
+	if n := int(s["cidp_mqtt_connections"]); n < len(idle)+len(back)+plan.Conns {
+		t.Errorf("%d connections are open, want %d idle ones, %d that came back and %d publishers", n, len(idle), len(back), plan.Conns)
 	}
 	w.end()
 	if w.err != nil {
@@ -57,7 +59,7 @@ func TestLongCrowd(t *testing.T) {
 	still, fewest := w.stillest()
 	t.Logf("longest without an acknowledgement %s, in a second at least %d; resident at most %s; slowest page %s",
 		still.Round(time.Millisecond), fewest, mb(w.peaks().peak), w.slowest.Round(time.Millisecond))
-	l.finish(t, time.Minute)
+	finishLoad(t, l, time.Minute)
 	closeAll(idle)
 	closeAll(back)
 	settleLedger(t, p, l)
@@ -83,7 +85,7 @@ func needFiles(t *testing.T, n uint64) {
 type crowd struct {
 	t     *testing.T
 	p     *program
-	load  *load
+	load  *load.Load
 	acked uint64
 	at    time.Time
 }
@@ -92,12 +94,12 @@ type crowd struct {
 func (c *crowd) phase(what string, do func()) {
 	c.t.Helper()
 	do()
-	f, now := c.load.figures(), time.Now()
+	f, now := c.load.Figures(), time.Now()
 	rss, _ := c.p.resident()
 	c.t.Logf("%-40s %6.2f s: %6.0f readings/s, acknowledged after p50 %s p99 %s max %s (generator late %s), resident %s", what, now.Sub(c.at).Seconds(),
-		float64(f.acked-c.acked)/now.Sub(c.at).Seconds(), f.latency.quantile(0.5), f.latency.quantile(0.99), f.latency.max.Round(time.Millisecond),
-		f.lag.Round(time.Millisecond), mb(rss))
-	c.acked, c.at = f.acked, now
+		float64(f.Acked-c.acked)/now.Sub(c.at).Seconds(), f.Latency.Quantile(0.5), f.Latency.Quantile(0.99), f.Latency.Max().Round(time.Millisecond),
+		f.Lag.Round(time.Millisecond), mb(rss))
+	c.acked, c.at = f.Acked, now
 }
 
 // connect opens n sessions, some at a time. All must get in, and find what they left.
@@ -109,7 +111,7 @@ func (c *crowd) connect(name string, n, atATime int, clean, present bool) []net.
 		turns <- struct{}{}
 		all.Go(func() {
 			defer func() { <-turns }()
-			sock, was, err := rawConnect(c.p.mqtt, fmt.Sprintf("%s-%d", name, i), clean, 600)
+			sock, was, err := load.Connect(c.p.mqtt, fmt.Sprintf("%s-%d", name, i), clean, 600)
 			if err == nil && was != present {
 				err = fmt.Errorf("session present is %t", was)
 			}
@@ -133,7 +135,7 @@ func (c *crowd) subscribe(socks []net.Conn, filter string) {
 			if sock == nil {
 				return // reported
 			}
-			if err := rawSubscribe(sock, filter); err != nil {
+			if err := load.Subscribe(sock, filter); err != nil {
 				c.t.Error(err)
 			}
 		})

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"time"
 
 	"github.com/camrail/cidp/cmd/cidp/platform"
@@ -95,6 +97,7 @@ func (f *lineFlags) config(t *terminal, history time.Duration) (platform.Config,
 type runCmd struct {
 	lineFlags    `embed:""`
 	HistoryAfter time.Duration `name:"history-after" help:"Windows this old are stored and scored, but not published as live; 0: never." default:"24h"`
+	CPUProfile   string        `name:"cpuprofile" hidden:"" config:"-" env:"-"` // file; cidp bench asks for it
 }
 
 func (runCmd) Help() string {
@@ -146,11 +149,34 @@ func start(ctx context.Context, open func() (*platform.Platform, error)) (*platf
 	}
 }
 
-func (c *runCmd) Run(ctx context.Context, t *terminal) error {
+// profile writes a CPU profile to a file until the function is called that it gives. No name, no profile.
+func profile(name string) (end func() error, err error) {
+	if name == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return nil, fmt.Errorf("write profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("write profile: %w", err), f.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}, nil
+}
+
+func (c *runCmd) Run(ctx context.Context, t *terminal) (err error) {
 	cfg, err := c.config(t, c.HistoryAfter)
 	if err != nil {
 		return err
 	}
+	profiled, err := profile(c.CPUProfile)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, profiled()) }()
 	p, err := start(ctx, func() (*platform.Platform, error) { return platform.Start(cfg) })
 	if errors.Is(err, errStopped) {
 		t.log.Info().Msg(err.Error())

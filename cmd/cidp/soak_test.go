@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/camrail/cidp/cmd/cidp/load"
 )
 
 // TestSoak is TestLongSoak for a few seconds, without what only time shows.
@@ -90,9 +92,9 @@ type soakRow struct {
 	commits        float64
 	commit50       time.Duration // upper bound of the bucket
 	commit99       time.Duration
-	ack            latencies     // from when a message was due, whatever held it up
-	lag            time.Duration // the generator woke this late: the machine's doing
-	behind         uint64        // messages that were due and not sent
+	ack            load.Latencies // from when a message was due, whatever held it up
+	lag            time.Duration  // the generator woke this late: the machine's doing
+	behind         uint64         // messages that were due and not sent
 	expired, lates float64
 }
 
@@ -105,7 +107,7 @@ func (r *soakRow) String() string {
 	ms := func(d time.Duration) string { return fmt.Sprintf("%.1f ms", d.Seconds()*1000) }
 	return fmt.Sprintf("| %.1f | %.0f | %s | %s | %d | %s | %s | %s | %.0f | %s | %s | %s | %s | %s | %s | %d | %.0f | %.0f |\n",
 		r.at.Minutes(), r.readings, mb(r.rss), mb(r.heap), r.goroutines, mb(r.wal), mb(r.db), mb(r.used), r.commits, ms(r.commit50), ms(r.commit99),
-		ms(r.ack.quantile(0.5)), ms(r.ack.quantile(0.99)), ms(r.ack.max), ms(r.lag), r.behind, r.lates, r.expired)
+		ms(r.ack.Quantile(0.5)), ms(r.ack.Quantile(0.99)), ms(r.ack.Max()), ms(r.lag), r.behind, r.lates, r.expired)
 }
 
 // soak measures what the machine takes beside subscribers and a report that reads the database, then offers half of it, and looks at the program at each
@@ -119,7 +121,7 @@ func soak(t *testing.T, measure, last, every time.Duration, settled func(*progra
 	}
 	first, capacity := measureCapacity(t, p, measure, ready)
 	plan := overloadPlan(30)
-	plan.rate = capacity / 2
+	plan.Rate = capacity / 2
 	l := startLoad(t, p.mqtt, plan)
 	w := startWatch(t, p, l)
 	tick := time.NewTicker(every)
@@ -128,21 +130,21 @@ func soak(t *testing.T, measure, last, every time.Duration, settled func(*progra
 	if err != nil {
 		t.Fatal(err)
 	}
-	at, acked := l.start, uint64(0)
-	for time.Since(l.start) < last {
+	at, acked := l.Started(), uint64(0)
+	for time.Since(l.Started()) < last {
 		<-tick.C
-		f, now := l.figures(), time.Now()
+		f, now := l.Figures(), time.Now()
 		s, err := p.scrape()
 		if err != nil {
-			t.Errorf("after %s: %v", time.Since(l.start), err)
+			t.Errorf("after %s: %v", time.Since(l.Started()), err)
 			break
 		}
 		span := now.Sub(at).Seconds()
-		table = append(table, soakLook(p, s, s.since(scraped), &f, span, now.Sub(l.start), acked))
-		at, acked, scraped = now, f.acked, s
+		table = append(table, soakLook(p, s, s.since(scraped), &f, span, now.Sub(l.Started()), acked))
+		at, acked, scraped = now, f.Acked, s
 	}
 	w.end()
-	l.finish(t, time.Minute)
+	finishLoad(t, l, time.Minute)
 	hangers.end(t)
 	var out strings.Builder
 	for i := range table {
@@ -157,12 +159,12 @@ func soak(t *testing.T, measure, last, every time.Duration, settled func(*progra
 }
 
 // soakLook makes a row of what is known at the end of an interval. grown is how the figures moved in it.
-func soakLook(p *program, now, grown figures, f *loadFigures, span float64, at time.Duration, ackedBefore uint64) soakRow {
+func soakLook(p *program, now, grown figures, f *load.Figures, span float64, at time.Duration, ackedBefore uint64) soakRow {
 	r := soakRow{
-		at: at, readings: float64(f.acked-ackedBefore) / span, heap: int64(now["go_memstats_heap_inuse_bytes"]), goroutines: int(now["go_goroutines"]),
+		at: at, readings: float64(f.Acked-ackedBefore) / span, heap: int64(now["go_memstats_heap_inuse_bytes"]), goroutines: int(now["go_goroutines"]),
 		wal: fileSize(p.database() + "-wal"), db: fileSize(p.database()), commits: grown["cidp_commits_total"] / span,
 		commit50: grown.quantile("cidp_commit_duration_seconds", 0.5), commit99: grown.quantile("cidp_commit_duration_seconds", 0.99),
-		ack: f.latency, lag: f.lag, behind: f.behind, lates: now[`cidp_readings_total{outcome="late",reason="late"}`],
+		ack: f.Latency, lag: f.Lag, behind: f.Behind, lates: now[`cidp_readings_total{outcome="late",reason="late"}`],
 	}
 	r.used, r.expired = int64(now["cidp_database_bytes"]-now["cidp_database_reusable_bytes"]), now.expired()
 	r.rss, _ = p.resident()

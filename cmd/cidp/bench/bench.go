@@ -1,0 +1,150 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+)
+
+// bench is a measurement under way.
+type bench struct {
+	cfg    Config
+	report Report
+}
+
+// Report is everything that was measured.
+type Report struct {
+	Version   string    `json:"version"`
+	Started   time.Time `json:"started"`
+	Machine   Machine   `json:"machine"`
+	Addr      string    `json:"addr,omitempty"` // of what was not started here
+	Scenarios []Result  `json:"scenarios"`
+}
+
+// Machine is what platform, floors and generator share.
+type Machine struct {
+	CPUs int    `json:"cpus"`
+	OS   string `json:"os"`
+	Arch string `json:"arch"`
+	Go   string `json:"go"`
+}
+
+// Result is what was measured of a scenario.
+type Result struct {
+	Name    string   `json:"name"`
+	About   string   `json:"about"`
+	Load    shape    `json:"load"`
+	Runs    int      `json:"runs"`
+	Seconds float64  `json:"seconds"` // measured, of a run
+	Figures []Figure `json:"figures"`
+	Targets []Target `json:"targets"`
+	Stages  []Stage  `json:"stages,omitempty"`
+	Ledger  Ledger   `json:"ledger"` // of all runs together
+	Failure string   `json:"failure,omitempty"`
+}
+
+// OK says whether every scenario could be measured and nothing was lost. Targets that are missed are no failure.
+func (r *Report) OK() bool {
+	for i := range r.Scenarios {
+		if r.Scenarios[i].Failure != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// plans gives the scenarios that were asked for, with their loads as they were asked for, and says in a sentence what makes no sense.
+func (c *Config) plans() ([]scenario, error) {
+	list, err := chosen(c.Scenarios)
+	if err != nil {
+		return nil, err
+	}
+	if c.Runs < 0 || c.For < 0 {
+		return nil, errors.New("runs and their time are positive")
+	}
+	for i := range list {
+		if list[i].shape, err = c.Override.apply(list[i].shape); err != nil {
+			return nil, err
+		}
+		plan := list[i].shape.plan("", time.Now())
+		if err := plan.Validate(); err != nil {
+			return nil, fmt.Errorf("scenario %s: %w", list[i].name, err)
+		}
+	}
+	return list, nil
+}
+
+// Check says in a sentence what makes no sense.
+func (c *Config) Check() error {
+	_, err := c.plans()
+	return err
+}
+
+// Run measures. The error says that it could not begin, or that it was stopped; what failed in a scenario is in its result.
+func Run(ctx context.Context, cfg Config) (*Report, error) {
+	list, err := cfg.plans()
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{cfg: cfg, report: Report{Version: cfg.Version, Started: time.Now().UTC(), Addr: cfg.Addr,
+		Machine: Machine{CPUs: runtime.NumCPU(), OS: runtime.GOOS, Arch: runtime.GOARCH, Go: runtime.Version()}}}
+	for i := range list {
+		b.report.Scenarios = append(b.report.Scenarios, b.scenario(ctx, &list[i]))
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+	return &b.report, nil
+}
+
+// scenario measures one: platform and floors take turns, so that what else the machine does falls on both.
+func (b *bench) scenario(ctx context.Context, s *scenario) Result {
+	if b.cfg.Runs > 0 {
+		s.runs = b.cfg.Runs
+	}
+	if b.cfg.For > 0 {
+		s.warm = min(s.warm, time.Duration(float64(s.warm)*b.cfg.For.Seconds()/s.last.Seconds()))
+		s.last = b.cfg.For
+	}
+	if b.cfg.Addr != "" {
+		s.floors, s.profiled = nil, false
+	}
+	res := Result{Name: s.name, About: s.about, Load: s.shape, Runs: s.runs, Seconds: s.last.Seconds()}
+	var all collected
+	for i := range s.runs {
+		r := &run{s: s, number: i, last: i == s.runs-1}
+		b.say("%s: run %d of %d", s.name, i+1, s.runs)
+		err := b.run(ctx, r)
+		res.Ledger.add(&r.ledger)
+		all.add(r.figures)
+		if r.last {
+			res.Stages = r.stages
+		}
+		for _, f := range s.floors {
+			if err == nil {
+				b.say("%s: run %d of %d, floor: %s", s.name, i+1, s.runs, f.about)
+				var figures figures
+				figures, err = f.measure(ctx, b, s)
+				all.add(figures)
+			}
+		}
+		if err != nil {
+			res.Failure = err.Error()
+			break
+		}
+	}
+	for _, f := range s.floors {
+		all.ratio(f.ratio, f.of, f.figure)
+	}
+	res.Figures = all.figures()
+	res.Targets = judged(s.targets, res.Figures)
+	return res
+}
+
+func (b *bench) say(format string, args ...any) {
+	if b.cfg.Say != nil {
+		b.cfg.Say(format, args...)
+	}
+}

@@ -1,0 +1,44 @@
+package bench
+
+// What tests look at from outside.
+var (
+	Chosen    = chosen
+	StageOf   = stageOf
+	StagesIn  = stages
+	Thousands = thousands
+	Judged    = judged
+	AtLeast   = atLeast
+	AtMost    = atMost
+	Median    = median
+)
+
+// Fold collects the figures of several runs, and a ratio of two of them.
+func Fold(ratio, of, to string, runs ...map[string]float64) []Figure {
+	var c collected
+	for _, run := range runs {
+		var f figures
+		for _, name := range []string{of, to} {
+			if v, ok := run[name]; ok {
+				f.set(name, v)
+			}
+		}
+		c.add(f)
+	}
+	c.ratio(ratio, of, to)
+	return c.figures()
+}
+
+// Check is what a ledger is held to.
+func (l *Ledger) Check() error { return l.check(1) }
+
+// Read takes the counts of a platform.
+func (l *Ledger) Read(c Counts) { l.read(c) }
+
+// Apply gives the shape of a scenario by name, overridden.
+func (o *Override) Apply(scenario string) (any, error) {
+	list, err := chosen([]string{scenario})
+	if err != nil {
+		return nil, err
+	}
+	return o.apply(list[0].shape)
+}

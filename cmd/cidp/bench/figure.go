@@ -1,0 +1,127 @@
+package bench
+
+import "slices"
+
+// Names of figures. They are in the JSON: added to, never changed.
+const (
+	readingsRate = "readings_per_s"
+	cpuReading   = "cpu_us_per_reading"
+	cores        = "cores_percent" // 100: one core
+	ackMedian    = "ack_p50_ms"
+	ack99        = "ack_p99_ms"
+	ackMax       = "ack_max_ms"
+	resident     = "resident_mib"
+	highest      = "resident_highest_mib"
+	alerts       = "alerts"
+	alertMedian  = "alert_p50_ms"
+	alert99      = "alert_p99_ms"
+	alertMax     = "alert_max_ms"
+	bytesReading = "written_bytes_per_reading"
+	commitRate   = "commits_per_s"
+	windowRate   = "windows_per_s"
+	quarantined  = "windows_quarantined_percent"
+	ownCPUShare  = "generator_us_per_reading"
+	ownLag       = "generator_late_ms"
+	ownBehind    = "generator_behind"
+
+	mochiRate   = "mochi_messages_per_s"
+	timesMochi  = "times_mochi"
+	insertRate  = "insert_rows_per_s"
+	timesInsert = "times_insert"
+	decodeRate  = "decode_readings_per_s"
+	forestRate  = "forest_rows_per_s"
+)
+
+// figures are what one run measured, in order.
+type figures []measured
+
+type measured struct {
+	name  string
+	value float64
+}
+
+func (f *figures) set(name string, v float64) { *f = append(*f, measured{name, v}) }
+
+// Figure is one thing measured in several runs.
+type Figure struct {
+	Name     string    `json:"name"`
+	Median   float64   `json:"median"`
+	Least    float64   `json:"least"`
+	Greatest float64   `json:"greatest"`
+	Values   []float64 `json:"values"` // by run
+}
+
+// collected are the figures of several runs.
+type collected struct{ all []Figure }
+
+func (c *collected) add(f figures) {
+	for _, m := range f {
+		i := slices.IndexFunc(c.all, func(f Figure) bool { return f.Name == m.name })
+		if i < 0 {
+			i = len(c.all)
+			c.all = append(c.all, Figure{Name: m.name})
+		}
+		c.all[i].Values = append(c.all[i].Values, m.value)
+	}
+}
+
+// ratio adds a ratio of two figures: of their medians, and the least and greatest of the runs' own.
+func (c *collected) ratio(name, of, to string) {
+	a, b := c.find(of), c.find(to)
+	if a == nil || b == nil {
+		return
+	}
+	f := Figure{Name: name}
+	for i := range min(len(a.Values), len(b.Values)) {
+		if b.Values[i] > 0 {
+			f.Values = append(f.Values, a.Values[i]/b.Values[i])
+		}
+	}
+	if to := median(b.Values); to > 0 {
+		f.Median = median(a.Values) / to
+		c.all = append(c.all, f)
+	}
+}
+
+func (c *collected) find(name string) *Figure {
+	for i := range c.all {
+		if c.all[i].Name == name {
+			return &c.all[i]
+		}
+	}
+	return nil
+}
+
+// figures gives them with their medians.
+func (c *collected) figures() []Figure {
+	for i := range c.all {
+		f := &c.all[i]
+		if f.Median == 0 {
+			f.Median = median(f.Values)
+		}
+		f.Least, f.Greatest = slices.Min(f.Values), slices.Max(f.Values)
+	}
+	return c.all
+}
+
+// median of values; of an even number of them the mean of the two in the middle.
+func median(values []float64) float64 {
+	v := slices.Sorted(slices.Values(values))
+	if len(v) == 0 {
+		return 0
+	}
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}
+
+// judged says which targets the medians meet. A figure that was not measured has none.
+func judged(targets []Target, figures []Figure) (out []Target) {
+	for _, t := range targets {
+		for _, f := range figures {
+			if f.Name == t.Figure {
+				t.Met = t.AtMost && f.Median <= t.Value || !t.AtMost && f.Median >= t.Value
+				out = append(out, t)
+			}
+		}
+	}
+	return out
+}

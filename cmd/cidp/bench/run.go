@@ -1,0 +1,233 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/camrail/cidp/cmd/cidp/load"
+	"github.com/camrail/cidp/cmd/cidp/platform"
+)
+
+// run is one run of a scenario against a platform of its own.
+type run struct {
+	s        *scenario
+	number   int
+	last     bool // of the scenario: it is profiled and verified
+	dir      string
+	addr     string // of the broker
+	platform *child // nil: it was not started here
+	acked    int64  // readings acknowledged in the whole run
+	sent     int64
+	figures  figures
+	ledger   Ledger
+	stages   []Stage
+}
+
+func (r *run) database() string { return filepath.Join(r.dir, platform.DatabaseName) }
+func (r *run) profile() string  { return filepath.Join(r.dir, "cpu.pprof") }
+
+// site is one that no earlier run has used, so that nothing of this one is a repeat.
+func (r *run) site() string {
+	return "bench-" + strconv.FormatInt(time.Now().UnixMilli(), 36)
+}
+
+// ackPatience is how long what was sent has to be acknowledged after a load.
+const ackPatience = time.Minute
+
+// run starts a platform, measures it, and settles accounts.
+func (b *bench) run(ctx context.Context, r *run) (err error) {
+	if r.addr = b.cfg.Addr; r.addr != "" {
+		return r.s.measure(b, ctx, r)
+	}
+	if r.dir, err = os.MkdirTemp(b.cfg.Data, "cidp-bench-*"); err != nil {
+		return fmt.Errorf("make data folder: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(r.dir)) }()
+	args := []string{"--log-json", "run", "--data", r.dir, "--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0"}
+	if r.s.profiled && r.last {
+		args = append(args, "--cpuprofile", r.profile())
+	}
+	if r.platform, err = b.launch(ctx, append(append(args, r.s.with...), b.cfg.With...)...); err != nil {
+		return err
+	}
+	defer r.platform.kill()
+	r.addr = r.platform.mqtt
+	if err := r.s.measure(b, ctx, r); err != nil {
+		return err
+	}
+	return b.settle(ctx, r)
+}
+
+// measureLoad runs a load for the scenario's time.
+func (b *bench) measureLoad(ctx context.Context, r *run) error { return b.measureBeside(ctx, r, nil) }
+
+// measureBeside does so while something else goes on, on sensors of its own at the same site, that takes the scenario's time.
+func (b *bench) measureBeside(ctx context.Context, r *run, beside func(ctx context.Context, site string) error) error {
+	site := r.site()
+	l, err := load.Start(r.addr, r.s.shape.plan(site, time.Now()))
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	if err := pause(ctx, r.s.warm); err != nil {
+		return err
+	}
+	w := b.watch(r)
+	done := make(chan error, 1)
+	go func() {
+		if beside == nil {
+			done <- nil
+			return
+		}
+		done <- beside(ctx, site)
+	}()
+	m := begin(l)
+	err = w.during(ctx, r.s.last)
+	m.end(l)
+	if err := errors.Join(err, w.end(), <-done, l.Finish(ackPatience)); err != nil {
+		return err
+	}
+	r.sent += l.Readings()
+	r.acked += int64(l.Acked()) * int64(l.Plan.Batch)
+	m.figures(r, l)
+	w.figures(r, m.readings, m.took)
+	return nil
+}
+
+// meter is what the generator knows of the measured time.
+type meter struct {
+	load.Figures
+	acked    uint64
+	own      time.Duration
+	start    time.Time
+	took     time.Duration
+	readings float64 // acknowledged in it
+}
+
+func begin(l *load.Load) *meter {
+	l.Figures() // what was late before does not count
+	return &meter{acked: l.Acked(), own: ownCPU(), start: time.Now()}
+}
+
+func (m *meter) end(l *load.Load) {
+	m.Figures, m.took, m.own = l.Figures(), time.Since(m.start), ownCPU()-m.own
+	m.readings = float64(m.Acked-m.acked) * float64(l.Plan.Batch)
+}
+
+// figures tells what it knows. At QoS 0 nobody is told of what was taken.
+func (m *meter) figures(r *run, l *load.Load) {
+	if l.Plan.QoS > 0 && m.readings > 0 {
+		r.figures.set(readingsRate, m.readings/m.took.Seconds())
+		r.figures.latencies(&m.Latency)
+		r.figures.set(ownCPUShare, micros(m.own)/m.readings)
+	}
+	if l.Plan.Rate > 0 {
+		r.figures.set(ownLag, millis(m.Lag))
+		r.figures.set(ownBehind, float64(m.Behind))
+	}
+}
+
+func (f *figures) latencies(l *load.Latencies) {
+	f.set(ackMedian, millis(l.Quantile(0.5)))
+	f.set(ack99, millis(l.Quantile(0.99)))
+	f.set(ackMax, millis(l.Max()))
+}
+
+// watch looks at the platform while a load is measured.
+type watch struct {
+	platform      *child
+	before, after usage
+	counts        Counts // growth
+	resident      int64  // the most that was seen
+	err           error
+}
+
+// watchEvery is how often resident memory is looked at.
+const watchEvery = 250 * time.Millisecond
+
+func (b *bench) watch(r *run) *watch {
+	w := &watch{platform: r.platform}
+	if w.platform != nil {
+		w.before = usageOf(w.platform.cmd.Process.Pid)
+		w.counts, w.err = Scrape(w.platform.http)
+	}
+	return w
+}
+
+// during lets time pass.
+func (w *watch) during(ctx context.Context, last time.Duration) error {
+	for end := time.Now().Add(last); ; {
+		left := time.Until(end)
+		if left <= 0 {
+			break
+		}
+		if err := pause(ctx, min(left, watchEvery)); err != nil {
+			return err
+		}
+		if w.platform != nil {
+			now, _ := Resident(w.platform.cmd.Process.Pid)
+			w.resident = max(w.resident, now)
+		}
+	}
+	if w.platform != nil {
+		w.after = usageOf(w.platform.cmd.Process.Pid)
+	}
+	return nil
+}
+
+// end reads what the platform counted meanwhile.
+func (w *watch) end() error {
+	if w.platform == nil || w.err != nil {
+		return w.err
+	}
+	after, err := Scrape(w.platform.http)
+	if err != nil {
+		return err
+	}
+	for name, v := range after {
+		after[name] = v - w.counts[name]
+	}
+	w.counts = after
+	return nil
+}
+
+// figures adds what was seen. readings were acknowledged in that time.
+func (w *watch) figures(r *run, readings float64, took time.Duration) {
+	if w.platform == nil {
+		return
+	}
+	if w.before.known && w.after.known {
+		cpu := w.after.cpu - w.before.cpu
+		if readings > 0 {
+			r.figures.set(cpuReading, micros(cpu)/readings)
+		}
+		r.figures.set(cores, 100*cpu.Seconds()/took.Seconds())
+		r.figures.set(resident, float64(w.resident)/mib)
+		r.figures.set(highest, float64(w.after.highest)/mib)
+	}
+	r.figures.set(commitRate, w.counts["cidp_commits_total"]/took.Seconds())
+	if windows := w.counts.Sum("cidp_windows_total"); windows > 0 {
+		r.figures.set(windowRate, windows/took.Seconds())
+		r.figures.set(quarantined, 100*w.counts[`cidp_windows_total{verdict="quarantined"}`]/windows)
+	}
+}
+
+const mib = 1 << 20
+
+func micros(d time.Duration) float64 { return d.Seconds() * 1e6 }
+func millis(d time.Duration) float64 { return d.Seconds() * 1e3 }
+
+// pause lets time pass, unless the whole is stopped.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

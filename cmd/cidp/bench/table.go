@@ -1,0 +1,130 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+)
+
+// labels are what figures are called in the table, in its order, with the digits after the point.
+var labels = []struct {
+	name, label string
+	digits      int
+}{
+	{readingsRate, "readings/s acknowledged = committed", 0},
+	{mochiRate, "floor: bare mochi, messages/s", 0},
+	{timesMochi, "  times that", 2},
+	{insertRate, "floor: raw keyed insert, rows/s", 0},
+	{timesInsert, "  times that", 2},
+	{decodeRate, "floor: decoder alone, one core, readings/s", 0},
+	{forestRate, "floor: forest alone, one core, rows/s", 0},
+	{alerts, "alerts", 0},
+	{alertMedian, "closing reading to alert, p50, ms", 2},
+	{alert99, "  p99", 2},
+	{alertMax, "  max", 2},
+	{ackMedian, "acknowledged after, p50, ms", 2},
+	{ack99, "  p99", 2},
+	{ackMax, "  max", 2},
+	{cpuReading, "CPU a reading, us", 2},
+	{cores, "CPU, % of a core", 1},
+	{resident, "resident, MiB", 0},
+	{highest, "  highest", 0},
+	{bytesReading, "bytes written a stored reading", 0},
+	{commitRate, "commits/s", 0},
+	{windowRate, "windows/s", 0},
+	{quarantined, "  quarantined, %", 1},
+	{ownCPUShare, "generator: CPU a reading, us", 2},
+	{ownLag, "generator: late at most, ms", 1},
+	{ownBehind, "generator: messages due and not sent", 0},
+}
+
+// Write prints the report for people.
+func (r *Report) Write(w io.Writer) error {
+	var out strings.Builder
+	fmt.Fprintf(&out, "cidp %s, %d cores shared by platform and generator, %s/%s, %s, %s\n", r.Version, r.Machine.CPUs, r.Machine.OS, r.Machine.Arch, r.Machine.Go,
+		r.Started.Format("2006-01-02 15:04 MST"))
+	if r.Addr != "" {
+		fmt.Fprintf(&out, "broker at %s: not started here, so no ledger, no floors, nothing of its own CPU and memory\n", r.Addr)
+	}
+	for i := range r.Scenarios {
+		r.Scenarios[i].write(&out)
+	}
+	_, err := io.WriteString(w, out.String())
+	return err
+}
+
+func (r *Result) write(out io.Writer) {
+	fmt.Fprintf(out, "\n%s: %s\n", r.Name, r.About)
+	rate := "flat out"
+	if r.Load.Rate > 0 {
+		rate = thousands(r.Load.Rate, 0) + " readings/s"
+	}
+	fmt.Fprintf(out, "  %d connections, %d sensors, %d a message, QoS %d, %s; %d runs of %gs\n", r.Load.Connections, r.Load.Sensors, r.Load.Batch, r.Load.QoS, rate, r.Runs, r.Seconds)
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(t, "\tmedian\tleast\tgreatest\ttarget\t\t\n")
+	for _, l := range labels {
+		for _, f := range r.Figures {
+			if f.Name == l.name {
+				fmt.Fprintf(t, "  %-42s\t%s\t%s\t%s\t%s\t\n", l.label, thousands(f.Median, l.digits), thousands(f.Least, l.digits), thousands(f.Greatest, l.digits), r.target(f.Name))
+			}
+		}
+	}
+	if l := &r.Ledger; l.Received > 0 {
+		fmt.Fprintf(t, "  %-42s\t%d\t\t\t0\t%s\t\n", "lost", l.Lost, met(l.Lost == 0))
+	}
+	_ = t.Flush() // a strings.Builder takes everything
+	if l := &r.Ledger; l.Received > 0 {
+		fmt.Fprintf(out, "  ledger: acknowledged %d, received %d = stored %d + duplicate %d + late %d + refused %d; %d of %d databases verified\n",
+			l.Acked, l.Received, l.Stored, l.Duplicate, l.Late, l.Refused, l.Verified, r.Runs)
+	}
+	if len(r.Stages) > 0 {
+		fmt.Fprintf(out, "  %-42s%10s%10s\n", "CPU by stage, last run", "us", "%")
+		for _, s := range r.Stages {
+			fmt.Fprintf(out, "    %-40s%10.2f%10.1f\n", s.Name, s.Micros, 100*s.Share)
+		}
+	}
+	if r.Failure != "" {
+		fmt.Fprintf(out, "  FAILED: %s\n", r.Failure)
+	}
+}
+
+// target says what a figure had to be and whether it is, in two cells.
+func (r *Result) target(figure string) string {
+	for _, t := range r.Targets {
+		if t.Figure != figure {
+			continue
+		}
+		sign := ">="
+		if t.AtMost {
+			sign = "<="
+		}
+		return sign + " " + thousands(t.Value, -1) + "\t" + met(t.Met)
+	}
+	return "\t"
+}
+
+func met(yes bool) string {
+	if yes {
+		return "met"
+	}
+	return "not met"
+}
+
+// thousands writes a number with its thousands apart; -1 digits: as many as it has.
+func thousands(v float64, digits int) string {
+	text := strconv.FormatFloat(math.Abs(v), 'f', digits, 64)
+	whole, rest, point := strings.Cut(text, ".")
+	for i := len(whole) - 3; i > 0; i -= 3 {
+		whole = whole[:i] + "," + whole[i:]
+	}
+	if v < 0 {
+		whole = "-" + whole
+	}
+	if point {
+		whole += "." + rest
+	}
+	return whole
+}

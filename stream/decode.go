@@ -34,7 +34,7 @@ func decode(dst []Element, payload []byte, what input) []Element {
 	keep := len(dst)
 	s := scanner{b: payload, what: what}
 	dst, err := s.message(dst)
-	if err == nil && !utf8.Valid(payload) {
+	if err == nil && s.strict && !utf8.Valid(payload) {
 		err = errSyntax("the text is not UTF-8")
 	}
 	if err != nil {
@@ -51,20 +51,21 @@ const maxDepth = 32
 
 // scanner walks one payload. It never allocates on a good one.
 type scanner struct {
-	b    []byte
-	i    int
-	what input
+	b      []byte
+	i      int
+	what   input
+	strict bool // something of the payload was not read by plain: it may be other than ASCII
 }
 
 func (s *scanner) message(dst []Element) ([]Element, error) {
 	s.space()
 	if s.peek() != '[' {
-		e, err := s.element(-1)
+		dst, err := s.element(dst, -1)
 		if err != nil {
 			return dst, err
 		}
-		e.Raw = s.b
-		return append(dst, e), s.end()
+		dst[len(dst)-1].Raw = s.b
+		return dst, s.end()
 	}
 	s.i++
 	s.space()
@@ -72,11 +73,10 @@ func (s *scanner) message(dst []Element) ([]Element, error) {
 		return dst, errSyntax("the array is empty")
 	}
 	for n := 0; ; n++ {
-		e, err := s.element(n)
-		if err != nil {
+		var err error
+		if dst, err = s.element(dst, n); err != nil {
 			return dst, err
 		}
-		dst = append(dst, e)
 		s.space()
 		switch s.peek() {
 		case ',':
@@ -91,6 +91,25 @@ func (s *scanner) message(dst []Element) ([]Element, error) {
 	}
 }
 
+// element reads one value that should be an object, and appends it.
+func (s *scanner) element(dst []Element, index int) ([]Element, error) {
+	start := s.i
+	if len(dst) < cap(dst) { // what was there is written over, field by field: an Element is large
+		dst = dst[:len(dst)+1]
+	} else {
+		dst = append(dst, Element{})
+	}
+	e := &dst[len(dst)-1]
+	if s.plain(&e.Reading) {
+		e.Finding, e.Reason, e.Detail, e.Raw, e.Index = nil, "", "", s.b[start:s.i], index
+		return dst, nil
+	}
+	s.strict = true
+	var err error
+	*e, err = s.strictly(index)
+	return dst, err
+}
+
 func (s *scanner) end() error {
 	s.space()
 	if s.i != len(s.b) {
@@ -99,8 +118,8 @@ func (s *scanner) end() error {
 	return nil
 }
 
-// element reads one value that should be an object.
-func (s *scanner) element(index int) (Element, error) {
+// strictly reads one value that should be an object, and says what is wrong with it.
+func (s *scanner) strictly(index int) (Element, error) {
 	start := s.i
 	e := Element{Index: index}
 	if s.peek() != '{' {

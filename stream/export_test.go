@@ -2,9 +2,11 @@ package stream
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"reflect"
 	"time"
+	"unicode/utf8"
 	"unsafe"
 )
 
@@ -148,3 +150,39 @@ var PairBytes = binary.Size(pairing{})
 
 // LookAlways makes a windower look for windows to close whenever a sensor passes a boundary, also where it is known that none is due.
 func (w *Windower) LookAlways() { w.restless = true }
+
+// PlainAsStrict reads an object plainly and strictly. It says whether plain took it, and what it then reads, or takes, otherwise than the strict scanner.
+func PlainAsStrict(payload []byte, context bool) (taken bool, difference string) {
+	what := readings
+	if context {
+		what = contexts
+	}
+	quick, strict := scanner{b: payload, what: what}, scanner{b: payload, what: what}
+	quick.space()
+	strict.space()
+	start := quick.i
+	var r Reading
+	if !quick.plain(&r) {
+		if quick.i != start {
+			return false, "the scanner has moved"
+		}
+		return false, ""
+	}
+	e, err := strict.strictly(-1)
+	switch {
+	case err != nil:
+		return true, "strictly it is not JSON: " + err.Error()
+	case e.Reason != "":
+		return true, "strictly it is refused: " + e.Detail
+	case e.Reading != r || e.Finding != nil:
+		return true, fmt.Sprintf("strictly it is %+v, not %+v", e.Reading, r)
+	case strict.i != quick.i:
+		return true, fmt.Sprintf("strictly it ends at byte %d, not %d", strict.i, quick.i)
+	}
+	for _, c := range payload[:quick.i] {
+		if c >= utf8.RuneSelf {
+			return true, "it is not ASCII"
+		}
+	}
+	return true, ""
+}

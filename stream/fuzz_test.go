@@ -41,6 +41,55 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+// FuzzPlain holds that the quick way of the decoder takes nothing that the strict one reads otherwise.
+func FuzzPlain(f *testing.F) {
+	for _, c := range decodeCases {
+		if len(c.payload) < 1000 {
+			f.Add([]byte(c.payload), false)
+		}
+	}
+	for _, s := range plainCases {
+		f.Add([]byte(s), false)
+		f.Add([]byte(s), true)
+	}
+	f.Fuzz(func(t *testing.T, payload []byte, context bool) {
+		if _, difference := stream.PlainAsStrict(payload, context); difference != "" {
+			t.Errorf("%q: %s", payload, difference)
+		}
+	})
+}
+
+// plainCases are taken by the quick way, as readings or as contexts.
+var plainCases = []string{
+	`{"ts":1700000000000,"temp_c":61.372}`,
+	` { "ts" : 1700000000000 ,` + "\n\t\r" + `"temp_c" : -0.0005 } `,
+	`{"temp_c":-61.3725,"seq":123456789012345,"ts":"2023-11-14T22:13:20.123+01:00"}`,
+	`{"ts":1700000000000,"temp_c":0,"ambient_c":31.2,"speed_kmh":0.00049999,"load_t":61.25,"brake":1}`,
+	`{"ts":1700000000000,"ambient_c":9007199254740.991,"speed_kmh":80.5,"load_t":61.125,"brake":0}`,
+}
+
+func TestPlain(t *testing.T) {
+	for _, s := range plainCases {
+		reading, difference := stream.PlainAsStrict([]byte(s), false)
+		context, other := stream.PlainAsStrict([]byte(s), true)
+		if reading == context || difference+other != "" {
+			t.Errorf("%s: taken as a reading %v, as a context %v; %s %s", s, reading, context, difference, other)
+		}
+	}
+	for _, s := range []string{
+		`{"ts":1700000000000,"temp_c":1e1}`, `{"ts":1700000000000,"temp_c":01}`, `{"ts":1700000000000,"temp_c":1.}`, `{"ts":1700000000000,"temp_c":.5}`, `{"ts":1700000000000,"temp_c":-}`,
+		`{"ts":1700000000000,"temp_c":1,"temp_c":1}`, `{"ts":1700000000000,"temp_c":1,}`, `{"ts":1700000000000,"temp_c":1`, `{"ts":-1,"temp_c":1}`, `{"temp_c":1}`, `{"ts":1700000000000}`,
+		`{"ts":1700000000000.0,"temp_c":1}`, `{"ts":1700000000000,"temp_c":9007199254740.992}`, `{"ts":1700000000000,"temp_c":null}`, `{"ts":1700000000000,"temp_c":NaN}`, `{"ts":8796093022208,"temp_c":1}`,
+		`{"ts":1700000000000,"temp_c":1,"brake":2}`, `{"ts":1700000000000,"temp_c":1,"seq":1.5}`, `{"ts":1700000000000,"temp_c":1,"other":1}`, `{"ts":"2023-11-14","temp_c":1}`, `{}`, `[]`, ``,
+	} {
+		for _, context := range []bool{false, true} {
+			if taken, difference := stream.PlainAsStrict([]byte(s), context); taken || difference != "" {
+				t.Errorf("%s: taken; %s", s, difference)
+			}
+		}
+	}
+}
+
 // refusedUnread says whether the payload as a whole was refused as no JSON, and holds that encoding/json does not read it either, but
 // for the three stricter rules: UTF-8, depth, no empty array.
 func refusedUnread(t *testing.T, elements []stream.Element, payload []byte) bool {

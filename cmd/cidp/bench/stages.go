@@ -64,7 +64,7 @@ const (
 )
 
 // decoders are the files of package stream that turn payloads into readings. What is in another file is windowing.
-var decoders = []string{"decode.go", "scan.go"}
+var decoders = []string{"decode.go", "plain.go", "scan.go"}
 
 // stageOf says what a sample belongs to: the collector, the kernel (by who asked it), or whose the innermost frame is that is neither the runtime's nor the
 // standard library's.

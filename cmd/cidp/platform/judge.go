@@ -21,6 +21,7 @@ func sensorTopic(prefix string, s *stream.Sensor) string {
 // judge scores a closed window, moves its sensor's alert and lays out what is to be published once it is committed. It runs within the windower, in
 // closing order. The sensor's baseline stands still while its level is not normal.
 func (l *line) judge(w *stream.Window) (frozen bool) {
+	l.filling.windows++
 	if w.Between {
 		l.between(w)
 		return false

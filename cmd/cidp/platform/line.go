@@ -20,11 +20,11 @@ import (
 
 // line is one pass after another: messages in, a batch on disk, acknowledgements and publications out.
 //
-//	intake ──[]Message──▶ feed (owns windower and holds) ──pass──▶ commit ──▶ broker.Acknowledge
-//	                        ▲                                        │
-//	                        └──────────── sent ids ◀── publish ◀─────┘
+//	receive ──[]Message──▶ feed (owns windower and holds) ──pass──▶ commit ──▶ broker.Acknowledge
+//	                         ▲                                        │
+//	                         └──────────── sent ids ◀── publish ◀─────┘
 //
-// While pass n commits, pass n+1 fills. Each arrow is a channel; each box is one goroutine.
+// While pass n commits, pass n+1 fills. Each arrow is a channel; each box is one goroutine. While nothing can be committed yet, feed asks the broker itself (intake.go).
 type line struct {
 	broker   messages
 	atHand   bool // they come from no device: time does not pass, nobody is silent, and nothing is told
@@ -57,7 +57,7 @@ type line struct {
 	every    time.Duration          // shortest time between the starts of two commits
 	began    time.Time              // zero of the windower's monotonic time, owned by feed
 
-	intake   chan []broker.Message
+	intake   intake
 	passes   chan *pass
 	done     chan error               // one for every pass
 	enough   chan struct{}            // closed when what is not yet in a pass is to be left
@@ -73,41 +73,19 @@ type line struct {
 	onDisk     *stream.Batch           // sealed last: nobody reads it any more once the next pass is sealed
 	next       *configuration          // waits for the end of the filling pass
 	asked      *modelAsk               // likewise
-	waiting    []broker.Message        // taken from the broker, for the next pass: the filling one is full
+	waiting    []broker.Message        // taken from the broker, and in no pass yet: more than a moment only when the filling one is full
 	topics     []string                // scratch of expect
 	released   map[int64]store.Outcome // what became of messages put back since the start: their rows may not say so yet
 	remember   bool                    // sessions changed
 	swept      bool                    // they were asked for the last time
 	committing bool                    // a pass is with commit
 	last       time.Time               // when it went there
+	answered   time.Time               // when the last one was done
+	alone      string                  // client of the only message in the last pass that had any; empty: it had more
 	failed     error                   // of a look-up while scoring: fatal
 }
 
-// pass is what one commit holds and what follows it.
-type pass struct {
-	batch *store.Batch
-	acks  []broker.Ack
-	bytes int // of the payloads in acks
-
-	releases []*release  // answered once the pass is on disk
-	asks     []*modelAsk // likewise, one at most
-
-	bySensor map[int64][]int // positions of predictions, the first indexed of them, once a revision asks
-	indexed  int
-}
-
-// full says that the filling pass holds as much as memory, and the time a commit takes, allow.
-func (l *line) full() bool {
-	return len(l.filling.acks) >= maxBatch || l.filling.bytes >= maxBatchBytes || l.windower.Size() >= maxBatchSize
-}
-
 const (
-	maxBatch      = 16_000  // messages in a pass: more would make commits of a second and hold twice the memory, for a tenth less work a reading
-	maxBatchBytes = 8 << 20 // bytes of their payloads, but for the last one
-	maxBatchSize  = 250_000 // readings, contexts and refusals in them, but for the last one
-
-	receiveMax   = 4096                   // messages taken from the broker at once
-	expectAtOnce = 64                     // topics that the windower is told of before they are fed
 	sentEvery    = 200 * time.Millisecond // how soon a commit follows that holds nothing but sent ids
 	tickEvery    = time.Second
 	sealLong     = 200 * time.Millisecond // a seal that takes longer is no time of silence
@@ -115,17 +93,16 @@ const (
 	longestRetry = 2 * time.Second
 )
 
-func newPass() *pass { return &pass{batch: &store.Batch{}} }
-
 // run publishes what is still to be told from before, then works until the broker is drained and everything it gave is committed, acknowledged and
 // published, or until an error that needs a restart. ctx cut short ends it at once.
 func (l *line) run(ctx context.Context, again []store.Publication) error {
 	l.began = time.Now() // recovery was no silence
-	l.intake, l.passes, l.done = make(chan []broker.Message), make(chan *pass, 1), make(chan error, 1)
+	l.intake = newIntake(l.broker)
+	l.passes, l.done = make(chan *pass, 1), make(chan error, 1)
 	l.publish, l.wake = make(chan []store.Publication, 64), make(chan struct{}, 1)
 	ctx, cancel := context.WithCancel(ctx)
 	var workers sync.WaitGroup
-	workers.Go(func() { l.receive(ctx) })
+	workers.Go(func() { l.intake.receive(ctx) })
 	workers.Go(func() { l.commitAll(ctx) })
 	workers.Go(func() { l.publishAll(ctx) })
 	if len(again) > 0 {
@@ -134,25 +111,10 @@ func (l *line) run(ctx context.Context, again []store.Publication) error {
 	}
 	err := l.feed(ctx)
 	close(l.passes)
+	close(l.intake.asks)
 	cancel()
 	workers.Wait()
 	return err
-}
-
-// receive moves messages from the broker to feed, and closes intake when the broker is drained.
-func (l *line) receive(ctx context.Context) {
-	defer close(l.intake)
-	for {
-		messages, err := l.broker.Receive(ctx, nil, receiveMax)
-		if err != nil {
-			return
-		}
-		select {
-		case l.intake <- messages:
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // feed owns the windower. It fills a pass while the one before commits, and hands it over when that is done and the cadence allows.
@@ -161,17 +123,16 @@ func (l *line) feed(ctx context.Context) error {
 	defer tick.Stop()
 	cadence := time.NewTimer(0)
 	defer cadence.Stop()
-	intake, enough := l.intake, l.enough
+	in, enough := &l.intake, l.enough
+	defer in.look.Stop()
 	for {
-		if end, err := l.commitWhenDue(cadence, intake == nil); end || err != nil {
+		if end, err := l.commitWhenDue(cadence, in.drained); end || err != nil {
 			return err
 		}
-		from, held := intake, len(l.waiting) > 0
-		if held {
-			from = nil
-		}
+		held := len(l.waiting) > 0
+		from := in.next(held, l.committing || time.Since(l.last) < l.every)
 		configs, releases, asks := l.configs, l.releases, l.asks
-		if intake == nil { // the next start reads the file anew
+		if in.drained { // the next start reads the file anew
 			configs, releases, asks = nil, nil, nil
 		}
 		if l.asked != nil {
@@ -186,19 +147,24 @@ func (l *line) feed(ctx context.Context) error {
 			if !ok && ctx.Err() != nil {
 				return fmt.Errorf("stop line: %w", ctx.Err())
 			}
-			if !ok {
-				intake = nil
-				continue
+			l.waiting = in.came(messages, ok)
+			if l.committing && len(l.done) > 0 { // who is answered may be faster than this goroutine
+				if err := l.committed(<-l.done); err != nil {
+					return err
+				}
 			}
-			l.waiting = messages
 			if err := l.take(); err != nil {
 				return err
 			}
-		case err := <-l.done:
-			if err != nil {
+		case <-in.look.C:
+			in.looking = false
+			if err := l.gather(); err != nil {
 				return err
 			}
-			l.committing = false
+		case err := <-l.done:
+			if err := l.committed(err); err != nil {
+				return err
+			}
 		case <-cadence.C:
 		case <-l.wake:
 		case <-l.broker.SessionsChanged():
@@ -216,12 +182,12 @@ func (l *line) feed(ctx context.Context) error {
 				return err
 			}
 			l.guardAll()
-			if intake != nil && !held && !l.atHand { // stopping closes no window, and who is held back is not silent
+			if !in.drained && !held && !l.atHand { // stopping closes no window, and who is held back is not silent
 				l.windower.Tick(time.Since(l.began), time.Now().UnixMilli())
 			}
 		case <-enough:
 			l.leave()
-			intake, enough = nil, nil
+			enough = nil
 		case <-ctx.Done():
 			return fmt.Errorf("stop line: %w", ctx.Err())
 		}
@@ -229,6 +195,12 @@ func (l *line) feed(ctx context.Context) error {
 			l.began = l.began.Add(time.Since(begin))
 		}
 	}
+}
+
+// committed notes that the pass with commit is done.
+func (l *line) committed(err error) error {
+	l.committing, l.answered = false, time.Now()
+	return err
 }
 
 // commitWhenDue hands the filling pass over when it is due, and says whether that was the last one of a line that drains.
@@ -239,6 +211,9 @@ func (l *line) commitWhenDue(cadence *time.Timer, draining bool) (end bool, err 
 	told := l.unsent.Load() == 0 // asked before due, so that what was told last is marked sent
 	switch wait := l.due(draining); {
 	case wait == 0:
+		if err := l.gather(); err != nil { // what has come since feed looked last
+			return false, err
+		}
 		if err := l.seal(); err != nil {
 			return false, err
 		}
@@ -259,11 +234,8 @@ func (l *line) commitWhenDue(cadence *time.Timer, draining bool) (end bool, err 
 
 // leave lets go of what no pass has taken yet: there is no time left for it.
 func (l *line) leave() {
-	left := len(l.waiting)
+	left := len(l.waiting) + l.intake.leave()
 	l.waiting = nil
-	for messages := range l.intake { // the broker takes no more
-		left += len(messages)
-	}
 	if left > 0 {
 		l.log.Warn().Int("messages", left).
 			Msg("too much was under way for a stop in time: the rest is not acknowledged, and its senders will send it again")
@@ -280,7 +252,7 @@ func (l *line) due(draining bool) time.Duration {
 	default:
 		return -1
 	}
-	if draining || l.full() {
+	if draining || l.full() || l.oneWaits() {
 		return 0
 	}
 	return max(0, every-time.Since(l.last))
@@ -290,53 +262,6 @@ func (l *line) hasSent() bool {
 	l.sentMu.Lock()
 	defer l.sentMu.Unlock()
 	return len(l.sent) > 0
-}
-
-// take decodes and windows what waits, until the filling pass is full.
-func (l *line) take() error {
-	mono := time.Since(l.began)
-	for n := 0; len(l.waiting) > 0 && !l.full(); n++ {
-		if n%expectAtOnce == 0 {
-			l.expect()
-		}
-		m := &l.waiting[0]
-		in := stream.Message{Topic: m.Topic, Client: m.Client, Payload: m.Payload, Received: m.Received}
-		var reason stream.Reason
-		var err error
-		if m.TooLarge {
-			reason = stream.TooLarge
-			l.windower.Refuse(in, reason, fmt.Sprintf("the payload has %d bytes; what is kept of it are the first %d", m.Size, len(m.Payload)))
-		} else if reason, err = l.windower.Feed(in, mono); err != nil {
-			return fmt.Errorf("feed message: %w", err)
-		}
-		l.filling.acks = append(l.filling.acks, broker.Ack{Message: *m, Outcome: outcome(reason)})
-		l.filling.bytes += len(m.Payload)
-		l.waiting = l.waiting[1:]
-	}
-	return nil
-}
-
-// expect tells the windower of the topics that come next.
-func (l *line) expect() {
-	l.topics = l.topics[:0]
-	for i := range min(len(l.waiting), expectAtOnce) {
-		if m := &l.waiting[i]; !m.TooLarge {
-			l.topics = append(l.topics, m.Topic)
-		}
-	}
-	l.windower.Expect(l.topics)
-}
-
-// outcome is what an MQTT 5 client is told. A reading from the future, or one that contradicts another, can be read: that it is refused is told by the
-// tables, not by an error of the protocol.
-func outcome(r stream.Reason) broker.Outcome {
-	switch r {
-	case stream.UnknownTopic, stream.BadName:
-		return broker.TopicInvalid
-	case stream.TooLarge, stream.Malformed, stream.MissingField, stream.NotFinite, stream.BadTime:
-		return broker.PayloadInvalid
-	}
-	return broker.Accepted
 }
 
 // seal hands the filling pass to commit and begins a new one. What late readings revise is made before: it belongs to their commit.
@@ -362,7 +287,13 @@ func (l *line) seal() error {
 	}
 	l.drift.fold(p.batch)
 	p.batch.Withhold = l.hold.changed()
+	if n := len(p.acks); n > 1 {
+		l.alone = ""
+	} else if n == 1 {
+		l.alone = p.acks[0].Message.Client
+	}
 	l.filling = newPass()
+	l.filling.acks = make([]broker.Ack, 0, len(p.acks)) // growing to as many would copy each twice
 	l.sentMu.Lock()
 	p.batch.Sent, l.sent = l.sent, nil
 	l.sentMu.Unlock()
@@ -442,54 +373,4 @@ func (l *line) commit(ctx context.Context, p *pass) error {
 		}
 	}
 	return nil
-}
-
-// publishAll tells the world what is on disk, or holds it back. What is told is marked sent in the next commit: delivery is at least once.
-func (l *line) publishAll(ctx context.Context) {
-	for {
-		select {
-		case out, ok := <-l.publish:
-			if !ok {
-				return
-			}
-			l.release(ctx)
-			if l.hold.on.Load() || l.hold.first != 0 { // what is older goes first
-				l.withhold(out)
-			} else {
-				l.send(out)
-			}
-		case <-l.hold.free:
-			l.release(ctx)
-		}
-		if ctx.Err() != nil {
-			return
-		}
-	}
-}
-
-// send publishes.
-func (l *line) send(out []store.Publication) {
-	sent := make([]int64, 0, len(out))
-	for _, p := range out {
-		if err := l.broker.Publish(p.Topic, p.Payload, p.Retain); err != nil {
-			l.log.Warn().Err(err).Str("topic", p.Topic).Msg("publish failed; it is tried again at the next start")
-			continue
-		}
-		sent = append(sent, p.ID)
-	}
-	l.step(StepPublished)
-	l.metrics.published.Add(float64(len(sent)))
-	l.markSent(sent, len(out))
-}
-
-// markSent lets the next commit take publications out of the outbox, and counts those that are no longer on their way.
-func (l *line) markSent(sent []int64, done int) {
-	l.sentMu.Lock()
-	l.sent = append(l.sent, sent...)
-	l.sentMu.Unlock()
-	l.unsent.Add(-int64(done))
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
 }

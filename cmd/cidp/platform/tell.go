@@ -1,7 +1,10 @@
 package platform
 
 import (
+	"context"
+
 	"github.com/camrail/cidp/model"
+	"github.com/camrail/cidp/store"
 	"github.com/camrail/cidp/stream"
 )
 
@@ -87,5 +90,55 @@ func (l *line) move(s *stream.Sensor, a *model.Alert, t *model.Transition, live 
 	b.Transitions = append(b.Transitions, *t)
 	if live {
 		l.tell(eventsPrefix, s, model.AppendEvent(nil, s, t), false)
+	}
+}
+
+// publishAll tells the world what is on disk, or holds it back. What is told is marked sent in the next commit: delivery is at least once.
+func (l *line) publishAll(ctx context.Context) {
+	for {
+		select {
+		case out, ok := <-l.publish:
+			if !ok {
+				return
+			}
+			l.release(ctx)
+			if l.hold.on.Load() || l.hold.first != 0 { // what is older goes first
+				l.withhold(out)
+			} else {
+				l.send(out)
+			}
+		case <-l.hold.free:
+			l.release(ctx)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// send publishes.
+func (l *line) send(out []store.Publication) {
+	sent := make([]int64, 0, len(out))
+	for _, p := range out {
+		if err := l.broker.Publish(p.Topic, p.Payload, p.Retain); err != nil {
+			l.log.Warn().Err(err).Str("topic", p.Topic).Msg("publish failed; it is tried again at the next start")
+			continue
+		}
+		sent = append(sent, p.ID)
+	}
+	l.step(StepPublished)
+	l.metrics.published.Add(float64(len(sent)))
+	l.markSent(sent, len(out))
+}
+
+// markSent lets the next commit take publications out of the outbox, and counts those that are no longer on their way.
+func (l *line) markSent(sent []int64, done int) {
+	l.sentMu.Lock()
+	l.sent = append(l.sent, sent...)
+	l.sentMu.Unlock()
+	l.unsent.Add(-int64(done))
+	select {
+	case l.wake <- struct{}{}:
+	default:
 	}
 }

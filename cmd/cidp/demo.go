@@ -67,6 +67,7 @@ func (c *demoCmd) Run(ctx context.Context, t *terminal) error {
 	if err := writeTruth(filepath.Join(c.Data, "truth.csv"), truth); err != nil {
 		return err
 	}
+	quietCollector()
 	p, err := start(ctx, func() (*platform.Platform, error) { return platform.Start(cfg) })
 	if err != nil {
 		return err

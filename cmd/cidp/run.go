@@ -177,6 +177,7 @@ func (c *runCmd) Run(ctx context.Context, t *terminal) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, profiled()) }()
+	quietCollector()
 	p, err := start(ctx, func() (*platform.Platform, error) { return platform.Start(cfg) })
 	if errors.Is(err, errStopped) {
 		t.log.Info().Msg(err.Error())

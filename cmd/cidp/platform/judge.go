@@ -1,6 +1,8 @@
 package platform
 
 import (
+	"bytes"
+
 	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/store"
 	"github.com/camrail/cidp/stream"
@@ -65,7 +67,8 @@ func (l *line) scored(w *stream.Window, hold model.Hold) (frozen bool) {
 
 // tellScored lays out the risk, the alert's present state and its transitions.
 func (l *line) tellScored(w *stream.Window, s *model.Scored) {
-	l.tell(riskPrefix, w.Sensor, model.AppendRisk(nil, w, &s.Prediction), true)
+	l.payload = model.AppendRisk(l.payload[:0], w, &s.Prediction)
+	l.tell(riskPrefix, w.Sensor, bytes.Clone(l.payload), true) // it is retained, a sensor's each: no longer than it is
 	if s.Alert != nil {
 		l.tellAlert(w.Sensor, s.Alert)
 	}

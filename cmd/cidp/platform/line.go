@@ -75,6 +75,7 @@ type line struct {
 	asked      *modelAsk               // likewise
 	waiting    []broker.Message        // taken from the broker, and in no pass yet: more than a moment only when the filling one is full
 	topics     []string                // scratch of expect
+	payload    []byte                  // scratch of tellScored
 	released   map[int64]store.Outcome // what became of messages put back since the start: their rows may not say so yet
 	remember   bool                    // sessions changed
 	swept      bool                    // they were asked for the last time

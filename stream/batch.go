@@ -79,8 +79,12 @@ func (w *Windower) Reuse(b *Batch) {
 	if b == nil || b == w.taken || b == w.batch {
 		return
 	}
-	if cap(b.Readings) <= maxRoom*len(b.Readings) { // memory of a rush that is over goes back
+	switch n := len(b.Readings); {
+	case n == 0: // it says nothing of how much the next ones will need
+	case cap(b.Readings) <= maxRoom*n:
 		w.reused = b.Readings[:0]
+	default: // memory of a rush that is over goes back
+		w.reused = nil
 	}
 	b.Readings = nil
 }

@@ -111,7 +111,7 @@ func (in *intake) now() []broker.Message {
 
 // taken takes the room back: everything in it is in a pass. What a rush needed goes back when that is over.
 func (in *intake) taken() {
-	if in.asked {
+	if in.asked || len(in.room) == 0 {
 		return
 	}
 	clear(in.room)
@@ -121,8 +121,9 @@ func (in *intake) taken() {
 	in.room = in.room[:0]
 }
 
-// leave forgets everything until the broker is drained, and says how many messages that was.
+// leave forgets everything, what came already included, until the broker is drained, and says how many messages came until then.
 func (in *intake) leave() (left int) {
+	in.taken()
 	for !in.drained {
 		in.ask()
 		messages, open := <-in.comes

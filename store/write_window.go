@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/stream"
@@ -43,10 +45,59 @@ func (w *writer) windows(p *pass) error {
 			}
 		}
 	}
+	return w.follow(p)
+}
+
+// reached is how far the windows of a batch bring a sensor and its asset: rows are updated once, in their order, and not once a window.
+type reached struct {
+	sensor, asset int64
+	period        int64 // of the last window that ended last, ms
+	end           int64 // of that window, ms; -1: none of them learnt
+	last          int64 // event time of the newest reading, ms
+	scored        int64 // start of the newest window with a prediction, ms; -1: none has one
+}
+
+// follow keeps what the windows of a batch say of their sensors and assets. Those between move nothing but where the newest prediction is.
+func (w *writer) follow(p *pass) error {
+	sensors := make(map[int64]int, len(p.Windows))
+	all := make([]reached, 0, len(p.Windows))
+	for _, v := range p.Windows {
+		i, ok := sensors[v.Sensor.ID]
+		if !ok {
+			i = len(all)
+			sensors[v.Sensor.ID] = i
+			all = append(all, reached{sensor: v.Sensor.ID, asset: v.Sensor.AssetID, end: -1, scored: -1})
+		}
+		r := &all[i]
+		if v.Valid() {
+			r.scored = max(r.scored, v.Start)
+		}
+		if v.Between {
+			continue
+		}
+		if v.End >= r.end {
+			r.end, r.period = v.End, v.PeriodMs
+		}
+		r.last = max(r.last, v.Last)
+	}
+	slices.SortFunc(all, func(a, b reached) int { return cmp.Or(cmp.Compare(a.asset, b.asset), cmp.Compare(a.sensor, b.sensor)) })
+	for i := 0; i < len(all); {
+		asset, last := all[i].asset, int64(0)
+		for ; i < len(all) && all[i].asset == asset; i++ {
+			r := &all[i]
+			last = max(last, r.last)
+			if err := w.evaluated.int(r.sensor).int(r.period).int(r.last).int(r.end).int(r.scored).run(); err != nil {
+				return fmt.Errorf("update sensor %d: %w", r.sensor, err)
+			}
+		}
+		if err := w.visited.int(asset).int(last).run(); err != nil {
+			return fmt.Errorf("update asset %d: %w", asset, err)
+		}
+	}
 	return nil
 }
 
-// evaluate keeps what a window says of its readings and its sensor. One between says nothing: the windows that learn have the same readings.
+// evaluate keeps what a window says of its readings. One between says nothing: the windows that learn have the same readings.
 func (w *writer) evaluate(v *stream.Window) error {
 	if v.Between {
 		return nil
@@ -68,12 +119,6 @@ func (w *writer) evaluate(v *stream.Window) error {
 		if err := w.flag.int(k).int(int64(f.Flag)).run(); err != nil {
 			return fmt.Errorf("insert flag: %w", err)
 		}
-	}
-	if err := w.evaluated.int(v.Sensor.ID).int(v.PeriodMs).int(v.Last).int(v.End).run(); err != nil {
-		return fmt.Errorf("update sensor %d: %w", v.Sensor.ID, err)
-	}
-	if err := w.visited.int(v.Sensor.AssetID).int(v.Last).run(); err != nil {
-		return fmt.Errorf("update asset %d: %w", v.Sensor.AssetID, err)
 	}
 	return nil
 }

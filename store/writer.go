@@ -74,8 +74,9 @@ func newWriter(c *sqlite3.Conn) (*writer, error) {
 		{&w.flag, `INSERT OR IGNORE INTO reading_flag VALUES (?, ?)`},
 		{&w.unflag, `DELETE FROM reading_flag WHERE key = ?`},
 		{&w.quarantine, `INSERT INTO quarantine_window (window_id, revision, sensor_id, start_ms, end_ms, reasons, detail) VALUES (?,?,?,?,?,?,?)`},
-		{&w.evaluated, `UPDATE sensor SET period_ms = CASE WHEN ?4 >= evaluated_ms THEN ?2 ELSE period_ms END, last_seen_ms = max(last_seen_ms, ?3), evaluated_ms = max(evaluated_ms, ?4) WHERE sensor_id = ?1`},
-		{&w.visited, `UPDATE asset SET last_seen_ms = max(last_seen_ms, ?2) WHERE asset_id = ?1`},
+		{&w.evaluated, `UPDATE sensor SET period_ms = CASE WHEN ?4 >= evaluated_ms THEN ?2 ELSE period_ms END, last_seen_ms = max(last_seen_ms, ?3), evaluated_ms = max(evaluated_ms, ?4),
+			scored_ms = max(scored_ms, ?5) WHERE sensor_id = ?1`},
+		{&w.visited, `UPDATE asset SET last_seen_ms = ?2 WHERE asset_id = ?1 AND last_seen_ms < ?2`},
 		{&w.prediction, `INSERT INTO ai_telemetry_predictions (window_id, revision, sensor_id, start_ms, end_ms, p_failure, level, source,
 			rule_score, model_id, explanation, scored_ms, hold_level, hold_above, hold_below, hold_alert, hold_worst, hold_raised_at_ms, hold_free_since_ms, hold_last_end_ms,
 			hold_steady_since_ms, hold_steady_kmh, hold_rate_k_per_min, raw_score)

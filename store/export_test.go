@@ -15,6 +15,9 @@ func (db *DB) Forget(id int64) { db.last.Store(id) }
 // Writer gives the writing connection.
 func (db *DB) Writer() *sqlite3.Conn { return db.w.c }
 
+// OfOneSensor are the statements that look for windows and predictions of one sensor.
+func OfOneSensor() []string { return []string{newestHoldSQL, holdSQL, steadySQL, windowNeeds} }
+
 // CutText is cutText.
 func CutText(s string) string { return cutText(s) }
 

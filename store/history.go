@@ -18,7 +18,7 @@ func (h *history) prepare(c *sqlite3.Conn) (err error) {
 	if err != nil {
 		return err
 	}
-	h.hold, err = prepare(c, `SELECT start_ms, `+holdColumns+` FROM ai_telemetry_predictions WHERE sensor_id = ? AND start_ms <= ? AND `+hasHold+` ORDER BY start_ms DESC, revision DESC LIMIT 1`)
+	h.hold, err = prepare(c, holdSQL)
 	if err != nil {
 		return err
 	}
@@ -29,6 +29,14 @@ func (h *history) prepare(c *sqlite3.Conn) (err error) {
 // holdColumns are a prediction's hold, as holdAt reads them.
 const holdColumns = `hold_level, hold_above, hold_below, hold_alert, hold_worst, hold_raised_at_ms, hold_free_since_ms, hold_last_end_ms,
 	hold_steady_since_ms, hold_steady_kmh, hold_rate_k_per_min`
+
+// The newest prediction of a sensor that has a hold, and the newest one up to a time.
+const (
+	newestHoldSQL = `SELECT p.sensor_id, ` + holdColumns + `, p.start_ms FROM ` + predicted + ` AND w.start_ms <= ` + scored + ` AND ` + hasHold + `
+		ORDER BY w.start_ms DESC, w.revision DESC LIMIT 1`
+	holdSQL = `SELECT p.start_ms, ` + holdColumns + ` FROM ` + predicted + ` AND w.start_ms <= min(?2, ` + scored + `) AND ` + hasHold + `
+		ORDER BY w.start_ms DESC, w.revision DESC LIMIT 1`
+)
 
 func holdAt(s *sqlite3.Stmt, col int) (h model.Hold, err error) {
 	if h.Level, err = model.ParseLevel(s.ColumnText(col)); err != nil {

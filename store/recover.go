@@ -124,8 +124,7 @@ func (r *Recovery) readHolds() error {
 		return err
 	}
 	defer steady.s.Close()
-	return r.perSensor(`SELECT sensor_id, `+holdColumns+`, start_ms FROM ai_telemetry_predictions
-		WHERE sensor_id = ? AND `+hasHold+` ORDER BY start_ms DESC, revision DESC LIMIT 1`, func(s *sqlite3.Stmt) error {
+	return r.perSensor(newestHoldSQL, func(s *sqlite3.Stmt) error {
 		h, err := holdAt(s, 1)
 		if err == nil {
 			err = steadied(steady, s.ColumnInt64(0), s.ColumnInt64(12), &h)

@@ -18,7 +18,8 @@ type oldWindow struct {
 // windowNeeds reads a window with what needs it: it is its sensor's newest, or has its newest prediction, or its readings are still there.
 const windowNeeds = `SELECT w.window_id, w.start_ms, w.end_ms, w.sensor_id, s.asset_id,
 	w.end_ms >= s.evaluated_ms
-	OR w.window_id = (SELECT p.window_id FROM ai_telemetry_predictions p WHERE p.sensor_id = w.sensor_id AND p.` + hasHold + ` ORDER BY p.start_ms DESC, p.revision DESC LIMIT 1)
+	OR w.window_id = (SELECT i.window_id FROM telemetry_window i CROSS JOIN ai_telemetry_predictions p ON p.window_id = i.window_id AND p.revision = i.revision
+		WHERE i.sensor_id = w.sensor_id AND i.start_ms <= s.scored_ms AND ` + hasHold + ` ORDER BY i.start_ms DESC, i.revision DESC LIMIT 1)
 	OR EXISTS (SELECT 1 FROM reading r WHERE r.key >= w.start_ms << 20 AND r.key < w.end_ms << 20 AND r.key & 1048575 = w.sensor_id)
 	FROM telemetry_window w JOIN sensor s ON s.sensor_id = w.sensor_id`
 

@@ -9,10 +9,8 @@ import (
 )
 
 // steadySQL walks back over the windows that a sensor's hold is made of, from the one that starts at ts on.
-const steadySQL = `SELECT w.start_ms, w.end_ms, w.speed_mean_kmh, w.slope_c_per_min FROM ai_telemetry_predictions p
-	JOIN telemetry_window w ON w.window_id = p.window_id AND w.revision = p.revision
-	WHERE p.sensor_id = ? AND p.start_ms <= ? AND p.` + hasHold + ` AND NOT EXISTS (SELECT 1 FROM ai_telemetry_predictions n WHERE n.window_id = p.window_id AND n.revision > p.revision)
-	ORDER BY p.start_ms DESC`
+const steadySQL = `SELECT w.start_ms, w.end_ms, w.speed_mean_kmh, w.slope_c_per_min FROM ` + predicted + ` AND w.start_ms <= ?2 AND ` + hasHold + `
+	AND NOT EXISTS (SELECT 1 FROM ai_telemetry_predictions n WHERE n.window_id = p.window_id AND n.revision > p.revision) ORDER BY w.start_ms DESC`
 
 // steadied fills what a hold from before its columns (0009_steady.sql) does not say: since when the speed is steady, and the rate since then. The windows tell: they are folded again from the
 // last one after which nothing of the past counts, a stop or a gap.

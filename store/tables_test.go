@@ -75,6 +75,40 @@ func TestViews(t *testing.T) {
 	}
 }
 
+// TestPredictionsAreFoundByIndex: predictions have no index that leads with the sensor. They are found through the windows', from scored_ms on where the newest are asked for, and nothing is sorted.
+func TestPredictionsAreFoundByIndex(t *testing.T) {
+	path := filled(t)
+	for _, text := range append(store.OfOneSensor(), `SELECT * FROM risk_now`) {
+		ranges := 0
+		for _, row := range rows(t, path, `EXPLAIN QUERY PLAN `+text) {
+			if strings.Contains(row, "SCAN p") || strings.Contains(row, "SCAN i") || strings.Contains(row, "TEMP B-TREE") || strings.Contains(row, "SCAN n") {
+				t.Errorf("%s\nplan: %s", text, row)
+			}
+			if strings.Contains(row, "INDEX telemetry_window_sensor (sensor_id=? AND start_ms<?)") {
+				ranges++
+			}
+		}
+		if ranges == 0 {
+			t.Errorf("%s\nno range of telemetry_window_sensor:\n%s", text, strings.Join(rows(t, path, `EXPLAIN QUERY PLAN `+text), "\n"))
+		}
+	}
+}
+
+// TestScoredSinceOlderSchema: what a database of the schema before holds says where its newest predictions are.
+func TestScoredSinceOlderSchema(t *testing.T) {
+	path := filled(t)
+	want := rows(t, path, `SELECT sensor_id, scored_ms FROM sensor`)
+	sql(t, path, `DROP VIEW risk_now; ALTER TABLE sensor DROP COLUMN scored_ms; CREATE INDEX ai_telemetry_predictions_sensor ON ai_telemetry_predictions (sensor_id, start_ms, revision);
+		DELETE FROM migration WHERE version = 12; PRAGMA user_version = 11; UPDATE meta SET value = 0 WHERE name = 'views'`)
+	if err := open(t, path, store.Options{}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, path)
+	if got := rows(t, path, `SELECT sensor_id, scored_ms FROM sensor`); !slices.Equal(got, want) || strings.HasSuffix(got[0], "|-1") {
+		t.Errorf("scored_ms %q, want %q", got, want)
+	}
+}
+
 func TestFeatureColumnsFollowTheList(t *testing.T) {
 	path := filled(t)
 	for i, f := range stream.FeatureList {

@@ -232,6 +232,8 @@ func (v *verifier) verdicts() error {
 			`SELECT window_id, revision FROM quarantine_window q WHERE EXISTS
 			(SELECT 1 FROM telemetry_window w WHERE w.window_id = q.window_id AND w.revision = q.revision AND w.verdict = 'valid')`},
 		{"verdict", "prediction of window %s revision %s fits no window", fmt.Sprintf(mismatch, "ai_telemetry_predictions")},
+		{"verdict", "prediction of window %s revision %s begins after scored_ms of its sensor",
+			`SELECT p.window_id, p.revision FROM ai_telemetry_predictions p JOIN sensor s ON s.sensor_id = p.sensor_id WHERE p.start_ms > s.scored_ms`},
 		{"verdict", "quarantine of window %s revision %s fits no window", fmt.Sprintf(mismatch, "quarantine_window")},
 		{"window", "window %s revision %s: its id is not its start and sensor, or it does not start before it ends",
 			`SELECT window_id, revision FROM telemetry_window WHERE window_id <> (start_ms << 20 | sensor_id) OR start_ms >= end_ms`},

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/stream"
@@ -22,13 +24,30 @@ func verdict(w *stream.Window) string {
 }
 
 func (w *writer) windows(p *pass) error {
-	for _, v := range p.Windows {
-		if _, err := key(v.Start, v.Sensor.ID); err != nil {
+	order := w.order[:0]
+	for i, v := range p.Windows {
+		k, err := key(v.Start, v.Sensor.ID)
+		if err != nil {
 			return err
 		}
-		if err := w.insertWindow(v, p.Committed); err != nil {
-			return fmt.Errorf("insert window %d: %w", v.ID(), err)
+		order = append(order, rank{k, i})
+	}
+	w.order = order
+	slices.SortStableFunc(order, func(a, b rank) int { return cmp.Compare(a.key, b.key) })
+	for len(order) > 0 {
+		q, n := w.window, 1
+		if len(order) >= together {
+			q, n = w.windowRows, together
 		}
+		for _, o := range order[:n] {
+			bindWindow(q, p.Windows[o.at], p.Committed)
+		}
+		if err := q.run(); err != nil {
+			return fmt.Errorf("insert windows from %d to %d: %w", order[0].key, order[n-1].key, err)
+		}
+		order = order[n:]
+	}
+	for _, v := range p.Windows {
 		if err := w.evaluate(v); err != nil {
 			return err
 		}
@@ -43,10 +62,59 @@ func (w *writer) windows(p *pass) error {
 			}
 		}
 	}
+	return w.follow(p)
+}
+
+// reached is how far the windows of a batch bring a sensor and its asset: rows are updated once, in their order, and not once a window.
+type reached struct {
+	sensor, asset int64
+	period        int64 // of the last window that ended last, ms
+	end           int64 // of that window, ms; -1: none of them learnt
+	last          int64 // event time of the newest reading, ms
+	scored        int64 // start of the newest window with a prediction, ms; -1: none has one
+}
+
+// follow keeps what the windows of a batch say of their sensors and assets. Those between move nothing but where the newest prediction is.
+func (w *writer) follow(p *pass) error {
+	sensors := make(map[int64]int, len(p.Windows))
+	all := make([]reached, 0, len(p.Windows))
+	for _, v := range p.Windows {
+		i, ok := sensors[v.Sensor.ID]
+		if !ok {
+			i = len(all)
+			sensors[v.Sensor.ID] = i
+			all = append(all, reached{sensor: v.Sensor.ID, asset: v.Sensor.AssetID, end: -1, scored: -1})
+		}
+		r := &all[i]
+		if v.Valid() {
+			r.scored = max(r.scored, v.Start)
+		}
+		if v.Between {
+			continue
+		}
+		if v.End >= r.end {
+			r.end, r.period = v.End, v.PeriodMs
+		}
+		r.last = max(r.last, v.Last)
+	}
+	slices.SortFunc(all, func(a, b reached) int { return cmp.Or(cmp.Compare(a.asset, b.asset), cmp.Compare(a.sensor, b.sensor)) })
+	for i := 0; i < len(all); {
+		asset, last := all[i].asset, int64(0)
+		for ; i < len(all) && all[i].asset == asset; i++ {
+			r := &all[i]
+			last = max(last, r.last)
+			if err := w.evaluated.int(r.sensor).int(r.period).int(r.last).int(r.end).int(r.scored).run(); err != nil {
+				return fmt.Errorf("update sensor %d: %w", r.sensor, err)
+			}
+		}
+		if err := w.visited.int(asset).int(last).run(); err != nil {
+			return fmt.Errorf("update asset %d: %w", asset, err)
+		}
+	}
 	return nil
 }
 
-// evaluate keeps what a window says of its readings and its sensor. One between says nothing: the windows that learn have the same readings.
+// evaluate keeps what a window says of its readings. One between says nothing: the windows that learn have the same readings.
 func (w *writer) evaluate(v *stream.Window) error {
 	if v.Between {
 		return nil
@@ -69,42 +137,46 @@ func (w *writer) evaluate(v *stream.Window) error {
 			return fmt.Errorf("insert flag: %w", err)
 		}
 	}
-	if err := w.evaluated.int(v.Sensor.ID).int(v.PeriodMs).int(v.Last).int(v.End).run(); err != nil {
-		return fmt.Errorf("update sensor %d: %w", v.Sensor.ID, err)
-	}
-	if err := w.visited.int(v.Sensor.AssetID).int(v.Last).run(); err != nil {
-		return fmt.Errorf("update asset %d: %w", v.Sensor.AssetID, err)
-	}
 	return nil
 }
 
-func (w *writer) insertWindow(v *stream.Window, committed int64) error {
-	q := w.window.int(v.ID()).int(int64(v.Revision)).int(v.Sensor.ID).int(v.Start).int(v.End).
+func bindWindow(q *stmt, v *stream.Window, committed int64) {
+	q.int(v.ID()).int(int64(v.Revision)).int(v.Sensor.ID).int(v.Start).int(v.End).
 		int(int64(v.N)).int(int64(v.Expected)).float(v.Completeness).text(verdict(v)).text(string(v.ClosedBy))
 	for i, f := range v.Features {
 		if i != stream.FCompleteness {
 			q.float(f)
 		}
 	}
-	return q.int(v.PeriodMs).int(v.Last).int(committed).blob(v.Memory).run()
+	q.int(v.PeriodMs).int(v.Last).int(committed).blob(v.Memory)
 }
 
 func (w *writer) predictions(p *pass) error {
+	order := w.order[:0]
 	for i := range p.Predictions {
-		v := &p.Predictions[i]
-		h := &v.Hold
-		why, err := encodeExplanation(v.Explanation)
-		if err != nil {
-			return err
+		order = append(order, rank{p.Predictions[i].WindowID, i})
+	}
+	w.order = order
+	slices.SortStableFunc(order, func(a, b rank) int { return cmp.Compare(a.key, b.key) })
+	for len(order) > 0 {
+		q, n := w.prediction, 1
+		if len(order) >= together {
+			q, n = w.predictionRows, together
 		}
-		err = w.prediction.int(v.WindowID).int(int64(v.Revision)).int(v.SensorID).int(v.Start).int(v.End).
-			float(v.PFailure).text(v.Level.String()).text(v.Source).float(v.RuleScore).text(v.ModelID).
-			text(why).int(p.Committed).
-			text(h.Level.String()).int(int64(h.Above)).int(int64(h.Below)).text(h.AlertID).text(h.Worst.String()).
-			int(h.RaisedAt).int(h.FreeSince).int(h.LastEnd).int(h.SteadySince).float(h.SteadyKmh).float(h.Rate).optional(v.Score).run()
-		if err != nil {
-			return fmt.Errorf("insert prediction of window %d: %w", v.WindowID, err)
+		for _, o := range order[:n] {
+			v := &p.Predictions[o.at]
+			h := &v.Hold
+			w.text = model.AppendExplanation(w.text[:0], v.Explanation)
+			q.int(v.WindowID).int(int64(v.Revision)).int(v.SensorID).int(v.Start).int(v.End).
+				float(v.PFailure).text(v.Level.String()).text(v.Source).float(v.RuleScore).text(v.ModelID).
+				text(string(w.text)).int(p.Committed).
+				text(h.Level.String()).int(int64(h.Above)).int(int64(h.Below)).text(h.AlertID).text(h.Worst.String()).
+				int(h.RaisedAt).int(h.FreeSince).int(h.LastEnd).int(h.SteadySince).float(h.SteadyKmh).float(h.Rate).optional(v.Score)
 		}
+		if err := q.run(); err != nil {
+			return fmt.Errorf("insert predictions of windows from %d to %d: %w", order[0].key, order[n-1].key, err)
+		}
+		order = order[n:]
 	}
 	return nil
 }
@@ -132,10 +204,7 @@ const metaWithheld = "withheld"
 func (w *writer) alerts(p *pass) error {
 	for i := range p.Alerts {
 		a := &p.Alerts[i]
-		why, err := encodeExplanation(a.Explanation)
-		if err != nil {
-			return err
-		}
+		w.text = model.AppendExplanation(w.text[:0], a.Explanation)
 		q := w.alert
 		if a.SensorID == 0 {
 			q = w.placed.text(a.ID).text(a.Place.Site).text(a.Place.Asset).text(a.Place.Sensor)
@@ -143,7 +212,7 @@ func (w *writer) alerts(p *pass) error {
 			q.text(a.ID).int(a.SensorID)
 		}
 		q.text(string(a.State)).text(a.Severity.String()).int(a.RaisedAt).int(a.UpdatedAt).
-			float(a.PFailure).float(a.Value).text(a.Rule).text(a.Reason).text(why).
+			float(a.PFailure).float(a.Value).text(a.Rule).text(a.Reason).text(string(w.text)).
 			when(a.WindowID != 0, a.WindowID).int(a.Start).int(a.End).text(a.ModelID)
 		if a.Ack != nil {
 			q.text(a.Ack.By).int(a.Ack.At).text(a.Ack.Note)
@@ -169,39 +238,43 @@ func (w *writer) alerts(p *pass) error {
 	return nil
 }
 
-// encodeExplanation writes contributions as a JSON array.
-func encodeExplanation(e []model.Contribution) (string, error) {
-	if len(e) == 0 {
-		return "[]", nil
-	}
-	text, err := json.Marshal(e)
-	if err != nil {
-		return "", fmt.Errorf("encode explanation: %w", err)
-	}
-	return string(text), nil
-}
-
-// publish puts what is to be told into the outbox, and takes out what was told.
+// publish puts what is to be told into the outbox, and takes out what was told. The rows of one statement get ids that follow each other.
 func (w *writer) publish(p *pass) error {
-	for i := range p.Outbox {
-		o := &p.Outbox[i]
-		retain := int64(0)
-		if o.Retain {
-			retain = 1
+	for out := p.Outbox; len(out) > 0; {
+		q, n := w.outbox, 1
+		if len(out) >= together {
+			q, n = w.outboxRows, together
 		}
-		if err := w.outbox.text(o.Topic).blob(o.Payload).int(retain).int(p.ID).run(); err != nil {
+		for i := range out[:n] {
+			retain := int64(0)
+			if out[i].Retain {
+				retain = 1
+			}
+			q.text(out[i].Topic).blob(out[i].Payload).int(retain).int(p.ID)
+		}
+		if err := q.run(); err != nil {
 			return err
 		}
-		o.ID = w.c.LastInsertRowID()
+		last := w.c.LastInsertRowID()
+		for i := range out[:n] {
+			out[i].ID = last - int64(n-1-i)
+		}
+		out = out[n:]
 	}
 	return w.forget(p.Sent)
 }
 
+// forget deletes publications, those whose ids follow each other at once.
 func (w *writer) forget(sent []int64) error {
-	for _, id := range sent {
-		if err := w.sent.int(id).run(); err != nil {
-			return fmt.Errorf("delete publication %d: %w", id, err)
+	for len(sent) > 0 {
+		n := 1
+		for n < len(sent) && sent[n] == sent[n-1]+1 {
+			n++
 		}
+		if err := w.sent.int(sent[0]).int(sent[n-1]).run(); err != nil {
+			return fmt.Errorf("delete publications %d to %d: %w", sent[0], sent[n-1], err)
+		}
+		sent = sent[n:]
 	}
 	return nil
 }

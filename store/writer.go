@@ -14,18 +14,22 @@ const chunk = 100
 // writer is the writing connection with its prepared statements. DB.mu guards it.
 type writer struct {
 	c     *sqlite3.Conn
-	order []rank // scratch: the order in which readings are written
+	order []rank // scratch: the order in which rows are written
+	text  []byte // scratch: an explanation
 
 	reading, readingRow                    *stmt
 	context, conflicted, contextConflicted *stmt
 	asset, assetContext, sensor            *stmt
 	late, evidence, finding                *stmt
-	window, flag, unflag, quarantine       *stmt
+	window, windowRows                     *stmt
+	flag, unflag, quarantine               *stmt
 	evaluated, visited                     *stmt
-	prediction, alert, transition          *stmt
+	prediction, predictionRows             *stmt
+	alert, transition                      *stmt
 	shadow, shadowRow                      *stmt
 	placed, failsafe                       *stmt
-	outbox, sent, open, closed             *stmt
+	outbox, outboxRows, sent               *stmt
+	open, closed                           *stmt
 	ledger, commit, newest                 *stmt
 
 	session, sessionEnded, sessionOwed, sessionMessage *stmt
@@ -70,16 +74,16 @@ func newWriter(c *sqlite3.Conn) (*writer, error) {
 		{&w.finding, `INSERT OR IGNORE INTO verdict (site, asset, sensor, ts_ms, revision, finding, since_ms, component, found_by, note, reference, recorded_ms)
 			VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`},
 		{&w.evidence, `INSERT INTO quarantine_message (received_ms, topic, client_id, payload, element, reason, detail) VALUES (?,?,?,?,?,?,?)`},
-		{&w.window, insertWindow()},
+		{&w.window, insertWindow(1)},
+		{&w.windowRows, insertWindow(together)},
 		{&w.flag, `INSERT OR IGNORE INTO reading_flag VALUES (?, ?)`},
 		{&w.unflag, `DELETE FROM reading_flag WHERE key = ?`},
 		{&w.quarantine, `INSERT INTO quarantine_window (window_id, revision, sensor_id, start_ms, end_ms, reasons, detail) VALUES (?,?,?,?,?,?,?)`},
-		{&w.evaluated, `UPDATE sensor SET period_ms = CASE WHEN ?4 >= evaluated_ms THEN ?2 ELSE period_ms END, last_seen_ms = max(last_seen_ms, ?3), evaluated_ms = max(evaluated_ms, ?4) WHERE sensor_id = ?1`},
-		{&w.visited, `UPDATE asset SET last_seen_ms = max(last_seen_ms, ?2) WHERE asset_id = ?1`},
-		{&w.prediction, `INSERT INTO ai_telemetry_predictions (window_id, revision, sensor_id, start_ms, end_ms, p_failure, level, source,
-			rule_score, model_id, explanation, scored_ms, hold_level, hold_above, hold_below, hold_alert, hold_worst, hold_raised_at_ms, hold_free_since_ms, hold_last_end_ms,
-			hold_steady_since_ms, hold_steady_kmh, hold_rate_k_per_min, raw_score)
-			VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`},
+		{&w.evaluated, `UPDATE sensor SET period_ms = CASE WHEN ?4 >= evaluated_ms THEN ?2 ELSE period_ms END, last_seen_ms = max(last_seen_ms, ?3), evaluated_ms = max(evaluated_ms, ?4),
+			scored_ms = max(scored_ms, ?5) WHERE sensor_id = ?1`},
+		{&w.visited, `UPDATE asset SET last_seen_ms = ?2 WHERE asset_id = ?1 AND last_seen_ms < ?2`},
+		{&w.prediction, insertPrediction + values(24, 1)},
+		{&w.predictionRows, insertPrediction + values(24, together)},
 		{&w.shadow, insertShadow + strings.Repeat("(?,?,?,?),", chunk-1) + "(?,?,?,?)"},
 		{&w.shadowRow, insertShadow + "(?,?,?,?)"},
 		{&w.alert, upsertAlert},
@@ -87,8 +91,9 @@ func newWriter(c *sqlite3.Conn) (*writer, error) {
 		{&w.failsafe, `UPDATE asset SET failsafe = ?2 WHERE asset_id = ?1`},
 		{&w.transition, `INSERT INTO alert_event (alert_id, sensor_id, window_id, revision, at_ms, kind, from_severity, to_severity, state, cause, actor, recorded_ms)
 			VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`},
-		{&w.outbox, `INSERT INTO outbox (topic, payload, retain, commit_id) VALUES (?,?,?,?)`},
-		{&w.sent, `DELETE FROM outbox WHERE outbox_id = ?`},
+		{&w.outbox, insertOutbox + values(4, 1)},
+		{&w.outboxRows, insertOutbox + values(4, together)},
+		{&w.sent, `DELETE FROM outbox WHERE outbox_id BETWEEN ? AND ?`},
 		{&w.open, `INSERT INTO open_window (sensor_id, from_ms, to_ms, times) VALUES (?, ?, ?, ?)
 			ON CONFLICT (sensor_id) DO UPDATE SET from_ms = excluded.from_ms, to_ms = excluded.to_ms, times = excluded.times`},
 		{&w.closed, `DELETE FROM open_window WHERE sensor_id = ?`},
@@ -120,9 +125,25 @@ func newWriter(c *sqlite3.Conn) (*writer, error) {
 	return w, nil
 }
 
-func insertWindow() string {
-	return `INSERT INTO telemetry_window (window_id, revision, sensor_id, start_ms, end_ms, n, expected, completeness, verdict, closed_by, ` +
-		featureColumns("", "") + `, period_ms, last_ms, closed_ms, memory) VALUES (?` + strings.Repeat(",?", 9+stream.NumFeatures-1+4) + `)`
+// together is how many windows, predictions or publications one INSERT takes. What a statement costs once is shared so: a prediction's list of levels (CHECK) alone is a table that SQLite makes for each statement, a
+// third of what a row costs. OR FAIL: a row that cannot be is an error as ever, and no statement journal is opened for it.
+const together = 16
+
+// values writes the parameters of rows.
+func values(columns, rows int) string {
+	row := "(?" + strings.Repeat(",?", columns-1) + ")"
+	return row + strings.Repeat(","+row, rows-1)
+}
+
+const insertPrediction = `INSERT OR FAIL INTO ai_telemetry_predictions (window_id, revision, sensor_id, start_ms, end_ms, p_failure, level, source,
+	rule_score, model_id, explanation, scored_ms, hold_level, hold_above, hold_below, hold_alert, hold_worst, hold_raised_at_ms, hold_free_since_ms, hold_last_end_ms,
+	hold_steady_since_ms, hold_steady_kmh, hold_rate_k_per_min, raw_score) VALUES `
+
+const insertOutbox = `INSERT OR FAIL INTO outbox (topic, payload, retain, commit_id) VALUES `
+
+func insertWindow(rows int) string {
+	return `INSERT OR FAIL INTO telemetry_window (window_id, revision, sensor_id, start_ms, end_ms, n, expected, completeness, verdict, closed_by, ` +
+		featureColumns("", "") + `, period_ms, last_ms, closed_ms, memory) VALUES ` + values(10+stream.NumFeatures-1+4, rows)
 }
 
 // upsertAlert takes the names from the registry, so that they cannot differ from it. A move of the line does not undo an acknowledgement.

@@ -28,13 +28,13 @@ func MemoryRoundTrip(b []byte) ([]byte, error) {
 	return m.encode(), nil
 }
 
-// MemoryByReflection encodes what a stored memory holds with encoding/binary, and says whether all its fields are 8 bytes wide.
-func MemoryByReflection(b []byte) (out []byte, words bool, err error) {
+// MemoryWhole encodes what a stored memory holds as version 5 did, with encoding/binary, and says whether all its fields are 8 bytes wide.
+func MemoryWhole(b []byte) (out []byte, words bool, err error) {
 	var m memory
 	if err := m.decode(b); err != nil {
 		return nil, false, err
 	}
-	if out, err = binary.Append([]byte{memoryVersion}, binary.LittleEndian, &m); err != nil {
+	if out, err = binary.Append([]byte{5}, binary.LittleEndian, &m); err != nil {
 		return nil, false, err
 	}
 	words = binary.Size(&m) == int(unsafe.Sizeof(m)) && len(out) == 1+int(unsafe.Sizeof(m))

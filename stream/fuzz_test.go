@@ -378,11 +378,21 @@ func FuzzParseMilli(f *testing.F) {
 // FuzzMemory holds that a damaged memory is refused or read without harm, and that what is read is written back the same.
 func FuzzMemory(f *testing.F) {
 	f.Add(stream.SampleMemory())
+	if whole, _, err := stream.MemoryWhole(stream.SampleMemory()); err == nil {
+		f.Add(whole)
+	}
 	f.Add([]byte{1})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		again, err := stream.MemoryRoundTrip(b)
-		if err == nil && !bytes.Equal(again, b) {
-			t.Errorf("%x is written back %x", b, again)
+		if err != nil {
+			return
+		}
+		if b[0] < 6 { // an older form: its second writing is its first
+			b = again
+			again, err = stream.MemoryRoundTrip(b)
+		}
+		if err != nil || !bytes.Equal(again, b) {
+			t.Errorf("%x is written back %x, %v", b, again, err)
 		}
 	})
 }

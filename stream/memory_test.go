@@ -3,6 +3,7 @@ package stream_test
 import (
 	"bytes"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,12 +30,44 @@ func TestMemoryRoundTrip(t *testing.T) {
 	}
 }
 
-// TestMemoryIsWords: every field is 8 bytes wide, and what is written as words is what encoding/binary writes field by field.
+// TestMemoryIsWords: every field is 8 bytes wide, and what is written as words is what encoding/binary reads and writes field by field.
 func TestMemoryIsWords(t *testing.T) {
 	b := stream.SampleMemory()
-	want, words, err := stream.MemoryByReflection(b)
-	if err != nil || !words || !bytes.Equal(b, want) {
-		t.Errorf("written as words (%t, %v): %x, by reflection %x", words, err, b, want)
+	whole, words := wholeMemory(t, b)
+	again, err := stream.MemoryRoundTrip(whole)
+	if err != nil || !words || !bytes.Equal(again, b) {
+		t.Errorf("written as words (%t, %v): %x, by reflection %x", words, err, b, whole)
+	}
+	if len(b) >= len(whole) {
+		t.Errorf("%d bytes, whole %d", len(b), len(whole))
+	}
+}
+
+// wholeMemory gives the form of version 5, field by field, of a memory.
+func wholeMemory(t *testing.T, b []byte) (whole []byte, words bool) {
+	t.Helper()
+	whole, words, err := stream.MemoryWhole(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return whole, words
+}
+
+// TestMemoryHasOneForm: nothing is read that encode would write otherwise, so that what is stored can be compared.
+func TestMemoryHasOneForm(t *testing.T) {
+	b := stream.SampleMemory()
+	whole, _ := wholeMemory(t, b)
+	head := 1 + ((len(whole)-1)/8+1)/2
+	for about, damage := range map[string]func(b []byte) []byte{
+		"a word with a zero at its end": func(b []byte) []byte { b[1]++; return slices.Insert(b, head+int(b[1]&15)-1, 0) },
+		"a word of nine bytes":          func(b []byte) []byte { b[1] = b[1]&^15 | 9; return append(b, bytes.Repeat([]byte{1}, 8)...) },
+		"a word too many":               func(b []byte) []byte { b[head-1] |= 0x10; return append(b, 1) },
+		"no words":                      func(b []byte) []byte { return b[:head] },
+		"half a head":                   func(b []byte) []byte { return b[:head/2] },
+	} {
+		if again, err := stream.MemoryRoundTrip(damage(bytes.Clone(b))); err == nil {
+			t.Errorf("%s: accepted, and comes back %x", about, again)
+		}
 	}
 }
 
@@ -54,8 +87,9 @@ func TestMemoryOfVersion1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again[0] != 5 || !bytes.Equal(again[1:len(old)], old[1:]) || len(bytes.Trim(again[len(old):], "\x00")) != 0 {
-		t.Errorf("%x comes back %x", old, again)
+	whole, _ := wholeMemory(t, again)
+	if again[0] != 6 || !bytes.Equal(whole[1:len(old)], old[1:]) || len(bytes.Trim(whole[len(old):], "\x00")) != 0 {
+		t.Errorf("%x comes back %x", old, whole)
 	}
 	w := newWindower(t, nil)
 	if err := w.RestoreAsset(stream.Asset{ID: 1, Site: "d", Name: "l", FirstSeen: t0}, 0); err != nil {
@@ -79,9 +113,9 @@ func TestMemoryOfVersion1(t *testing.T) {
 
 // TestMemoryOfOlderVersions: a database written before a part of the memory gives back all that it knew, and that part begins anew.
 func TestMemoryOfOlderVersions(t *testing.T) {
-	now := stream.SampleMemory()
+	now, _ := wholeMemory(t, stream.SampleMemory())
 	for version, lacks := range map[byte]int{
-		2: stream.PairBytes + stream.TwinBytes + stream.CoolBytes, 3: stream.TwinBytes + stream.CoolBytes, 4: stream.CoolBytes,
+		2: stream.PairBytes + stream.TwinBytes + stream.CoolBytes, 3: stream.TwinBytes + stream.CoolBytes, 4: stream.CoolBytes, 5: 0,
 	} {
 		old := append([]byte{version}, now[1:len(now)-lacks]...)
 		again, err := stream.MemoryRoundTrip(old)
@@ -89,10 +123,11 @@ func TestMemoryOfOlderVersions(t *testing.T) {
 			t.Errorf("version %d: %v", version, err)
 			continue
 		}
-		if again[0] != 5 || !bytes.Equal(again[1:len(old)], old[1:]) || len(again) != len(now) || len(bytes.Trim(again[len(old):], "\x00")) != 0 {
-			t.Errorf("version %d: %x comes back %x", version, old, again)
+		whole, _ := wholeMemory(t, again)
+		if again[0] != 6 || !bytes.Equal(whole[1:len(old)], old[1:]) || len(whole) != len(now) || len(bytes.Trim(whole[len(old):], "\x00")) != 0 {
+			t.Errorf("version %d: %x comes back %x", version, old, whole)
 		}
-		if _, err := stream.MemoryRoundTrip(append([]byte{version}, now[1:]...)); err == nil {
+		if _, err := stream.MemoryRoundTrip(append([]byte{version}, now[1:]...)); err == nil && lacks > 0 {
 			t.Errorf("version %d with what it did not have: accepted", version)
 		}
 	}

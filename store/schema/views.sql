@@ -61,12 +61,11 @@ SELECT s.sensor_id, a.site, a.asset, s.sensor, s.kind,
 FROM sensor s
 JOIN asset a ON a.asset_id = s.asset_id
 JOIN ai_telemetry_predictions p
-  ON p.window_id = (SELECT i.window_id FROM ai_telemetry_predictions i
-                    WHERE i.sensor_id = s.sensor_id
+  ON p.window_id = (SELECT i.window_id FROM telemetry_window i
+                    WHERE i.sensor_id = s.sensor_id AND i.start_ms <= s.scored_ms
+                      AND EXISTS (SELECT 1 FROM ai_telemetry_predictions n WHERE n.window_id = i.window_id AND n.revision = i.revision)
                       AND NOT EXISTS (SELECT 1 FROM telemetry_window n WHERE n.window_id = i.window_id AND n.revision > i.revision) ORDER BY i.start_ms DESC, i.revision DESC LIMIT 1)
- AND p.revision = (SELECT i.revision FROM ai_telemetry_predictions i
-                   WHERE i.sensor_id = s.sensor_id
-                      AND NOT EXISTS (SELECT 1 FROM telemetry_window n WHERE n.window_id = i.window_id AND n.revision > i.revision) ORDER BY i.start_ms DESC, i.revision DESC LIMIT 1)
+ AND p.revision = (SELECT max(i.revision) FROM telemetry_window i WHERE i.window_id = p.window_id)
 JOIN telemetry_window w ON w.window_id = p.window_id AND w.revision = p.revision;
 
 CREATE VIEW kpi_asset_daily AS

@@ -20,6 +20,7 @@ type Message struct {
 
 	expires int64 // MQTT 5 message expiry, epoch seconds; 0 = never
 	held    int   // bytes of memory it keeps: topic, payload and properties are parts of the packet they came in
+	crowded bool  // that packet lies beside others in one piece of memory, which go when it goes as a rule
 }
 
 // Outcome is what became of a message.

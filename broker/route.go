@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"sync"
@@ -102,6 +103,9 @@ func (b *Broker) routeOne(a *Ack) {
 	}
 	o := &outgoing{topic: m.Topic, payload: m.Payload, origin: m.Client, props: m.props, expires: m.expires, held: m.held,
 		qos: m.QoS, retain: m.Retain, telemetry: true}
+	if m.crowded && m.QoS > 0 { // it may be kept for long, and what lies beside it with it
+		o.payload, o.held = bytes.Clone(m.Payload), 0
+	}
 	if m.Retain {
 		b.keep(o)
 	}

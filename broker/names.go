@@ -11,8 +11,8 @@ const (
 	longestNamed = 128 // bytes
 )
 
-// names gives the same string for a topic again and again, and spares the second look at it: publishers send on the same topics all the time. Each topic has one
-// place, and the newest of those that share it keeps it. There is no lock.
+// names gives the same string for a topic again and again, and spares the second look at it: publishers send on the same topics all the time. A topic has two
+// places, and the newest of those that share them keep them. There is no lock.
 type names struct {
 	seed   maphash.Seed
 	places []atomic.Pointer[string]
@@ -25,16 +25,22 @@ func (n *names) init() {
 
 // get gives a topic that anybody may publish on, and false for another.
 func (n *names) get(topic []byte) (string, bool) {
-	place := &n.places[maphash.Bytes(n.seed, topic)%namedTopics]
-	if known := place.Load(); known != nil && *known == string(topic) {
-		return *known, true
+	at := maphash.Bytes(n.seed, topic) % (namedTopics / 2) * 2
+	first, second := &n.places[at], &n.places[at+1]
+	newest := first.Load()
+	if newest != nil && *newest == string(topic) {
+		return *newest, true
+	}
+	if other := second.Load(); other != nil && *other == string(topic) {
+		return *other, true
 	}
 	s := string(topic)
 	if !validTopic(s) || reserved(s) {
 		return "", false
 	}
 	if len(s) <= longestNamed {
-		place.Store(&s)
+		second.Store(newest)
+		first.Store(&s)
 	}
 	return s, true
 }

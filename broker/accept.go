@@ -42,7 +42,7 @@ func (b *Broker) accept() {
 
 // admit serves a connection unless there are too many. The deadline for CONNECT begins here and is replaced by the keepalive's.
 func (b *Broker) admit(inner net.Conn) {
-	c := newConn(inner, &b.cfg, &b.shared)
+	c := newConn(inner, b)
 	if !b.open.add(c, b.cfg.MaxConnections, &b.links) {
 		b.counters.connectionsRefused.Add(1)
 		c.cut()

@@ -59,7 +59,7 @@ func (b *Broker) answerBatch(acks []Ack, touched []*conn) []*conn {
 			b.withhold(m)
 			continue
 		}
-		if wanted := m.settle(acks[i].Outcome); !wanted || c.isClosing() {
+		if m.QoS == 2 && !m.settle(acks[i].Outcome) {
 			b.counters.acksDropped.Add(1)
 			continue
 		}
@@ -96,41 +96,36 @@ func (b *Broker) withhold(m *Message) {
 	c.disconnect(reasonImplementation)
 }
 
-// settle moves the QoS 2 state and the receive quota of a message whose outcome is known. It is false when the message came again on another connection
-// since, and is to be answered there. When the connection is gone and it did not come again, it will get its PUBREC when it does.
+// settle moves the state of a QoS 2 message whose outcome is known. It is false when the message came again on another connection since, and is to be
+// answered there. When the connection is gone and it did not come again, it will get its PUBREC when it does.
 func (m *Message) settle(o Outcome) bool {
-	c := m.conn
-	final := m.QoS == 1
-	if m.QoS == 2 {
-		s := c.session
-		s.mu.Lock()
-		r, known := s.received[m.id]
-		wanted := known && !r.done && r.from == c
-		switch {
-		case !wanted:
-		case c.version == protocol5 && o.reason() >= firstFailure: // the message ends with its PUBREC
-			s.forget(m.id)
-			final = true
-		default:
-			s.note(m.id, received{from: c, done: true})
-		}
-		s.mu.Unlock()
-		if !wanted {
-			return false
-		}
-	}
-	if final {
-		c.unanswered.remove(m.id)
+	c, s := m.conn, m.conn.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, known := s.received[m.id]
+	switch {
+	case !known || r.done || r.from != c:
+		return false
+	case m.final(o):
+		s.forget(m.id)
+	default:
+		s.note(m.id, received{from: c, done: true})
 	}
 	return true
 }
 
-// answers are what a connection is told of its messages. The first four are owned by the answering goroutine.
+// final says whether the answer to a message is the last one, after which its packet id is free: a PUBACK, or a PUBREC that refuses.
+func (m *Message) final(o Outcome) bool {
+	return m.QoS == 1 || (m.conn.version == protocol5 && o.reason() >= firstFailure)
+}
+
+// answers are what a connection is told of its messages. The first five are owned by the answering goroutine.
 type answers struct {
-	acks  []byte // to be written after this batch
-	nacks int    // how many
-	last  uint64 // newest seq in acks
-	dirty bool   // in this batch
+	acks  []byte   // to be written after this batch
+	nacks int      // how many
+	last  uint64   // newest seq in acks
+	freed []uint16 // packet ids that are free with acks
+	dirty bool     // in this batch
 
 	order   order
 	hasLate atomic.Bool // there are late answers: what collect looks at without the lock
@@ -161,6 +156,9 @@ func (c *conn) collect(m *Message, o Outcome) {
 	if m.QoS == 2 {
 		kind = packets.Pubrec
 	}
+	if m.final(o) {
+		c.freed = append(c.freed, m.id)
+	}
 	c.acks = appendAck(c.acks, kind, c.version, m.id, o.reason())
 	c.nacks++
 	c.last = max(c.last, m.seq)
@@ -184,12 +182,16 @@ func (c *conn) collectLate(upTo uint64) {
 
 // writeAcks writes what was collected, and is false when the connection is closed.
 func (c *conn) writeAcks() bool {
+	c.unanswered.remove(c.freed...)
 	c.order.Lock()
 	defer c.order.Unlock()
 	c.collectLate(c.last)
 	c.order.answered = c.last
 	_, err := c.Write(c.acks)
-	c.acks = c.acks[:0]
+	c.acks, c.freed = c.acks[:0], c.freed[:0]
+	if cap(c.acks) > keepBuffer {
+		c.acks, c.freed = nil, nil
+	}
 	return err == nil
 }
 

@@ -50,6 +50,7 @@ type Broker struct {
 	listener  net.Listener
 	queue     *queue
 	registry  *registry
+	names     names
 	shared    // changes of sessions, the budget, counters
 
 	acks    chan ackBatch // from Acknowledge to answer
@@ -92,6 +93,7 @@ func Start(cfg Config) (*Broker, error) {
 	b.changes.init(cfg.Restore != nil)
 	b.held.init(cfg.HeldBytes)
 	b.routing.init()
+	b.names.init()
 	b.server = mqtt.New(b.options())
 	if err := b.serve(); err != nil {
 		return nil, errors.Join(err, listener.Close())
@@ -119,7 +121,7 @@ func (b *Broker) options() *mqtt.Options {
 	c.TopicAliasMaximum = maxAliases
 	return &mqtt.Options{
 		Capabilities:            c,
-		ClientNetReadBufferSize: 8 << 10,
+		ClientNetReadBufferSize: 512, // of packets that conn.Read hands over
 		Logger:                  slog.New(&logBridge{log: b.clientLog}),
 		SysTopicResendInterval:  60,
 	}
@@ -139,7 +141,8 @@ func (b *Broker) serve() error {
 func (b *Broker) Addr() string { return b.listener.Addr().String() }
 
 // Receive waits for at least one message and appends all that are queued to dst, at most max (all when max <= 0), in the order of arrival. It gives
-// ErrDrained once Drain was called and the queue is empty, and the context's error when that ends first.
+// ErrDrained once Drain was called and the queue is empty, and the context's error when that ends first. The room of an empty dst may become the queue's in
+// exchange for what is given: what was received into it must not be used any more, and what it still holds is kept alive.
 func (b *Broker) Receive(ctx context.Context, dst []Message, max int) ([]Message, error) {
 	return b.queue.take(ctx, dst, max)
 }

@@ -39,6 +39,8 @@ type Config struct {
 
 	Clock func() time.Time // for Message.Received and the absence of clients. Default time.Now
 	Log   zerolog.Logger
+
+	allToMochi bool // no PUBLISH is taken before mochi has read it: a test compares both ways
 }
 
 // Retained is a retained output.

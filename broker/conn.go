@@ -3,16 +3,7 @@ package broker
 import (
 	"net"
 	"sync/atomic"
-	"time"
-
-	"github.com/mochi-mqtt/server/v2/packets"
 )
-
-// maxConnect bounds the first packet of a connection, in bytes: a CONNECT with the longest name, will and password a device has.
-const maxConnect = 128 << 10
-
-// shortPacket is a packet that is not charged: an idle connection costs more.
-const shortPacket = 8 << 10
 
 // conn is one TCP connection: what its client is, what it sent, what it is answered and what is written to it, each part with its owner.
 type conn struct {
@@ -34,23 +25,6 @@ type conn struct {
 	ended   bool // its session ended with it
 }
 
-// reading is owned by the reading goroutine.
-type reading struct {
-	frames   framing
-	deadline time.Time
-	slack    time.Duration // how much too early a deadline may be: a small part of the keepalive
-	aliases  map[uint16]string
-	asked    []asked // filters of the SUBSCRIBE being processed
-	seq      uint64  // messages queued that get an answer
-	turn     int     // messages it may queue before those that wait
-	lastByte byte    // the newest one read
-	packet   int     // bytes charged for the packet under way
-	longest  int     // packets beyond are refused
-
-	emptyWill bool  // the will has no payload
-	malformed error // why nothing more is read
-}
-
 // client is set while CONNECT is processed, and constant once connected is true or a message carries the connection.
 type client struct {
 	clientID  string
@@ -61,51 +35,11 @@ type client struct {
 	will      *will
 }
 
-func newConn(inner net.Conn, cfg *Config, sh *shared) *conn {
+func newConn(inner net.Conn, b *Broker) *conn {
 	c := &conn{served: make(chan struct{})}
-	c.longest = cfg.MaxPacket
-	c.outbox.init(inner, cfg.WriteTimeout, sh)
+	c.broker, c.longest = b, b.cfg.MaxPacket
+	c.outbox.init(inner, b.cfg.WriteTimeout, &b.shared)
 	return c
-}
-
-// Read reads from the client up to a fixed header that is none, and refuses an oversized first packet before anything is allocated for it.
-func (c *conn) Read(p []byte) (int, error) {
-	if c.malformed != nil {
-		return 0, c.malformed
-	}
-	if c.frames.body == 0 {
-		c.holdPacket(0) // it was taken
-	}
-	n, err := c.Conn.Read(p)
-	if n > 0 {
-		c.lastByte = p[n-1]
-	}
-	good, malformed := c.frames.feed(p[:n])
-	if size := c.frames.size; c.frames.body > 0 && size > shortPacket && size <= c.longest {
-		c.holdPacket(size) // mochi makes room for all of it now
-	}
-	if malformed == nil {
-		return n, err
-	}
-	c.malformed = malformed
-	if good == 0 {
-		return 0, malformed
-	}
-	return good, nil // what came before it counts
-}
-
-// SetDeadline moves the read deadline alone, and only by steps of slack: it is called before every packet.
-func (c *conn) SetDeadline(t time.Time) error {
-	if !t.IsZero() && !c.deadline.IsZero() && t.After(c.deadline) && t.Sub(c.deadline) < c.slack {
-		return nil
-	}
-	c.deadline = t
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closing {
-		return net.ErrClosed
-	}
-	return c.SetReadDeadline(t)
 }
 
 // publish queues a parcel unless more than limit bytes are waiting already, and says whether it did.
@@ -157,47 +91,4 @@ func (c *conn) disconnect(reason byte) {
 		_, _ = c.Write(appendDisconnect(nil, reason)) // it is closed either way
 	}
 	_ = c.Close()
-}
-
-// framing watches the fixed headers of a connection go by. Mochi takes a length of more than four bytes when the rest are zero, and does not tell a
-// packet of type 0 from a network that failed.
-type framing struct {
-	began  bool // the first header is through
-	n      int  // bytes of the header under way
-	length int  // as far as it was read
-	body   int  // bytes of the packet still to come
-	size   int  // its length
-}
-
-// feed gives an error when a packet's type or length is none (MQTT 5, sections 2.1.2 and 1.5.5) or the first one is longer than maxConnect, and how many
-// bytes came before that packet.
-func (f *framing) feed(p []byte) (good int, malformed error) {
-	for i := 0; i < len(p); {
-		if f.body > 0 {
-			n := min(f.body, len(p)-i)
-			f.body -= n
-			i += n
-			continue
-		}
-		b := p[i]
-		i++
-		if f.n++; f.n == 1 {
-			good = i - 1
-			if b>>4 == 0 {
-				return good, packets.ErrMalformedPacket
-			}
-			continue
-		}
-		f.length |= int(b&0x7f) << (7 * (f.n - 2))
-		switch {
-		case b&0x80 == 0:
-			if !f.began && f.length > maxConnect {
-				return good, packets.ErrPacketTooLarge
-			}
-			*f = framing{began: true, body: f.length, size: f.length}
-		case f.n == 5:
-			return good, packets.ErrMalformedVariableByteInteger
-		}
-	}
-	return len(p), nil
 }

@@ -3,6 +3,8 @@ package broker
 import (
 	"context"
 	"fmt"
+	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -23,12 +25,55 @@ const MaxConnect = maxConnect
 func Framed(p []byte, step int, first bool) (good int, malformed error) {
 	f := framing{began: !first}
 	for i := 0; i < len(p); i += step {
-		if n, err := f.feed(p[i:min(i+step, len(p))]); err != nil {
-			return i + n, err
+		for from, to := i, min(i+step, len(p)); from < to; {
+			n, err := f.feed(p[from:to])
+			if from += n; err != nil {
+				return from, err
+			}
 		}
 	}
 	return len(p), nil
 }
+
+// AllToMochi has mochi read every PUBLISH.
+func AllToMochi(cfg Config) Config {
+	cfg.allToMochi = true
+	return cfg
+}
+
+// Serve serves a connection that did not come through the listener.
+func (b *Broker) Serve(conn net.Conn) { b.admit(conn) }
+
+// Flush waits until everything handed to Acknowledge is answered and routed.
+func (b *Broker) Flush() error { return b.flush(context.Background()) }
+
+// MochiReceived is what mochi tells of bytes, packets and messages under $SYS.
+func (b *Broker) MochiReceived() [3]int64 {
+	i := b.server.Info
+	return [3]int64{atomic.LoadInt64(&i.BytesReceived), atomic.LoadInt64(&i.PacketsReceived), atomic.LoadInt64(&i.MessagesReceived)}
+}
+
+// Plain says whether a message was taken before mochi.
+func (m *Message) Plain() bool { return m.crowded }
+
+// PlainTopic says whether a plain PUBLISH may have a topic, and gives it.
+func (b *Broker) PlainTopic(topic []byte) (string, bool) { return b.names.get(topic) }
+
+// PacketIDs are those of a connection.
+type PacketIDs struct{ u unanswered }
+
+// Add, AddAll and Remove are its methods; AddAll adds ids of QoS 1.
+func (p *PacketIDs) Add(id uint16, qos byte) (n int, other byte, taken bool) { return p.u.add(id, qos) }
+
+func (p *PacketIDs) AddAll(most int, ids ...uint16) int {
+	messages := make([]Message, len(ids))
+	for i, id := range ids {
+		messages[i] = Message{QoS: 1, id: id}
+	}
+	return p.u.addAll(messages, most)
+}
+
+func (p *PacketIDs) Remove(ids ...uint16) { p.u.remove(ids...) }
 
 // EncodePublish encodes a message to a subscriber.
 func EncodePublish(version, qos byte, retain, dup bool, id uint16, topic string, payload []byte, ids []int) []byte {
@@ -70,10 +115,12 @@ type Queue struct{ q *queue }
 func NewQueue(maxLen, maxBytes int) Queue { return Queue{newQueue(maxLen, maxBytes)} }
 
 // Put, Take and Drain are its methods.
-func (q Queue) Put(m *Message, gone <-chan struct{}) bool { return q.q.put(m, new(int), gone) }
+func (q Queue) Put(m *Message, gone <-chan struct{}) bool {
+	return q.q.put([]Message{*m}, new(int), gone)
+}
 
 // PutAs is Put of a connection that has a turn.
-func (q Queue) PutAs(m *Message, turn *int) bool { return q.q.put(m, turn, nil) }
+func (q Queue) PutAs(m *Message, turn *int) bool { return q.q.put([]Message{*m}, turn, nil) }
 
 func (q Queue) Take(ctx context.Context, dst []Message, max int) ([]Message, error) {
 	return q.q.take(ctx, dst, max)

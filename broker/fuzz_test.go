@@ -161,7 +161,7 @@ func FuzzFraming(f *testing.F) {
 	})
 }
 
-// FuzzTopics compares what is said of topics and filters with expressions for them.
+// FuzzTopics compares what is said of topics and filters with expressions for them, and of topics once more when they are known.
 func FuzzTopics(f *testing.F) {
 	for _, topic := range []string{"", "/", "a", "a/#", "#", "+/a/+", "a+", "#/a", "$share/g/a", "$SHARE/g/#", "$share//a", "$share/g/", riskA, "cidp/v1/status/#", "a\x00", "\xff"} {
 		f.Add(topic)
@@ -169,6 +169,7 @@ func FuzzTopics(f *testing.F) {
 	filter := regexp.MustCompile(`^(?:(?i:\$share)/[^+#/]+/)?(?:#|(?:[^+#/]*|\+)(?:/(?:[^+#/]*|\+))*(?:/#)?)$`)
 	share := regexp.MustCompile(`^(?i:\$share)(?:/|$)`)
 	group := regexp.MustCompile(`^(?i:\$share)/[^+#/]+/(?s:.)`)
+	b := fuzzBroker(f)
 	output := regexp.MustCompile(`^(?:\$|cidp/v1/status$|cidp/v1/(?:risk|alerts|events)(?:/|$))`)
 	f.Fuzz(func(t *testing.T, s string) {
 		valid := s != "" && filter.MatchString(s) && (!share.MatchString(s) || group.MatchString(s))
@@ -177,6 +178,11 @@ func FuzzTopics(f *testing.F) {
 		}
 		if got := broker.Reserved(s); got != output.MatchString(s) {
 			t.Errorf("reserved %q: got %v", s, got)
+		}
+		for range 2 { // looked at, and remembered
+			if got, ok := b.PlainTopic([]byte(s)); ok != (broker.ValidTopic(s) && !broker.Reserved(s)) || (ok && got != s) {
+				t.Errorf("plain topic %q: got %q, %v", s, got, ok)
+			}
 		}
 		if broker.ValidTopic(s) && !share.MatchString(s) && !broker.ValidFilter(s) {
 			t.Errorf("topic %q is no filter", s)

@@ -78,6 +78,7 @@ func (h *hook) OnSessionEstablish(cl *mqtt.Client, pk packets.Packet) {
 	}
 	c.clientID = cl.ID
 	c.version = cl.Properties.ProtocolVersion
+	c.keepalive = time.Duration(cl.State.Keepalive+cl.State.Keepalive/2) * time.Second // as mochi counts
 	c.slack = min(time.Second, time.Duration(cl.State.Keepalive)*time.Second/16)
 	c.maxPacket = int(cl.Properties.Props.MaximumPacketSize)
 	c.sendMax = maxOutstanding

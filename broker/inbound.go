@@ -3,7 +3,6 @@ package broker
 import (
 	"bytes"
 	"strings"
-	"sync"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -49,7 +48,7 @@ func (b *Broker) takePublish(cl *mqtt.Client, c *conn, pk packets.Packet) (packe
 		m.conn, m.seq, m.id = c, c.seq, pk.PacketID
 	}
 	b.clip(&m)
-	if !b.queue.put(&m, &c.turn, c.closed) {
+	if !b.queue.put([]Message{m}, &c.turn, c.closed) {
 		<-c.closed // draining: read no more, but let what is under way be answered
 		return pk, packets.ErrRejectPacket
 	}
@@ -142,33 +141,6 @@ func (b *Broker) receivedBefore(c *conn, id uint16) bool {
 		c.reply(packets.Pubrec, id, 0)
 	}
 	return done
-}
-
-// unanswered are the packet ids of a connection's messages from PUBLISH to the last answer: PUBACK, PUBCOMP, or a PUBREC that ends the exchange.
-type unanswered struct {
-	mu  sync.Mutex
-	qos map[uint16]byte // nil when there are none
-}
-
-// add takes a packet id and gives how many there are then, or says that it is taken and by what.
-func (u *unanswered) add(id uint16, qos byte) (n int, other byte, taken bool) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if other, taken = u.qos[id]; taken {
-		return len(u.qos), other, true
-	}
-	if u.qos == nil {
-		u.qos = map[uint16]byte{}
-	}
-	u.qos[id] = qos
-	return len(u.qos), 0, false
-}
-
-// remove frees a packet id.
-func (u *unanswered) remove(id uint16) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	delete(u.qos, id)
 }
 
 // releaseReceived answers PUBREL.

@@ -10,12 +10,15 @@ type Message struct {
 	Size     int    // bytes of the payload as published
 	QoS      byte
 	Retain   bool
-	TooLarge bool  // the payload is longer than Config.MaxPayload
+	TooLarge bool // the payload is longer than Config.MaxPayload
+
+	crowded bool   // the packet it came in lies beside others in one piece of memory, which go when it goes as a rule
+	id      uint16 // MQTT packet id
+
 	Received int64 // receipt by Config.Clock, epoch milliseconds
 
 	conn  *conn               // whom to answer; nil for QoS 0 and wills
 	seq   uint64              // position among the messages of conn that get an answer
-	id    uint16              // MQTT packet id
 	props *packets.Properties // MQTT 5 properties that subscribers must see, nil when none
 
 	expires int64 // MQTT 5 message expiry, epoch seconds; 0 = never

@@ -13,6 +13,7 @@ type queue struct {
 	mu       sync.Mutex
 	messages []Message // [head:] are queued
 	head     int
+	usual    int             // how many were taken at once
 	bytes    int             // cost of the queued ones
 	waiting  []chan struct{} // who waits for room, in the order of coming; closed when it is its turn
 	called   int             // whose turn it is and who have not come yet
@@ -32,20 +33,14 @@ func newQueue(maxLen, maxBytes int) *queue {
 // turnLength is how many messages a connection that has waited may queue before it waits behind the others again. A shorter turn costs more switching.
 const turnLength = 64
 
-// put appends m, waiting for room. It is false, and m not queued, when gone closes first or the queue drains. A message above the bound in bytes is
-// queued when it is alone. turn is what the caller may queue before those that wait; put keeps it from call to call.
-func (q *queue) put(m *Message, turn *int, gone <-chan struct{}) bool {
+// put appends messages, waiting for room. It is false, and the rest is not queued, when gone closes first or the queue drains. A message above the bound in
+// bytes is queued when it is alone. turn is what the caller may queue before those that wait; put keeps it from call to call.
+func (q *queue) put(messages []Message, turn *int, gone <-chan struct{}) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for !q.draining {
-		n := len(q.messages) - q.head
-		fits := n == 0 || (n < q.maxLen && q.bytes+m.cost() <= q.maxWeight)
-		if fits && (*turn > 0 || len(q.waiting)+q.called == 0) {
-			*turn = max(0, *turn-1)
-			q.push(m)
-			if n == 0 {
-				q.wake()
-			}
+		messages = messages[q.pushSome(messages, turn):]
+		if len(messages) == 0 {
 			return true
 		}
 		if !q.wait(*turn > 0, gone) {
@@ -56,6 +51,25 @@ func (q *queue) put(m *Message, turn *int, gone <-chan struct{}) bool {
 		}
 	}
 	return false
+}
+
+// pushSome appends as many messages as there is room and the turn lasts, and gives how many. The lock is held.
+func (q *queue) pushSome(messages []Message, turn *int) int {
+	before := len(q.messages) - q.head
+	n := 0
+	for ; n < len(messages); n++ {
+		queued := before + n
+		fits := queued == 0 || (queued < q.maxLen && q.bytes+messages[n].cost() <= q.maxWeight)
+		if !fits || (*turn == 0 && len(q.waiting)+q.called > 0) {
+			break
+		}
+		*turn = max(0, *turn-1)
+		q.push(&messages[n])
+	}
+	if before == 0 && n > 0 {
+		q.wake()
+	}
+	return n
 }
 
 // wait waits for a turn behind the others, or before them in the middle of a turn. It is false when gone closes first. The lock is held, but not meanwhile.
@@ -104,6 +118,9 @@ func (q *queue) push(m *Message) {
 		clear(q.messages[n:])
 		q.messages, q.head = q.messages[:n], 0
 	}
+	if cap(q.messages) == 0 {
+		q.messages = make([]Message, 0, q.usual)
+	}
 	q.messages = append(q.messages, *m)
 	q.bytes += m.cost()
 	q.received[m.QoS]++
@@ -117,17 +134,19 @@ func (q *queue) wake() {
 	}
 }
 
-// take waits for a message and appends up to max of the queued ones to dst.
+// take waits for a message and appends up to max of the queued ones to dst. When dst is empty and all may go, it gives the slice they are in and keeps that
+// of dst for the next ones.
 func (q *queue) take(ctx context.Context, dst []Message, max int) ([]Message, error) {
 	for {
 		q.mu.Lock()
 		queued := q.messages[q.head:]
-		if max > 0 && len(queued) > max {
-			queued = queued[:max]
-		}
 		if len(queued) > 0 {
-			dst = append(dst, queued...)
-			q.release(queued)
+			if max > 0 && len(queued) > max {
+				dst = append(dst, queued[:max]...)
+				q.release(queued[:max])
+			} else {
+				dst = q.exchange(dst)
+			}
 			q.mu.Unlock()
 			return dst, nil
 		}
@@ -144,16 +163,29 @@ func (q *queue) take(ctx context.Context, dst []Message, max int) ([]Message, er
 	}
 }
 
-// release forgets the taken messages and lets those who wait try again. The lock is held.
+// exchange takes all messages. The lock is held.
+func (q *queue) exchange(dst []Message) []Message {
+	queued := q.messages[q.head:]
+	if len(dst) > 0 {
+		dst = append(dst, queued...)
+		clear(queued)
+		q.messages = q.messages[:0]
+	} else {
+		dst, q.messages = queued, dst
+		q.usual = len(queued)
+	}
+	q.head, q.bytes = 0, 0
+	q.call()
+	return dst
+}
+
+// release forgets taken messages that others follow, and lets those who wait try again. The lock is held.
 func (q *queue) release(taken []Message) {
 	for i := range taken {
 		q.bytes -= taken[i].cost()
 	}
 	q.head += len(taken)
 	clear(taken)
-	if q.head == len(q.messages) {
-		q.messages, q.head = q.messages[:0], 0
-	}
 	q.call()
 }
 

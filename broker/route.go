@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"sync"
@@ -76,8 +77,8 @@ func (b *Broker) route() {
 	for {
 		select {
 		case batch := <-b.routes:
-			for i := range batch.acks {
-				b.routeOne(&batch.acks[i])
+			for rest := batch.acks; len(rest) > 0; {
+				rest = rest[b.routeSome(rest):]
 			}
 			if batch.flushed != nil {
 				close(batch.flushed)
@@ -88,26 +89,45 @@ func (b *Broker) route() {
 	}
 }
 
-// routeOne routes one message if it was accepted. An empty one with RETAIN clears what is retained, although as a reading it was refused.
-func (b *Broker) routeOne(a *Ack) {
+// routedAtOnce is how many messages are looked at with the routing lock held, at most: most have no subscriber.
+const routedAtOnce = 64
+
+// routeSome routes the next messages, up to one that somebody waits for, and gives how many.
+func (b *Broker) routeSome(acks []Ack) (n int) {
+	b.routing.mu.Lock()
+	defer b.routing.mu.Unlock()
+	for n < min(len(acks), routedAtOnce) {
+		n++
+		if b.routeOne(&acks[n-1]) {
+			break
+		}
+	}
+	return n
+}
+
+// routeOne routes one message if it was accepted, and says whether there was anything to do. An empty one with RETAIN clears what is retained, although as a
+// reading it was refused. The routing lock is held.
+func (b *Broker) routeOne(a *Ack) bool {
 	m := &a.Message
 	clears := m.Retain && m.Size == 0 && a.Outcome != Withheld
 	if (a.Outcome != Accepted || m.TooLarge) && !clears {
-		return
+		return false
 	}
-	b.routing.mu.Lock()
-	defer b.routing.mu.Unlock()
 	if !m.Retain && b.subscribers(m.Topic) == nil {
-		return
+		return false
 	}
 	o := &outgoing{topic: m.Topic, payload: m.Payload, origin: m.Client, props: m.props, expires: m.expires, held: m.held,
 		qos: m.QoS, retain: m.Retain, telemetry: true}
+	if m.crowded && m.QoS > 0 { // it may be kept for long, and what lies beside it with it
+		o.payload, o.held = bytes.Clone(m.Payload), 0
+	}
 	if m.Retain {
 		b.keep(o)
 	}
 	if a.Outcome == Accepted && b.fanOut(o) {
 		b.counters.routed.Add(1)
 	}
+	return true
 }
 
 // fanOut delivers to every subscriber, and says whether there is any. The routing lock is held.

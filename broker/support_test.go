@@ -73,8 +73,10 @@ func acceptAll(tb testing.TB, b *broker.Broker) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		var batch []broker.Message
 		for {
-			batch, err := b.Receive(context.Background(), nil, 0)
+			var err error
+			batch, err = b.Receive(context.Background(), batch[:0], 0)
 			if errors.Is(err, broker.ErrDrained) {
 				return
 			}

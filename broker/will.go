@@ -41,7 +41,7 @@ func (b *Broker) publishWill(w *will) {
 	m := w.message
 	m.Received, m.expires = b.cfg.Clock().UnixMilli(), expiry(m.props)
 	b.clip(&m)
-	if !validTopic(m.Topic) || reserved(m.Topic) || !b.queue.put(&m, new(int), w.void) {
+	if !validTopic(m.Topic) || reserved(m.Topic) || !b.queue.put([]Message{m}, new(int), w.void) {
 		b.counters.willsDropped.Add(1)
 		return
 	}

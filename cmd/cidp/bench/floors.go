@@ -31,7 +31,7 @@ var mochiFloor = floorOf{"bare mochi, which counts and drops", mochiRate, timesM
 			return nil, err
 		}
 		defer c.kill()
-		l, err := load.Start(c.mqtt, s.shape.plan("", time.Now()))
+		l, err := load.Start(c.mqtt, s.shape.plan((&run{}).site(), time.Now())) // topics are as long as the platform's
 		if err != nil {
 			return nil, err
 		}
@@ -73,6 +73,7 @@ var insertFloor = floorOf{"raw keyed bulk insert", insertRate, timesInsert, read
 			return nil, err
 		}
 		f.set(insertRate, speed.PerSecond())
+		f.set(insertCommit, float64(speed.Commit))
 		f.set(insertCPU, 1e6*speed.CPU/float64(speed.Done))
 		return f, nil
 	}}

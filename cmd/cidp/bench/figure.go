@@ -26,15 +26,15 @@ const (
 	ownLag       = "generator_late_ms"
 	ownBehind    = "generator_behind"
 
-	mochiRate    = "mochi_readings_per_s"
-	timesMochi   = "times_mochi"
-	mochiCPU     = "mochi_us_per_reading"
-	insertRate   = "insert_rows_per_s"
-	insertCPU    = "insert_us_per_row"
-	insertCommit = "insert_rows_per_commit" // of the fastest
-	timesInsert  = "times_insert"
-	decodeRate   = "decode_readings_per_s"
-	forestRate   = "forest_rows_per_s"
+	mochiRate   = "mochi_readings_per_s"
+	timesMochi  = "times_mochi"
+	mochiCPU    = "mochi_us_per_reading"
+	insertRate  = "insert_rows_per_s"
+	insertCPU   = "insert_us_per_row"
+	insertSize  = "insert_rows_per_commit" // of the fastest
+	timesInsert = "times_insert"
+	decodeRate  = "decode_readings_per_s"
+	forestRate  = "forest_rows_per_s"
 )
 
 // figures are what one run measured, in order.

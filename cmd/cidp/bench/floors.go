@@ -73,7 +73,7 @@ var insertFloor = floorOf{"raw keyed bulk insert", insertRate, timesInsert, read
 			return nil, err
 		}
 		f.set(insertRate, speed.PerSecond())
-		f.set(insertCommit, float64(speed.Commit))
+		f.set(insertSize, float64(speed.Commit))
 		f.set(insertCPU, 1e6*speed.CPU/float64(speed.Done))
 		return f, nil
 	}}

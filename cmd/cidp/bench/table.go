@@ -22,7 +22,7 @@ var labels = []label{
 	{mochiRate, "floor: bare mochi, readings/s", 0},
 	{timesMochi, "times bare mochi", 2},
 	{insertRate, "floor: raw keyed insert, rows/s", 0},
-	{insertCommit, "floor: raw keyed insert, rows a commit", 0},
+	{insertSize, "floor: raw keyed insert, rows a commit", 0},
 	{timesInsert, "times the raw insert", 2},
 	{decodeRate, "floor: decoder alone, one core, readings/s", 0},
 	{forestRate, "floor: forest alone, one core, rows/s", 0},

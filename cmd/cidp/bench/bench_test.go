@@ -83,13 +83,17 @@ func TestMediansAndRatios(t *testing.T) {
 }
 
 func TestTargetsAreJudgedByMedians(t *testing.T) {
-	figures := []bench.Figure{{Name: "fast", Median: 10}, {Name: "late", Median: 3}}
-	got := bench.Judged([]bench.Target{bench.AtLeast("fast", 10), bench.AtLeast("fast", 11), bench.AtMost("late", 3), bench.AtMost("late", 2), bench.AtLeast("absent", 0)}, figures)
+	figures := []bench.Figure{{Name: "fast", Median: 10}, {Name: "late", Median: 3, Greatest: 9}, {Name: "ack_max_ms", Median: 100, Greatest: 151}, {Name: "resident_mib", Median: 9, Greatest: 10}}
+	got := bench.Judged([]bench.Target{bench.AtLeast("fast", 10), bench.AtLeast("fast", 11), bench.AtMost("late", 3), bench.AtMost("late", 2), bench.AtLeast("absent", 0),
+		bench.AtMost("ack_max_ms", 150), bench.AtMost("resident_mib", 10)}, figures)
 	var met []bool
 	for _, g := range got {
 		met = append(met, g.Met)
+		if absent := g.Unjudged == "not measured"; absent != (g.Figure == "absent") {
+			t.Errorf("%+v", g)
+		}
 	}
-	if !slices.Equal(met, []bool{true, false, true, false}) {
+	if !slices.Equal(met, []bool{true, false, true, false, false, false, true}) { // maxima by the greatest
 		t.Errorf("%+v", got)
 	}
 }
@@ -195,7 +199,7 @@ func TestTableForPeople(t *testing.T) {
 	r := bench.Report{Version: "1", Started: time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC), Machine: bench.Machine{CPUs: 2, OS: "linux", Arch: "amd64", Go: "go1"},
 		Scenarios: []bench.Result{{Name: "single", About: "about it", Runs: 3, Seconds: 4,
 			Figures: []bench.Figure{{Name: "readings_per_s", Median: 251234.4, Least: 9, Greatest: 300000}, {Name: "ack_p99_ms", Median: 1.5, Least: 1, Greatest: 2}, {Name: "others_percent", Median: 9, Least: 1, Greatest: 33}},
-			Targets: []bench.Target{{Figure: "readings_per_s", Value: 250_000, Met: true}},
+			Targets: []bench.Target{{Figure: "readings_per_s", Value: 250_000, Met: true}, {Figure: "ack_p99_ms", AtMost: true, Value: 9, Greatest: true, Met: true}, {Figure: "times_mochi", Value: 2, Unjudged: "not measured"}},
 			Ledger:  bench.Ledger{Acked: 10, Received: 10, Stored: 9, Late: 1, Verified: 1},
 			Stages:  []bench.Stage{{Name: "store", Share: 0.25, Micros: 1.25}},
 			Failure: "it broke"}}}
@@ -203,7 +207,7 @@ func TestTableForPeople(t *testing.T) {
 	if err := r.Write(&out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"single: about it", "251,234", ">= 250,000", "met", "1.50", "received 10 = stored 9 + duplicate 0 + late 1 + refused 0; 1 of 3", "25.0", "FAILED: it broke", "targets, by the medians", "took up to 33 %"} {
+	for _, want := range []string{"single: about it", "251,234", ">= 250,000", "met", "1.50", "received 10 = stored 9 + duplicate 0 + late 1 + refused 0; 1 of 3", "25.0", "FAILED: it broke", "targets, by the medians", "<= 9  met, by the greatest", "times bare mochi                     -        >= 2        not measured", "took up to 33 %"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the table lacks %q\n%s", want, out.String())
 		}

@@ -118,15 +118,44 @@ func median(values []float64) float64 {
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-// judged says which targets the medians meet. A figure that was not measured has none.
+// bounds are figures of which no run may have more: their medians would hide the one that did.
+var bounds = []string{ackMax, alertMax, resident, highest}
+
+// judged says which targets are met: by the median of the runs, a maximum by the greatest.
 func judged(targets []Target, figures []Figure) (out []Target) {
 	for _, t := range targets {
-		for _, f := range figures {
-			if f.Name == t.Figure {
-				t.Met = t.AtMost && f.Median <= t.Value || !t.AtMost && f.Median >= t.Value
-				out = append(out, t)
+		t.Greatest, t.Unjudged = t.AtMost && slices.Contains(bounds, t.Figure), unmeasured
+		for i := range figures {
+			if f := &figures[i]; f.Name == t.Figure {
+				v := t.of(f)
+				t.Met, t.Unjudged = t.AtMost && v <= t.Value || !t.AtMost && v >= t.Value, ""
 			}
 		}
+		out = append(out, t)
 	}
 	return out
+}
+
+// unmeasured is why a target of which there is no figure is not judged.
+const unmeasured = "not measured"
+
+// of gives what of a figure is judged.
+func (t *Target) of(f *Figure) float64 {
+	if t.Greatest {
+		return f.Greatest
+	}
+	return f.Median
+}
+
+// verdict says in a word or two whether the target is met.
+func (t *Target) verdict() string {
+	switch {
+	case t.Unjudged == unmeasured:
+		return unmeasured
+	case t.Unjudged != "":
+		return "not judged: " + t.Unjudged
+	case t.Greatest:
+		return met(t.Met) + ", by the greatest"
+	}
+	return met(t.Met)
 }

@@ -56,6 +56,9 @@ type Target struct {
 	AtMost bool    `json:"at_most"` // else at least
 	Value  float64 `json:"value"`
 	Met    bool    `json:"met"`
+
+	Greatest bool   `json:"by_greatest,omitempty"` // judged by the greatest of the runs, else by their median
+	Unjudged string `json:"unjudged,omitempty"`    // why it is not judged, and Met says nothing; empty: it is
 }
 
 func atLeast(figure string, v float64) Target { return Target{Figure: figure, Value: v} }

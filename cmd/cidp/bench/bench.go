@@ -142,7 +142,7 @@ func (b *bench) scenario(ctx context.Context, s *scenario) Result {
 			if err == nil {
 				b.say("%s: run %d of %d, floor: %s", s.name, i+1, s.runs, f.about)
 				var figures figures
-				figures, err = f.measure(ctx, b, s)
+				figures, err = f.watched(ctx, b, s)
 				all.add(figures)
 			}
 		}

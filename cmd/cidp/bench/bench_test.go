@@ -98,6 +98,20 @@ func TestTargetsAreJudgedByMedians(t *testing.T) {
 	}
 }
 
+// TestWhatIsDisturbedIsNotJudged: what depends on the clock is neither met nor missed where other programs ran, beside the platform or beside a floor.
+func TestWhatIsDisturbedIsNotJudged(t *testing.T) {
+	targets := []bench.Target{bench.AtLeast("readings_per_s", 1), bench.AtMost("ack_p99_ms", 9), bench.AtLeast("times_insert", 0.8), bench.AtMost("cores_percent", 25), bench.AtMost("written_bytes_per_reading", 160)}
+	for name, want := range map[string]bool{"others_percent": true, "others_beside_floors_percent": true, "generator_late_ms": false} {
+		figures := []bench.Figure{{Name: "readings_per_s", Median: 2}, {Name: "ack_p99_ms", Median: 2}, {Name: "times_insert", Median: 1}, {Name: "cores_percent", Median: 9}, {Name: "written_bytes_per_reading", Median: 9},
+			{Name: name, Median: 1, Greatest: 21}}
+		for i, g := range bench.Judged(targets, figures) {
+			if disturbed := want && i < 3; g.Met == disturbed || (g.Unjudged == "disturbed") != disturbed {
+				t.Errorf("%s: %+v", name, g)
+			}
+		}
+	}
+}
+
 // TestLossesAreFound: the check after a run must be able to fail.
 func TestLossesAreFound(t *testing.T) {
 	sound := bench.Counts{"cidp_readings_received_total": 100, `cidp_readings_total{outcome="stored",reason=""}`: 97,

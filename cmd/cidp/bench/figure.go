@@ -1,6 +1,9 @@
 package bench
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Names of figures. They are in the JSON: added to, never changed.
 const (
@@ -22,6 +25,7 @@ const (
 	windowRate   = "windows_per_s"
 	quarantined  = "windows_quarantined_percent"
 	others       = "others_percent"
+	besideFloors = "others_beside_floors_percent"
 	ownCPUShare  = "generator_us_per_reading"
 	ownLag       = "generator_late_ms"
 	ownBehind    = "generator_behind"
@@ -129,11 +133,32 @@ func judged(targets []Target, figures []Figure) (out []Target) {
 			if f := &figures[i]; f.Name == t.Figure {
 				v := t.of(f)
 				t.Met, t.Unjudged = t.AtMost && v <= t.Value || !t.AtMost && v >= t.Value, ""
+				if t.byClock() && disturbance(figures) > undisturbed {
+					t.Met, t.Unjudged = false, "disturbed"
+				}
 			}
 		}
 		out = append(out, t)
 	}
 	return out
+}
+
+// byClock says whether a figure depends on what else the machine does: rates, latencies and ratios of them do; processor time, memory and bytes hardly.
+func (t *Target) byClock() bool {
+	return strings.HasSuffix(t.Figure, "_per_s") || strings.HasSuffix(t.Figure, "_ms") || strings.HasPrefix(t.Figure, "times_")
+}
+
+// undisturbed is how much of a core other programs may take, in per cent.
+const undisturbed = 20
+
+// disturbance is how much of a core other programs took at most, beside the platform or beside floors, in per cent.
+func disturbance(figures []Figure) (most float64) {
+	for _, f := range figures {
+		if f.Name == others || f.Name == besideFloors {
+			most = max(most, f.Greatest)
+		}
+	}
+	return most
 }
 
 // unmeasured is why a target of which there is no figure is not judged.

@@ -21,6 +21,16 @@ type floorOf struct {
 	measure           func(ctx context.Context, b *bench, s *scenario) (figures, error)
 }
 
+// watched measures a floor, and how much of a core other programs took meanwhile: a floor that is disturbed flatters the platform.
+func (f *floorOf) watched(ctx context.Context, b *bench, s *scenario) (figures, error) {
+	begin, machine, ours := time.Now(), busy(), floor.Processor()+ended()
+	out, err := f.measure(ctx, b, s)
+	if machine = busy() - machine; machine > 0 && len(out) > 0 {
+		out.set(besideFloors, 100*max(0, (machine-(floor.Processor()+ended()-ours)).Seconds())/time.Since(begin).Seconds())
+	}
+	return out, err
+}
+
 var mochiFloor = floorOf{"bare mochi, which counts and drops", mochiRate, timesMochi, readingsRate,
 	func(ctx context.Context, b *bench, s *scenario) (f figures, err error) {
 		if s.shape.QoS == 0 {

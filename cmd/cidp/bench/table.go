@@ -47,6 +47,7 @@ var labels = []label{
 	{ownLag, "generator: late at most, ms", 1},
 	{ownBehind, "generator: messages due and not sent", 0},
 	{others, "other programs, % of a core", 0},
+	{besideFloors, "other programs beside floors, % of a core", 0},
 }
 
 // Write prints the report for people.
@@ -122,7 +123,7 @@ func (r *Result) write(out io.Writer) {
 			l.Acked, l.Received, l.Stored, l.Duplicate, l.Late, l.Refused, l.Verified, r.Runs)
 	}
 	if n := r.disturbed(); n > 0 {
-		fmt.Fprintf(out, "  DISTURBED: other programs took up to %.0f %% of a core. Rates, latencies and what is judged by them mean little; processor time a reading, memory and bytes do.\n", n)
+		fmt.Fprintf(out, "  DISTURBED: other programs took up to %.0f %% of a core. Rates, latencies and their ratios mean little and are not judged; processor time a reading, memory and bytes do.\n", n)
 	}
 	if len(r.Stages) > 0 {
 		fmt.Fprintf(out, "  %-42s%10s%10s\n", "CPU by stage, last run", "us", "%")
@@ -135,15 +136,10 @@ func (r *Result) write(out io.Writer) {
 	}
 }
 
-// undisturbed is how much of a core other programs may take, in per cent.
-const undisturbed = 20
-
 // disturbed is how much of a core other programs took at most, 0 where it does not matter.
 func (r *Result) disturbed() float64 {
-	for _, f := range r.Figures {
-		if f.Name == others && f.Greatest > undisturbed {
-			return f.Greatest
-		}
+	if n := disturbance(r.Figures); n > undisturbed {
+		return n
 	}
 	return 0
 }

@@ -17,7 +17,7 @@ import (
 // run is one run of a scenario against a platform of its own.
 type run struct {
 	s        *scenario
-	last     bool // of the scenario: it is profiled and verified
+	last     bool // of the scenario: it is profiled
 	dir      string
 	addr     string // of the broker
 	platform *child // nil: it was not started here

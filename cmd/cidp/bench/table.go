@@ -104,7 +104,7 @@ func (r *Result) write(out io.Writer) {
 	if r.Load.Rate > 0 {
 		rate = thousands(r.Load.Rate, 0) + " readings/s"
 	}
-	fmt.Fprintf(out, "  %d connections, %d sensors, %d a message, QoS %d, %s; %d runs of %gs\n", r.Load.Connections, r.Load.Sensors, r.Load.Batch, r.Load.QoS, rate, r.Runs, r.Seconds)
+	fmt.Fprintf(out, "  %d connections, %d sensors, %d a message, QoS %d, %s; %s of %gs\n", r.Load.Connections, r.Load.Sensors, r.Load.Batch, r.Load.QoS, rate, r.runs(), r.Seconds)
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(t, "\tmedian\tleast\tgreatest\ttarget\t\t\n")
 	for _, l := range labels {
@@ -165,6 +165,20 @@ func met(yes bool) string {
 	}
 	return "not met"
 }
+
+// runs says how many there were, and where they are too few for a median.
+func (r *Result) runs() string {
+	switch {
+	case r.Runs == 1:
+		return "one run, which is no median,"
+	case r.Runs < fewestRuns:
+		return fmt.Sprintf("%d runs, few for a median,", r.Runs)
+	}
+	return fmt.Sprintf("%d runs", r.Runs)
+}
+
+// fewestRuns is how many a median needs that is to be relied on.
+const fewestRuns = 5
 
 // thousands writes a number with its thousands apart; -1 digits: as many as it has.
 func thousands(v float64, digits int) string {

@@ -112,6 +112,23 @@ func TestWhatIsDisturbedIsNotJudged(t *testing.T) {
 	}
 }
 
+func TestFileSystemsAreTold(t *testing.T) {
+	const mounts = `22 1 252:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+30 22 0:26 / /tmp rw - tmpfs tmpfs rw
+31 30 252:1 / /tmp/a\040b rw,nosuid shared:2 master:1 - xfs /dev/vdb rw
+32 22 0:27 / /run rw - tmpfs tmpfs rw
+33 32 0:28 / /run rw - ramfs ramfs rw
+`
+	for path, want := range map[string]string{"/": "ext4", "/tmpx": "ext4", "/tmp": "tmpfs", "/tmp/c": "tmpfs", "/tmp/a b/c": "xfs", "/run/c": "ramfs"} {
+		if got := bench.MountedAt(mounts, path); got != want {
+			t.Errorf("%s is on %q, want %q", path, got, want)
+		}
+	}
+	if got := bench.MountedAt("no mounts", "/"); got != "" || bench.InMemory(got) || bench.InMemory("ext4") || !bench.InMemory("tmpfs") {
+		t.Errorf("%q", got)
+	}
+}
+
 // TestLossesAreFound: the check after a run must be able to fail.
 func TestLossesAreFound(t *testing.T) {
 	sound := bench.Counts{"cidp_readings_received_total": 100, `cidp_readings_total{outcome="stored",reason=""}`: 97,
@@ -216,7 +233,8 @@ func TestStagesAddUp(t *testing.T) {
 
 func TestTableForPeople(t *testing.T) {
 	r := bench.Report{Version: "1", Started: time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC), Machine: bench.Machine{CPUs: 2, OS: "linux", Arch: "amd64", Go: "go1"},
-		Scenarios: []bench.Result{{Name: "single", About: "about it", Runs: 3, Seconds: 4,
+		Data: "/data", Disk: "ext4", With: []string{"--commit-every=20ms"},
+		Scenarios: []bench.Result{{Name: "single", About: "about it", Runs: 3, Seconds: 4, Warm: 1,
 			Figures: []bench.Figure{{Name: "readings_per_s", Median: 251234.4, Least: 9, Greatest: 300000}, {Name: "ack_p99_ms", Median: 1.5, Least: 1, Greatest: 2}, {Name: "others_percent", Median: 9, Least: 1, Greatest: 33}},
 			Targets: []bench.Target{{Figure: "readings_per_s", Value: 250_000, Met: true}, {Figure: "ack_p99_ms", AtMost: true, Value: 9, Greatest: true, Met: true}, {Figure: "times_mochi", Value: 2, Unjudged: "not measured"}},
 			Ledger:  bench.Ledger{Acked: 10, Received: 10, Stored: 9, Late: 1, Verified: 1},
@@ -226,7 +244,7 @@ func TestTableForPeople(t *testing.T) {
 	if err := r.Write(&out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"single: about it", "251,234", ">= 250,000", "met", "1.50", "received 10 = stored 9 + duplicate 0 + late 1 + refused 0; 1 of 3", "3 runs, few for a median, of 4s", "25.0", "FAILED: it broke", "targets, by the medians", "<= 9  met, by the greatest", "times bare mochi                     -        >= 2        not measured", "took up to 33 %"} {
+	for _, want := range []string{"single: about it", "251,234", ">= 250,000", "met", "1.50", "received 10 = stored 9 + duplicate 0 + late 1 + refused 0; 1 of 3", "3 runs, few for a median, of 4s after 1s", "data in /data (ext4)", "further arguments: --commit-every=20ms", "25.0", "FAILED: it broke", "targets, by the medians", "<= 9  met, by the greatest", "times bare mochi                     -        >= 2        not measured", "took up to 33 %"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the table lacks %q\n%s", want, out.String())
 		}

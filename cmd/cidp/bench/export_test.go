@@ -10,6 +10,8 @@ var (
 	AtLeast   = atLeast
 	AtMost    = atMost
 	Median    = median
+	MountedAt = mountedAt
+	InMemory  = inMemory
 )
 
 // Fold collects the figures of several runs, and a ratio of two of them.

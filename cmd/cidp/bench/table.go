@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -55,6 +56,12 @@ func (r *Report) Write(w io.Writer) error {
 	var out strings.Builder
 	fmt.Fprintf(&out, "cidp %s, %d cores shared by platform and generator, %s/%s, %s, %s\n", r.Version, r.Machine.CPUs, r.Machine.OS, r.Machine.Arch, r.Machine.Go,
 		r.Started.Format("2006-01-02 15:04 MST"))
+	if r.Data != "" {
+		fmt.Fprintf(&out, "data in %s (%s)\n", r.Data, cmp.Or(r.Disk, "file system unknown"))
+	}
+	if len(r.With) > 0 {
+		fmt.Fprintf(&out, "the platform has further arguments: %s\n", strings.Join(r.With, " "))
+	}
 	for _, n := range r.Notes {
 		fmt.Fprintln(&out, n)
 	}
@@ -104,7 +111,7 @@ func (r *Result) write(out io.Writer) {
 	if r.Load.Rate > 0 {
 		rate = thousands(r.Load.Rate, 0) + " readings/s"
 	}
-	fmt.Fprintf(out, "  %d connections, %d sensors, %d a message, QoS %d, %s; %s of %gs\n", r.Load.Connections, r.Load.Sensors, r.Load.Batch, r.Load.QoS, rate, r.runs(), r.Seconds)
+	fmt.Fprintf(out, "  %d connections, %d sensors, %d a message, QoS %d, %s; %s of %gs after %gs\n", r.Load.Connections, r.Load.Sensors, r.Load.Batch, r.Load.QoS, rate, r.runs(), r.Seconds, r.Warm)
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(t, "\tmedian\tleast\tgreatest\ttarget\t\t\n")
 	for _, l := range labels {

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,9 @@ type Report struct {
 	Machine   Machine   `json:"machine"`
 	Addr      string    `json:"addr,omitempty"`  // of what was not started here
 	Notes     []string  `json:"notes,omitempty"` // what could not be measured, and why
+	Data      string    `json:"data,omitempty"`  // folder in which the runs made theirs
+	Disk      string    `json:"file_system,omitempty"`
+	With      []string  `json:"with,omitempty"` // further arguments of the platform
 	Scenarios []Result  `json:"scenarios"`
 }
 
@@ -40,6 +44,7 @@ type Result struct {
 	Load    shape    `json:"load"`
 	Runs    int      `json:"runs"`
 	Seconds float64  `json:"seconds"` // measured, of a run
+	Warm    float64  `json:"warm_s"`  // before that
 	Figures []Figure `json:"figures"`
 	Targets []Target `json:"targets"`
 	Stages  []Stage  `json:"stages,omitempty"`
@@ -96,9 +101,16 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	}
 	b := &bench{cfg: cfg, report: Report{Version: cfg.Version, Started: time.Now().UTC(), Addr: cfg.Addr,
 		Machine: Machine{CPUs: runtime.NumCPU(), OS: runtime.GOOS, Arch: runtime.GOARCH, Go: runtime.Version()}}}
+	if cfg.Addr == "" {
+		b.report.Data, b.report.With = cmp.Or(cfg.Data, os.TempDir()), cfg.With
+		b.report.Disk = fileSystem(b.report.Data)
+	}
 	b.report.note()
 	for i := range list {
-		b.report.Scenarios = append(b.report.Scenarios, b.scenario(ctx, &list[i]))
+		why := b.unlike(&list[i])
+		res := b.scenario(ctx, &list[i])
+		res.leaveUnjudged(why)
+		b.report.Scenarios = append(b.report.Scenarios, res)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -110,8 +122,32 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 func (r *Report) note() {
 	if r.Addr != "" {
 		r.Notes = append(r.Notes, fmt.Sprintf("the broker at %s was not started here: no ledger, no floors, nothing of its processor time, memory and bytes written", r.Addr))
+	} else if inMemory(r.Disk) {
+		r.Notes = append(r.Notes, fmt.Sprintf("IN MEMORY: %s is a %s. No commit reaches a disk, so that rates, latencies and bytes written are of no warehouse and no target is judged: choose a folder on a disk with --data", r.Data, r.Disk))
 	} else if !usageOf(os.Getpid()).known {
 		r.Notes = append(r.Notes, "this system has no /proc: nothing is known of the platform's processor time, memory and bytes written")
+	}
+}
+
+// unlike says what about a measurement is not as the scenario's targets mean it, empty if all is.
+func (b *bench) unlike(s *scenario) string {
+	switch {
+	case b.cfg.For > 0 && b.cfg.For < s.last:
+		return fmt.Sprintf("less than %gs", s.last.Seconds())
+	case len(b.report.With) > 0:
+		return "--with"
+	case inMemory(b.report.Disk):
+		return "in memory"
+	}
+	return ""
+}
+
+// leaveUnjudged takes back what was judged, for a reason if there is one.
+func (r *Result) leaveUnjudged(why string) {
+	for i := range r.Targets {
+		if t := &r.Targets[i]; why != "" && t.Unjudged == "" {
+			t.Met, t.Unjudged = false, why
+		}
 	}
 }
 
@@ -127,7 +163,7 @@ func (b *bench) scenario(ctx context.Context, s *scenario) Result {
 	if b.cfg.Addr != "" {
 		s.floors, s.profiled = nil, false
 	}
-	res := Result{Name: s.name, About: s.about, Load: s.shape, Runs: s.runs, Seconds: s.last.Seconds()}
+	res := Result{Name: s.name, About: s.about, Load: s.shape, Runs: s.runs, Seconds: s.last.Seconds(), Warm: s.warm.Seconds()}
 	var all collected
 	for i := range s.runs {
 		r := &run{s: s, last: i == s.runs-1}
@@ -142,7 +178,7 @@ func (b *bench) scenario(ctx context.Context, s *scenario) Result {
 			if err == nil {
 				b.say("%s: run %d of %d, floor: %s", s.name, i+1, s.runs, f.about)
 				var figures figures
-				figures, err = f.measure(ctx, b, s)
+				figures, err = f.watched(ctx, b, s)
 				all.add(figures)
 			}
 		}

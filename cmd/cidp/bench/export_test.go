@@ -10,6 +10,8 @@ var (
 	AtLeast   = atLeast
 	AtMost    = atMost
 	Median    = median
+	MountedAt = mountedAt
+	InMemory  = inMemory
 )
 
 // Fold collects the figures of several runs, and a ratio of two of them.
@@ -29,10 +31,10 @@ func Fold(ratio, of, to string, runs ...map[string]float64) []Figure {
 }
 
 // Check is what a ledger is held to.
-func (l *Ledger) Check() error { return l.check(1) }
+func (l *Ledger) Check(qos int) error { return l.check(qos) }
 
 // Read takes the counts of a platform.
-func (l *Ledger) Read(c Counts) { l.read(c) }
+func (l *Ledger) Read(c Counts, qos int) { l.read(c, qos) }
 
 // Apply gives the shape of a scenario by name, overridden.
 func (o *Override) Apply(scenario string) (any, error) {

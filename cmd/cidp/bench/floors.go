@@ -21,6 +21,16 @@ type floorOf struct {
 	measure           func(ctx context.Context, b *bench, s *scenario) (figures, error)
 }
 
+// watched measures a floor, and how much of a core other programs took meanwhile: a floor that is disturbed flatters the platform.
+func (f *floorOf) watched(ctx context.Context, b *bench, s *scenario) (figures, error) {
+	begin, machine, ours := time.Now(), busy(), floor.Processor()+ended()
+	out, err := f.measure(ctx, b, s)
+	if machine = busy() - machine; machine > 0 && len(out) > 0 {
+		out.set(besideFloors, 100*max(0, (machine-(floor.Processor()+ended()-ours)).Seconds())/time.Since(begin).Seconds())
+	}
+	return out, err
+}
+
 var mochiFloor = floorOf{"bare mochi, which counts and drops", mochiRate, timesMochi, readingsRate,
 	func(ctx context.Context, b *bench, s *scenario) (f figures, err error) {
 		if s.shape.QoS == 0 {
@@ -31,7 +41,7 @@ var mochiFloor = floorOf{"bare mochi, which counts and drops", mochiRate, timesM
 			return nil, err
 		}
 		defer c.kill()
-		l, err := load.Start(c.mqtt, s.shape.plan("", time.Now()))
+		l, err := load.Start(c.mqtt, s.shape.plan((&run{}).site(), time.Now())) // topics are as long as the platform's
 		if err != nil {
 			return nil, err
 		}
@@ -73,6 +83,7 @@ var insertFloor = floorOf{"raw keyed bulk insert", insertRate, timesInsert, read
 			return nil, err
 		}
 		f.set(insertRate, speed.PerSecond())
+		f.set(insertSize, float64(speed.Commit))
 		f.set(insertCPU, 1e6*speed.CPU/float64(speed.Done))
 		return f, nil
 	}}

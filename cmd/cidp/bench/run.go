@@ -17,7 +17,7 @@ import (
 // run is one run of a scenario against a platform of its own.
 type run struct {
 	s        *scenario
-	last     bool // of the scenario: it is profiled and verified
+	last     bool // of the scenario: it is profiled
 	dir      string
 	addr     string // of the broker
 	platform *child // nil: it was not started here
@@ -95,6 +95,7 @@ func (b *bench) measureBeside(ctx context.Context, r *run, beside func(ctx conte
 	if err := errors.Join(err, w.end(), <-done, l.Finish(ackPatience)); err != nil {
 		return err
 	}
+	m.settled(l)
 	r.sent += l.Readings()
 	r.acked += int64(l.Acked()) * int64(l.Plan.Batch)
 	m.figures(r, l)
@@ -130,11 +131,23 @@ func (m *meter) end(l *load.Load) {
 	m.readings = float64(m.Acked-m.acked) * float64(l.Plan.Batch)
 }
 
+// settled adds how long those messages took that were due in the measured time (or in the moments until nothing more was sent) and acknowledged later, or not even sent:
+// a platform that stands still at the end is not measured by what it answered before.
+func (m *meter) settled(l *load.Load) {
+	rest := l.Figures()
+	m.Latency.Join(&rest.Latency)
+	m.Latency.Join(&rest.Unsent)
+}
+
 // figures tells what it knows. At QoS 0 nobody is told of what was taken.
 func (m *meter) figures(r *run, l *load.Load) {
-	if l.Plan.QoS > 0 && m.readings > 0 {
+	if l.Plan.QoS > 0 {
 		r.figures.set(readingsRate, m.readings/m.took.Seconds())
+	}
+	if m.Latency.Count() > 0 {
 		r.figures.latencies(&m.Latency)
+	}
+	if l.Plan.QoS > 0 && m.readings > 0 {
 		r.figures.set(ownCPUShare, micros(m.own)/m.readings)
 	}
 	if l.Plan.Rate > 0 {

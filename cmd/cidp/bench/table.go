@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -22,6 +23,7 @@ var labels = []label{
 	{mochiRate, "floor: bare mochi, readings/s", 0},
 	{timesMochi, "times bare mochi", 2},
 	{insertRate, "floor: raw keyed insert, rows/s", 0},
+	{insertSize, "floor: raw keyed insert, rows a commit", 0},
 	{timesInsert, "times the raw insert", 2},
 	{decodeRate, "floor: decoder alone, one core, readings/s", 0},
 	{forestRate, "floor: forest alone, one core, rows/s", 0},
@@ -46,6 +48,7 @@ var labels = []label{
 	{ownLag, "generator: late at most, ms", 1},
 	{ownBehind, "generator: messages due and not sent", 0},
 	{others, "other programs, % of a core", 0},
+	{besideFloors, "other programs beside floors, % of a core", 0},
 }
 
 // Write prints the report for people.
@@ -53,6 +56,12 @@ func (r *Report) Write(w io.Writer) error {
 	var out strings.Builder
 	fmt.Fprintf(&out, "cidp %s, %d cores shared by platform and generator, %s/%s, %s, %s\n", r.Version, r.Machine.CPUs, r.Machine.OS, r.Machine.Arch, r.Machine.Go,
 		r.Started.Format("2006-01-02 15:04 MST"))
+	if r.Data != "" {
+		fmt.Fprintf(&out, "data in %s (%s)\n", r.Data, cmp.Or(r.Disk, "file system unknown"))
+	}
+	if len(r.With) > 0 {
+		fmt.Fprintf(&out, "the platform has further arguments: %s\n", strings.Join(r.With, " "))
+	}
 	for _, n := range r.Notes {
 		fmt.Fprintln(&out, n)
 	}
@@ -69,17 +78,18 @@ func (r *Report) writeTargets(out io.Writer) {
 	if !slices.ContainsFunc(r.Scenarios, func(s Result) bool { return len(s.Targets) > 0 }) {
 		return
 	}
-	fmt.Fprint(out, "\ntargets, by the medians\n")
+	fmt.Fprint(out, "\ntargets, by the medians; maxima and memory by the greatest of the runs\n")
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for i := range r.Scenarios {
 		s := &r.Scenarios[i]
 		for _, goal := range s.Targets {
-			for _, f := range s.Figures {
-				if f.Name == goal.Figure {
-					l := labelOf(f.Name)
-					fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", s.Name, l.text, thousands(f.Median, l.digits), s.target(f.Name))
+			l, value := labelOf(goal.Figure), "-"
+			for j := range s.Figures {
+				if f := &s.Figures[j]; f.Name == goal.Figure {
+					value = thousands(goal.of(f), l.digits)
 				}
 			}
+			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", s.Name, l.text, value, s.target(goal.Figure))
 		}
 	}
 	_ = t.Flush() // a strings.Builder takes everything
@@ -101,7 +111,7 @@ func (r *Result) write(out io.Writer) {
 	if r.Load.Rate > 0 {
 		rate = thousands(r.Load.Rate, 0) + " readings/s"
 	}
-	fmt.Fprintf(out, "  %d connections, %d sensors, %d a message, QoS %d, %s; %d runs of %gs\n", r.Load.Connections, r.Load.Sensors, r.Load.Batch, r.Load.QoS, rate, r.Runs, r.Seconds)
+	fmt.Fprintf(out, "  %d connections, %d sensors, %d a message, QoS %d, %s; %s of %gs after %gs\n", r.Load.Connections, r.Load.Sensors, r.Load.Batch, r.Load.QoS, rate, r.runs(), r.Seconds, r.Warm)
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(t, "\tmedian\tleast\tgreatest\ttarget\t\t\n")
 	for _, l := range labels {
@@ -120,7 +130,7 @@ func (r *Result) write(out io.Writer) {
 			l.Acked, l.Received, l.Stored, l.Duplicate, l.Late, l.Refused, l.Verified, r.Runs)
 	}
 	if n := r.disturbed(); n > 0 {
-		fmt.Fprintf(out, "  DISTURBED: other programs took up to %.0f %% of a core. Rates, latencies and what is judged by them mean little; processor time a reading, memory and bytes do.\n", n)
+		fmt.Fprintf(out, "  DISTURBED: other programs took up to %.0f %% of a core. Rates, latencies and their ratios mean little and are not judged; processor time a reading, memory and bytes do.\n", n)
 	}
 	if len(r.Stages) > 0 {
 		fmt.Fprintf(out, "  %-42s%10s%10s\n", "CPU by stage, last run", "us", "%")
@@ -133,15 +143,10 @@ func (r *Result) write(out io.Writer) {
 	}
 }
 
-// undisturbed is how much of a core other programs may take, in per cent.
-const undisturbed = 20
-
 // disturbed is how much of a core other programs took at most, 0 where it does not matter.
 func (r *Result) disturbed() float64 {
-	for _, f := range r.Figures {
-		if f.Name == others && f.Greatest > undisturbed {
-			return f.Greatest
-		}
+	if n := disturbance(r.Figures); n > undisturbed {
+		return n
 	}
 	return 0
 }
@@ -156,7 +161,7 @@ func (r *Result) target(figure string) string {
 		if t.AtMost {
 			sign = "<="
 		}
-		return sign + " " + thousands(t.Value, -1) + "\t" + met(t.Met)
+		return sign + " " + thousands(t.Value, -1) + "\t" + t.verdict()
 	}
 	return "\t"
 }
@@ -167,6 +172,20 @@ func met(yes bool) string {
 	}
 	return "not met"
 }
+
+// runs says how many there were, and where they are too few for a median.
+func (r *Result) runs() string {
+	switch {
+	case r.Runs == 1:
+		return "one run, which is no median,"
+	case r.Runs < fewestRuns:
+		return fmt.Sprintf("%d runs, few for a median,", r.Runs)
+	}
+	return fmt.Sprintf("%d runs", r.Runs)
+}
+
+// fewestRuns is how many a median needs that is to be relied on.
+const fewestRuns = 5
 
 // thousands writes a number with its thousands apart; -1 digits: as many as it has.
 func thousands(v float64, digits int) string {

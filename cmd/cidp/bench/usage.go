@@ -82,6 +82,15 @@ func busy() time.Duration {
 	return time.Duration(ticks) * clockTick
 }
 
+// ended is the processor time of all children that have ended.
+func ended() time.Duration {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_CHILDREN, &r); err != nil {
+		return 0
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
 // writtenBlock is the unit of ru_oublock on Linux.
 const writtenBlock = 512
 

@@ -12,7 +12,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// Mochi is the broker that the platform embeds, as it comes: it acknowledges at once, counts and drops.
+// Mochi is the broker that the platform embeds, as it comes, but for the platform's read buffer: it acknowledges at once, counts and drops.
 type Mochi struct {
 	server *mqtt.Server
 	count  counter
@@ -41,7 +41,7 @@ func StartMochi(addr string) (*Mochi, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	m := &Mochi{server: mqtt.New(&mqtt.Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}), addr: l.Addr().String()}
+	m := &Mochi{server: mqtt.New(&mqtt.Options{ClientNetReadBufferSize: 8 << 10, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}), addr: l.Addr().String()}
 	if err := m.server.AddHook(&m.count, nil); err != nil {
 		return nil, fmt.Errorf("set up mochi: %w", err)
 	}

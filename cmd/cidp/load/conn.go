@@ -32,6 +32,8 @@ type conn struct {
 	latency Latencies // since last asked
 	err     error     // why it ended before it was told to
 	over    bool
+
+	answered time.Duration // when something was acknowledged last, after the load's start: what was not sent by then waited longer
 }
 
 // wrote is when messages up to a number were written.
@@ -214,8 +216,19 @@ func (c *conn) settle(acks, answers []byte) ([]byte, error) {
 	if want == puback {
 		c.done = c.acked
 	}
+	c.answered = now
 	c.time(before, now)
 	return answers, nil
+}
+
+// wait adds how long the messages that were due and are not sent have waited by a time. c.mu is held.
+func (c *conn) wait(to *Latencies, due uint64, by time.Duration) {
+	t := &c.load.table
+	for m := c.sent; m < due; {
+		upTo := min(due, (m/t.group+1)*t.group)
+		to.Add(by-t.due(c.index, m), uint32(upTo-m))
+		m = upTo
+	}
 }
 
 // time notes the latencies of the messages from one number on that are acknowledged now. Those written, or due, together have the same.

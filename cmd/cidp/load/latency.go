@@ -39,13 +39,13 @@ func (l *Latencies) Count() uint64 { return l.n }
 // Max is the longest.
 func (l *Latencies) Max() time.Duration { return l.max }
 
-// Quantile gives the latency below which a share of them lies.
+// Quantile gives a latency below which a share of them lies: the upper end of its bucket, so that it is never too short.
 func (l *Latencies) Quantile(q float64) time.Duration {
 	left := uint64(q * float64(l.n))
 	for i, n := range l.counts {
 		if left < uint64(n) {
 			e := max(0, i/fine-1)
-			return min(time.Duration(uint64(i-e*fine)<<e)*time.Microsecond, l.max)
+			return min(time.Duration(uint64(i-e*fine+1)<<e)*time.Microsecond, l.max)
 		}
 		left -= uint64(n)
 	}

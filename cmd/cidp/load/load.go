@@ -23,9 +23,10 @@ type Load struct {
 	writing sync.WaitGroup // those who publish
 	reading sync.WaitGroup // those who read acknowledgements
 
-	once sync.Once
-	mu   sync.Mutex // guards lag
-	lag  time.Duration
+	once  sync.Once
+	mu    sync.Mutex // guards all below
+	lag   time.Duration
+	ended time.Duration // when nothing more was sent, after the start; 0: it goes on
 }
 
 // Start connects everything, then begins to publish.
@@ -70,7 +71,7 @@ func (l *Load) pace() {
 		now := time.Since(l.start)
 		for ; ; next++ {
 			c, group := l.conns[next%uint64(len(l.conns))], next/uint64(len(l.conns))
-			due := time.Duration(group)*l.table.every + time.Duration(c.index)*l.table.step
+			due := l.table.due(c.index, group*l.table.group)
 			if due > now {
 				break
 			}
@@ -120,7 +121,12 @@ func (l *Load) stopped() bool {
 
 // Stop ends the publishing. What was sent is still acknowledged.
 func (l *Load) Stop() {
-	l.once.Do(func() { close(l.stop) })
+	l.once.Do(func() {
+		l.mu.Lock()
+		l.ended = max(1, time.Since(l.start))
+		l.mu.Unlock()
+		close(l.stop)
+	})
 	for _, c := range l.conns {
 		c.mu.Lock()
 		c.room.Broadcast()
@@ -187,6 +193,7 @@ type Figures struct {
 	Sent, Acked uint64        // messages
 	Behind      uint64        // messages that were due and are not sent
 	Latency     Latencies     // since last asked
+	Unsent      Latencies     // paced: how long what was due and is not sent, because nothing is acknowledged, has waited at least
 	Lag         time.Duration // paced: the latest that a turn came since last asked, whether the machine or a connection that took nothing held it up
 	Blocked     float64       // share of the time in which a writer had something to send and could not
 }
@@ -195,10 +202,17 @@ type Figures struct {
 func (l *Load) Figures() Figures {
 	var f Figures
 	now, blocked := time.Since(l.start), time.Duration(0)
+	until := now // when nothing more was due
+	l.mu.Lock()
+	if l.ended > 0 {
+		until = l.ended
+	}
+	f.Lag, l.lag = l.lag, 0
+	l.mu.Unlock()
 	for _, c := range l.conns {
 		due := uint64(0)
 		if l.Plan.Rate > 0 {
-			due = l.table.until(c.index, now)
+			due = l.table.until(c.index, until)
 		}
 		c.mu.Lock()
 		f.Sent += c.sent
@@ -206,12 +220,12 @@ func (l *Load) Figures() Figures {
 		f.Behind += due - min(due, c.sent)
 		f.Latency.Join(&c.latency)
 		c.latency = Latencies{}
+		if l.Plan.paced() && l.Plan.QoS > 0 {
+			c.wait(&f.Unsent, due, max(until, c.answered))
+		}
 		c.mu.Unlock()
 		blocked += c.writer.waited(now)
 	}
-	l.mu.Lock()
-	f.Lag, l.lag = l.lag, 0
-	l.mu.Unlock()
 	f.Blocked = blocked.Seconds() / float64(len(l.conns)) / now.Seconds()
 	return f
 }

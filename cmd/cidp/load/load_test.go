@@ -193,6 +193,48 @@ func TestAStallCountsForAllThatWasDue(t *testing.T) {
 	}
 }
 
+// TestAStallAtTheEndCounts: what a server that stands still when the load ends has kept waiting is in the figures too, also what could not even be sent.
+func TestAStallAtTheEndCounts(t *testing.T) {
+	stalled := make(chan struct{})
+	addr := served(t, func(sock net.Conn, packets <-chan uint16) error {
+		n := 0
+		for id := range packets {
+			if n++; n == 50 {
+				close(stalled)
+				time.Sleep(500 * time.Millisecond)
+			}
+			if _, err := sock.Write(puback(id)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	p := plan()
+	p.Conns, p.Window, p.Rate = 1, 10, 1000
+	l, err := load.Start(addr, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	<-stalled
+	time.Sleep(250 * time.Millisecond)
+	during := l.Figures()
+	if err := l.Finish(10 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	f := l.Figures()
+	if f.Latency.Max() < 490*time.Millisecond || f.Latency.Count()+during.Latency.Count() != f.Sent {
+		t.Errorf("the longest is %s, %d + %d of %d are timed", f.Latency.Max(), during.Latency.Count(), f.Latency.Count(), f.Sent)
+	}
+	// Some 240 messages were due and not sent when the load ended, and would still have had to wait for the rest of the stall.
+	if n := f.Unsent.Count(); n < 200 || n != f.Behind || f.Unsent.Quantile(0) < 200*time.Millisecond {
+		t.Errorf("%d are not sent, %d behind, the latest due has waited %s", n, f.Behind, f.Unsent.Quantile(0))
+	}
+	if n := during.Unsent.Count(); n < 200 || during.Unsent.Max() < 200*time.Millisecond {
+		t.Errorf("in the stall %d are not sent, the first has waited %s", n, during.Unsent.Max())
+	}
+}
+
 // TestWrongAcknowledgementsEndTheConnection: what a server must not do is an error, not a figure.
 func TestWrongAcknowledgementsEndTheConnection(t *testing.T) {
 	for name, answer := range map[string]struct {

@@ -31,4 +31,7 @@ type Publication struct {
 	Topic   string
 	Payload []byte // empty with Retain: clears the retained message
 	Retain  bool
+
+	WindowID int64 // of the prediction in the batch that it tells of, whose explanation is not stored twice; 0: of none
+	Revision int
 }

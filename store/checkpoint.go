@@ -16,8 +16,8 @@ const WALBound = 64 << 20
 
 const (
 	walFrame = 4096 + 24        // a page in the log
-	walPart  = 4 << 20          // what has gathered when it is worth to copy it
-	walFull  = WALBound / 4     // from here on the log is begun anew as soon as no reader needs it
+	walPart  = 4 << 20          // by which the log has grown when commits wait twice as long for its readers
+	walFull  = WALBound / 4     // from here on the log is copied, and begun anew as soon as no reader needs it: a page that many commits have changed is copied once
 	walLimit = WALBound / 2     // what a log that was longer is cut to
 	backstop = WALBound * 3 / 4 // where the writer helps itself: the checkpointer has stopped, or is held up
 
@@ -112,7 +112,7 @@ func (k *Checkpointer) Step(ctx context.Context, now time.Time) (r Checkpointed,
 	if err != nil {
 		return r, err
 	}
-	if (log-done)*walFrame >= walPart || log*walFrame >= walFull && log > done {
+	if log*walFrame >= walFull && log > done {
 		was := done
 		if log, done, err = k.copyBeside(); err != nil {
 			return r, err

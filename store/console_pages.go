@@ -101,9 +101,10 @@ func (k *Console) Alerts(ctx context.Context, limit int) (rows []AlertRow, err e
 // Outbox gives at most limit publications with ids in [first, last], in order.
 func (k *Console) Outbox(ctx context.Context, first, last int64, limit int) (out []Publication, err error) {
 	err = k.read(ctx, "outbox", func(c *sqlite3.Conn) error {
-		return query(c, `SELECT outbox_id, topic, payload, retain FROM outbox WHERE outbox_id BETWEEN ? AND ? ORDER BY outbox_id LIMIT ?`, func(s *sqlite3.Stmt) error {
-			out = append(out, Publication{ID: s.ColumnInt64(0), Topic: s.ColumnText(1), Payload: s.ColumnBlob(2, nil), Retain: s.ColumnInt(3) != 0})
-			return nil
+		return query(c, outboxRows+`WHERE o.outbox_id BETWEEN ? AND ? ORDER BY o.outbox_id LIMIT ?`, func(s *sqlite3.Stmt) error {
+			o, err := publicationAt(s)
+			out = append(out, o)
+			return err
 		}, first, last, int64(limit))
 	})
 	return out, err

@@ -240,7 +240,8 @@ func (p *plant) close(m int64) []op {
 				p.alarm(b, m, w, &pr)
 			}
 			b.Predictions = append(b.Predictions, pr)
-			b.Outbox = append(b.Outbox, store.Publication{Topic: fmt.Sprintf("cidp/v1/risk/douala/%s/%s", s.Asset, s.Name), Payload: []byte("{}"), Retain: true})
+			b.Outbox = append(b.Outbox, store.Publication{Topic: fmt.Sprintf("cidp/v1/risk/douala/%s/%s", s.Asset, s.Name), Payload: model.AppendRisk(nil, w, &pr), Retain: true,
+				WindowID: pr.WindowID, Revision: pr.Revision})
 		})
 	}
 	return ops

@@ -88,7 +88,6 @@ func (l *benchLine) batch(readings int) *store.Batch {
 		}
 	}
 	v := &store.Batch{Batch: l.w.Take(), ID: l.db.LastCommit() + 1, Committed: t0}
-	payload := bytes.Repeat([]byte("x"), 680)
 	for _, w := range v.Windows {
 		if !w.Valid() {
 			continue
@@ -97,7 +96,8 @@ func (l *benchLine) batch(readings int) *store.Batch {
 		p.Explanation = []model.Contribution{{Feature: "over_ambient_k", Value: 20.1234567, Contribution: 0.0123456789}, {Feature: "slope_c_per_min", Value: 0.0123456, Contribution: -0.0123456789},
 			{Feature: "mean_c", Value: 45.5123456, Contribution: 0.0012345678}, {Feature: "speed_mean_kmh", Value: 60, Contribution: 0.0012345}}
 		v.Predictions = append(v.Predictions, p)
-		v.Outbox = append(v.Outbox, store.Publication{Topic: "cidp/v1/risk/douala/loco-123/axle1-left", Payload: payload, Retain: true})
+		v.Outbox = append(v.Outbox, store.Publication{Topic: "cidp/v1/risk/douala/loco-123/axle1-left", Payload: model.AppendRisk(nil, w, &p), Retain: true,
+			WindowID: p.WindowID, Revision: p.Revision})
 	}
 	for id := l.told + 1; id <= l.published; id++ {
 		v.Sent = append(v.Sent, id)

@@ -223,9 +223,10 @@ func (r *Recovery) readOpen() error {
 }
 
 func (r *Recovery) readOutbox() error {
-	return query(r.c, `SELECT outbox_id, topic, payload, retain FROM outbox ORDER BY outbox_id`, func(s *sqlite3.Stmt) error {
-		r.Unsent = append(r.Unsent, Publication{ID: s.ColumnInt64(0), Topic: s.ColumnText(1), Payload: s.ColumnBlob(2, nil), Retain: s.ColumnInt(3) != 0})
-		return nil
+	return query(r.c, outboxRows+`ORDER BY o.outbox_id`, func(s *sqlite3.Stmt) error {
+		o, err := publicationAt(s)
+		r.Unsent = append(r.Unsent, o)
+		return err
 	})
 }
 

@@ -135,6 +135,9 @@ func (e *expiry) takeWindows(run []oldWindow) error {
 	if err != nil {
 		return err
 	}
+	if err := e.exec(wholeAgain, from, to); err != nil {
+		return fmt.Errorf("publications of windows %d to %d: %w", from, to, err)
+	}
 	for _, table := range []string{"shadow_prediction", "ai_telemetry_predictions", "quarantine_window", "telemetry_window"} {
 		if err := e.exec(`DELETE FROM `+table+` WHERE window_id BETWEEN ? AND ?`, from, to); err != nil {
 			return fmt.Errorf("windows %d to %d: %w", from, to, err)

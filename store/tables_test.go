@@ -98,8 +98,8 @@ func TestPredictionsAreFoundByIndex(t *testing.T) {
 func TestScoredSinceOlderSchema(t *testing.T) {
 	path := filled(t)
 	want := rows(t, path, `SELECT sensor_id, scored_ms FROM sensor`)
-	sql(t, path, `DROP VIEW risk_now; ALTER TABLE sensor DROP COLUMN scored_ms; CREATE INDEX ai_telemetry_predictions_sensor ON ai_telemetry_predictions (sensor_id, start_ms, revision);
-		DELETE FROM migration WHERE version = 12; PRAGMA user_version = 11; UPDATE meta SET value = 0 WHERE name = 'views'`)
+	sql(t, path, `DROP VIEW risk_now; ALTER TABLE sensor DROP COLUMN scored_ms; ALTER TABLE outbox DROP COLUMN window_id; ALTER TABLE outbox DROP COLUMN revision; ALTER TABLE outbox DROP COLUMN cut; DELETE FROM outbox; CREATE INDEX ai_telemetry_predictions_sensor ON ai_telemetry_predictions (sensor_id, start_ms, revision);
+		DELETE FROM migration WHERE version > 11; PRAGMA user_version = 11; UPDATE meta SET value = 0 WHERE name = 'views'`)
 	if err := open(t, path, store.Options{}).Close(); err != nil {
 		t.Fatal(err)
 	}

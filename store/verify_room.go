@@ -49,6 +49,9 @@ func (v *verifier) owed() error {
 		{"outbox", "publication %s of commit %s comes after one of commit %s",
 			`SELECT outbox_id, commit_id, before FROM (SELECT outbox_id, commit_id, max(commit_id) OVER (ORDER BY outbox_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM outbox)
 			WHERE commit_id < before`},
+		{"outbox", "publication %s: the explanation of window %s revision %s, which it leaves out, is not there",
+			`SELECT outbox_id, window_id, revision FROM outbox o WHERE window_id IS NOT NULL AND (cut IS NULL OR cut < 0 OR cut > length(payload)
+			OR NOT EXISTS (SELECT 1 FROM ai_telemetry_predictions p WHERE p.window_id = o.window_id AND p.revision = o.revision))`},
 		{"outbox", "publication %s has no topic",
 			`SELECT outbox_id FROM outbox WHERE topic = ''`},
 		{"session", "message %s is owed to %s, who has no session",

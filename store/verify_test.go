@@ -80,6 +80,8 @@ var damages = []struct{ name, sql, want string }{
 	{"quarantined turned valid", `UPDATE telemetry_window SET verdict = 'valid' WHERE verdict = 'quarantined'`, "is valid and is in quarantine"},
 	{"valid turned quarantined", `UPDATE telemetry_window SET verdict = 'quarantined' WHERE window_id = (SELECT max(window_id) FROM telemetry_window)`, "is quarantined and has a prediction"},
 	{"prediction of another span", `UPDATE ai_telemetry_predictions SET end_ms = end_ms + 1 WHERE window_id = (SELECT min(window_id) FROM ai_telemetry_predictions)`, "fits no window"},
+	{"explanation of a publication", `UPDATE outbox SET revision = 2 WHERE outbox_id = 1`, "publication 1: the explanation of window"},
+	{"publication cut beyond its end", `UPDATE outbox SET cut = 5000 WHERE outbox_id = 1`, "publication 1: the explanation of window"},
 	{"scored_ms moved", `UPDATE sensor SET scored_ms = scored_ms - 1 WHERE sensor_id = 2`, "begins after scored_ms of its sensor"},
 	{"lost window", `DELETE FROM telemetry_window WHERE window_id = (SELECT min(window_id) FROM telemetry_window)`, "is in no window, and window"},
 	{"lost newest window", `DELETE FROM telemetry_window WHERE window_id = (SELECT max(window_id) FROM telemetry_window)`, "evaluated_ms is"},

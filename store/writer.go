@@ -15,7 +15,7 @@ const chunk = 100
 type writer struct {
 	c     *sqlite3.Conn
 	order []rank // scratch: the order in which rows are written
-	text  []byte // scratch: an explanation
+	text  []byte // scratch: an explanation, or a payload without it
 
 	reading, readingRow                    *stmt
 	context, conflicted, contextConflicted *stmt
@@ -91,8 +91,8 @@ func newWriter(c *sqlite3.Conn) (*writer, error) {
 		{&w.failsafe, `UPDATE asset SET failsafe = ?2 WHERE asset_id = ?1`},
 		{&w.transition, `INSERT INTO alert_event (alert_id, sensor_id, window_id, revision, at_ms, kind, from_severity, to_severity, state, cause, actor, recorded_ms)
 			VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`},
-		{&w.outbox, insertOutbox + values(4, 1)},
-		{&w.outboxRows, insertOutbox + values(4, together)},
+		{&w.outbox, insertOutbox + values(7, 1)},
+		{&w.outboxRows, insertOutbox + values(7, together)},
 		{&w.sent, `DELETE FROM outbox WHERE outbox_id BETWEEN ? AND ?`},
 		{&w.open, `INSERT INTO open_window (sensor_id, from_ms, to_ms, times) VALUES (?, ?, ?, ?)
 			ON CONFLICT (sensor_id) DO UPDATE SET from_ms = excluded.from_ms, to_ms = excluded.to_ms, times = excluded.times`},
@@ -139,7 +139,7 @@ const insertPrediction = `INSERT OR FAIL INTO ai_telemetry_predictions (window_i
 	rule_score, model_id, explanation, scored_ms, hold_level, hold_above, hold_below, hold_alert, hold_worst, hold_raised_at_ms, hold_free_since_ms, hold_last_end_ms,
 	hold_steady_since_ms, hold_steady_kmh, hold_rate_k_per_min, raw_score) VALUES `
 
-const insertOutbox = `INSERT OR FAIL INTO outbox (topic, payload, retain, commit_id) VALUES `
+const insertOutbox = `INSERT OR FAIL INTO outbox (topic, payload, retain, commit_id, window_id, revision, cut) VALUES `
 
 func insertWindow(rows int) string {
 	return `INSERT OR FAIL INTO telemetry_window (window_id, revision, sensor_id, start_ms, end_ms, n, expected, completeness, verdict, closed_by, ` +

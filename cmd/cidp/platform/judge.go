@@ -68,7 +68,11 @@ func (l *line) scored(w *stream.Window, hold model.Hold) (frozen bool) {
 // tellScored lays out the risk, the alert's present state and its transitions.
 func (l *line) tellScored(w *stream.Window, s *model.Scored) {
 	l.payload = model.AppendRisk(l.payload[:0], w, &s.Prediction)
-	l.tell(riskPrefix, w.Sensor, bytes.Clone(l.payload), true) // it is retained, a sensor's each: no longer than it is
+	if l.tell(riskPrefix, w.Sensor, bytes.Clone(l.payload), true) { // it is retained, a sensor's each: no longer than it is
+		b := l.filling.batch
+		told := &b.Outbox[len(b.Outbox)-1]
+		told.WindowID, told.Revision = s.Prediction.WindowID, s.Prediction.Revision
+	}
 	if s.Alert != nil {
 		l.tellAlert(w.Sensor, s.Alert)
 	}
@@ -77,10 +81,12 @@ func (l *line) tellScored(w *stream.Window, s *model.Scored) {
 	}
 }
 
-func (l *line) tell(prefix string, s *stream.Sensor, payload []byte, retain bool) {
+// tell puts a message into the outbox, unless nothing is told.
+func (l *line) tell(prefix string, s *stream.Sensor, payload []byte, retain bool) bool {
 	if l.atHand {
-		return
+		return false
 	}
 	b := l.filling.batch
 	b.Outbox = append(b.Outbox, store.Publication{Topic: sensorTopic(prefix, s), Payload: payload, Retain: retain})
+	return true
 }

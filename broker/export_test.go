@@ -122,6 +122,9 @@ func (q Queue) Put(m *Message, gone <-chan struct{}) bool {
 // PutAs is Put of a connection that has a turn.
 func (q Queue) PutAs(m *Message, turn *int) bool { return q.q.put([]Message{*m}, turn, nil) }
 
+// PutAll is Put of several messages at once.
+func (q Queue) PutAll(messages []Message, turn *int) bool { return q.q.put(messages, turn, nil) }
+
 func (q Queue) Take(ctx context.Context, dst []Message, max int) ([]Message, error) {
 	return q.q.take(ctx, dst, max)
 }

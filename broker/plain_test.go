@@ -289,6 +289,9 @@ func FuzzPlain(f *testing.F) {
 		f.Add(version, publishFrame(version, 0, 1, 1, "", 7, "x"), []byte{}, []byte{0})
 		f.Add(version, publishFrame(version, 0, 1, 1, topicA, 7, "x"), publishFrame(version, 0, 1, 2, "", 7, "x"), []byte{0})
 		f.Add(version, publishFrame(version, 0, 1, 1, topicA, 0, strings.Repeat("x", 101)), publishFrame(version, 0, 1, 1, topicA, 0, strings.Repeat("x", 5000)), []byte{255})
+		for _, long := range []int{3390, 3391, 3392, 3393, 3394, 3395, 3396, 3397, 3398, 3399, 3400, 3401} { // a packet of 3500 bytes, by both ways of counting
+			f.Add(version, publishFrame(version, 0, 1, 1, strings.Repeat("t", long), 0, strings.Repeat("x", 100)), []byte{tPingreq << 4, 0}, []byte{255})
+		}
 		f.Add(version, []byte{0x32, 0x80, 0x00}, []byte{0x30, 0x85, 0x80, 0x00, 0, 1, 'a', 0, 'x'}, []byte{1})
 		f.Add(version, []byte{0x32, 0x80, 0x80, 0x80, 0x80, 0x01}, []byte{}, []byte{2})
 		f.Add(version, []byte{0x30, 2, 0, 9, 0x30, 1, 0}, []byte{0x30, 0}, []byte{9})
@@ -296,7 +299,7 @@ func FuzzPlain(f *testing.F) {
 			f.Add(version, packet, stream, []byte{40})
 		}
 	}
-	b, mochi := bothWays(f, broker.Config{MaxPayload: 100, MaxPacket: 4096, ReceiveMaximum: 8, Queue: 1 << 20})
+	b, mochi := bothWays(f, broker.Config{MaxPayload: 100, MaxPacket: 3500, ReceiveMaximum: 8, Queue: 1 << 20})
 	f.Fuzz(func(t *testing.T, version byte, first, second, cuts []byte) {
 		s := session{id: "fuzz", version: 4 + version%2}
 		lengths := []int{1 << 20}
@@ -355,6 +358,18 @@ func TestRoutedMessagesStandAlone(t *testing.T) {
 	eventually(t, "all are owed", func() bool { return b.Stats().Routed == rounds })
 	if grown := heap() - before; grown > 3<<20 {
 		t.Errorf("%d bytes for %d messages of %d that came in %d", grown, rounds, len(reading), len(burst))
+	}
+}
+
+// Messages that came together lie side by side, and whoever appends to a payload does not write into the next one.
+func TestPayloadsDoNotTouch(t *testing.T) {
+	b := mustStart(t, broker.Config{})
+	c, _ := connect(t, b, session{id: "a"})
+	c.write(append(publishFrame(4, 0, 0, 0, topicA, 0, "one"), publishFrame(4, 0, 0, 0, topicA, 0, "two")...))
+	got := mustReceive(t, b, 2)
+	_ = append(got[0].Payload, bytes.Repeat([]byte("x"), len(publishFrame(4, 0, 0, 0, topicA, 0, "two")))...)
+	if string(got[1].Payload) != "two" {
+		t.Errorf("got %q", got[1].Payload)
 	}
 }
 

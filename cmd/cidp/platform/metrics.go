@@ -111,18 +111,23 @@ func (m *metrics) committed(b *store.Batch, took time.Duration) {
 	for reason, n := range c.RefusedByReason {
 		add("refused", string(reason), n)
 	}
+	valid := 0
 	for _, w := range b.Windows {
-		verdict := "valid"
-		if !w.Valid() {
-			verdict = "quarantined"
+		if w.Valid() {
+			valid++
 		}
-		m.windows.WithLabelValues(verdict).Inc()
 		for _, r := range w.Reasons {
 			m.quarantined.WithLabelValues(string(r)).Inc()
 		}
 	}
+	count(m.windows, "valid", valid)
+	count(m.windows, "quarantined", len(b.Windows)-valid)
+	var levels [model.Critical + 1]int
 	for i := range b.Predictions {
-		m.predictions.WithLabelValues(b.Predictions[i].Level.String()).Inc()
+		levels[b.Predictions[i].Level]++
+	}
+	for level, n := range levels {
+		count(m.predictions, model.Level(level).String(), n)
 	}
 	said, differ := map[string]int{}, map[string]int{}
 	for i := range b.Shadows {
@@ -141,6 +146,13 @@ func (m *metrics) committed(b *store.Batch, took time.Duration) {
 	}
 	for i := range b.Transitions {
 		m.transitions.WithLabelValues(b.Transitions[i].Kind).Inc()
+	}
+}
+
+// count adds what there is of a label: there is no series of what never was.
+func count(of *prometheus.CounterVec, label string, n int) {
+	if n > 0 {
+		of.WithLabelValues(label).Add(float64(n))
 	}
 }
 

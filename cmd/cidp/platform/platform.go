@@ -200,8 +200,7 @@ func (p *Platform) restore(scorer *model.Scorer) (again []store.Publication, err
 	return rec.Unsent, p.recover(rec)
 }
 
-// queueBytes is a third of what may wait for a pass: as much again is on its way to the line, and as much in its hands. A larger queue takes memory and
-// gives nothing: a pass holds half of it.
+// queueBytes is half of what may wait for a pass: as much again is in the line's hands. A larger queue takes memory and gives nothing: a pass holds half of it.
 const queueBytes = 16 << 20
 
 // busyTimeout is how long a commit waits for another writer. It is tried again after that, and a stop must not wait longer.

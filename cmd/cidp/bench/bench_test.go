@@ -129,6 +129,32 @@ func TestFileSystemsAreTold(t *testing.T) {
 	}
 }
 
+// TestAlertsMustBeWhatWasDue: neither what comes before the reading that closes the window nor another message on the topic is an alert that came fast.
+func TestAlertsMustBeWhatWasDue(t *testing.T) {
+	alert := func(severity, rule string, of time.Duration) func(time.Time) string {
+		return func(begin time.Time) string {
+			return `{"state":"active","severity":"` + severity + `","rule":"` + rule + `","window_start":"` + begin.Add(of).Format("2006-01-02T15:04:05.000Z") + `"}`
+		}
+	}
+	for name, c := range map[string]struct {
+		late    time.Duration
+		payload func(time.Time) string
+		says    string
+	}{
+		"due":            {time.Millisecond, alert("critical", "absolute", 0), ""},
+		"by the forest":  {time.Millisecond, alert("critical", "forest", 0), ""},
+		"early":          {-time.Minute, alert("critical", "absolute", 0), "before the reading that closes its window"},
+		"milder":         {time.Millisecond, alert("alarm", "absolute", 0), "is not that its hot window raises"},
+		"of silence":     {time.Millisecond, alert("critical", "silence", 0), "is not that its hot window raises"},
+		"another window": {time.Millisecond, alert("critical", "absolute", time.Minute), "is not that its hot window raises"},
+		"no alert":       {time.Millisecond, func(time.Time) string { return "x" }, "is not that its hot window raises"},
+	} {
+		if err := bench.Alarm(c.late, c.payload); (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, want %q", name, err, c.says)
+		}
+	}
+}
+
 // TestLossesAreFound: the check after a run must be able to fail.
 func TestLossesAreFound(t *testing.T) {
 	sound := bench.Counts{"cidp_readings_received_total": 100, `cidp_readings_total{outcome="stored",reason=""}`: 97,

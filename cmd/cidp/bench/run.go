@@ -61,7 +61,7 @@ func (b *bench) run(ctx context.Context, r *run) (err error) {
 	defer r.platform.kill()
 	r.addr = r.platform.mqtt
 	if err := r.s.measure(b, ctx, r); err != nil {
-		return err
+		return r.platform.lastWords(err)
 	}
 	return b.settle(ctx, r)
 }

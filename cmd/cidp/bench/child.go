@@ -128,6 +128,7 @@ func (c *child) kill() {
 // tail is what a child said last.
 type tail struct {
 	mu    sync.Mutex
+	crash string // first line of a panic: what follows it is longer than the tail
 	lines []string
 }
 
@@ -136,6 +137,9 @@ const tailLines = 20
 func (t *tail) add(line string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.crash == "" && hasPrefix(line, "panic: ", "fatal error: ", "SIG") {
+		t.crash = line
+	}
 	if t.lines = append(t.lines, line); len(t.lines) > tailLines {
 		t.lines = t.lines[1:]
 	}
@@ -154,5 +158,8 @@ func (t *tail) last() string {
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.crash != "" {
+		return t.crash + " … " + strings.Join(t.lines, " | ")
+	}
 	return strings.Join(t.lines, " | ")
 }

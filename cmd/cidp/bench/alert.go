@@ -1,15 +1,19 @@
 package bench
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/camrail/cidp/cmd/cidp/load"
+	"github.com/camrail/cidp/model"
 	"github.com/camrail/cidp/stream"
 )
 
@@ -32,6 +36,7 @@ type alarms struct {
 	told    []bool
 	latency load.Latencies
 	missing int
+	wrong   error // the first message that is not what was due
 }
 
 func newAlarms(site string, n int, start time.Time) *alarms {
@@ -61,7 +66,7 @@ func (a *alarms) reading(second int64) stream.Reading {
 		Conditions: stream.Conditions{Ambient: 25_500, Speed: 60_000, Has: stream.HasAmbient | stream.HasSpeed}}
 }
 
-// got is the subscriber. The first message of a vehicle is its alert.
+// got is the subscriber. The first message of a vehicle is its alert: of its hot window, critical, and never before the reading that closes it.
 func (a *alarms) got(topic string, payload []byte) {
 	now := time.Now()
 	asset, ours := strings.CutPrefix(topic, "cidp/v1/alerts/"+a.site+"/hot-")
@@ -76,7 +81,25 @@ func (a *alarms) got(topic string, payload []byte) {
 		a.told[i] = true
 		a.missing--
 		a.latency.Add(now.Sub(a.due[i]), 1)
+		a.wrong = cmp.Or(a.wrong, a.check(i, now, payload))
 	}
+}
+
+// check says what is wrong with the alert of a vehicle.
+func (a *alarms) check(i int, now time.Time, payload []byte) error {
+	if early := a.due[i].Sub(now); early > 0 {
+		return fmt.Errorf("the alert of %s came %s before the reading that closes its window", a.asset(i), early)
+	}
+	var is struct {
+		State, Severity, Rule string
+		Begin                 time.Time `json:"window_start"`
+	}
+	err := json.Unmarshal(payload, &is)
+	scored := is.Rule == model.SourceForest || slices.Contains(model.RuleNames(), is.Rule)
+	if err != nil || is.State != string(model.Active) || is.Severity != model.Critical.String() || !scored || is.Begin.UnixMilli() != a.begin {
+		return fmt.Errorf("the alert of %s is not that its hot window raises: %.300s", a.asset(i), payload)
+	}
+	return nil
 }
 
 // send keeps the timetable. Latency counts from when the closing reading was due.
@@ -131,8 +154,11 @@ func (b *bench) measureAlerts(ctx context.Context, r *run) error {
 func (a *alarms) figures(ctx context.Context, r *run) error {
 	for end := time.Now().Add(alertWithin); ; {
 		a.mu.Lock()
-		missing := a.missing
+		missing, wrong := a.missing, a.wrong
 		a.mu.Unlock()
+		if wrong != nil {
+			return wrong
+		}
 		if missing == 0 {
 			break
 		}

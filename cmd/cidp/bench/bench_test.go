@@ -3,6 +3,7 @@ package bench_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime/pprof"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/pprof/profile"
 
 	"github.com/camrail/cidp/cmd/cidp/bench"
+	"github.com/camrail/cidp/cmd/cidp/floor"
 	"github.com/camrail/cidp/stream"
 )
 
@@ -49,6 +51,10 @@ func TestOverridesReplaceTheLoad(t *testing.T) {
 		if err != nil || jsonErr != nil || string(text) != c.want {
 			t.Errorf("%s, want %s (%v, %v)", text, c.want, err, jsonErr)
 		}
+	}
+	uneven := bench.Override{Connections: 3, Sensors: 10}
+	if s, err := uneven.Apply("paced"); err != nil || !strings.Contains(fmt.Sprintf("%+v", s), "Connections:3 Sensors:9") {
+		t.Errorf("%+v, %v: each of three connections has three sensors", s, err)
 	}
 	for _, o := range []bench.Override{{Connections: -1}, {QoS: &three}} {
 		if s, err := o.Apply("paced"); err == nil {
@@ -126,6 +132,32 @@ func TestFileSystemsAreTold(t *testing.T) {
 	}
 	if got := bench.MountedAt("no mounts", "/"); got != "" || bench.InMemory(got) || bench.InMemory("ext4") || !bench.InMemory("tmpfs") {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestAlertsMustBeWhatWasDue: neither what comes before the reading that closes the window nor another message on the topic is an alert that came fast.
+func TestAlertsMustBeWhatWasDue(t *testing.T) {
+	alert := func(severity, rule string, of time.Duration) func(time.Time) string {
+		return func(begin time.Time) string {
+			return `{"state":"active","severity":"` + severity + `","rule":"` + rule + `","window_start":"` + begin.Add(of).Format("2006-01-02T15:04:05.000Z") + `"}`
+		}
+	}
+	for name, c := range map[string]struct {
+		late    time.Duration
+		payload func(time.Time) string
+		says    string
+	}{
+		"due":            {time.Millisecond, alert("critical", "absolute", 0), ""},
+		"by the forest":  {time.Millisecond, alert("critical", "forest", 0), ""},
+		"early":          {-time.Minute, alert("critical", "absolute", 0), "before the reading that closes its window"},
+		"milder":         {time.Millisecond, alert("alarm", "absolute", 0), "is not that its hot window raises"},
+		"of silence":     {time.Millisecond, alert("critical", "silence", 0), "is not that its hot window raises"},
+		"another window": {time.Millisecond, alert("critical", "absolute", time.Minute), "is not that its hot window raises"},
+		"no alert":       {time.Millisecond, func(time.Time) string { return "x" }, "is not that its hot window raises"},
+	} {
+		if err := bench.Alarm(c.late, c.payload); (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, want %q", name, err, c.says)
+		}
 	}
 }
 
@@ -255,6 +287,29 @@ func TestTableForPeople(t *testing.T) {
 	for v, want := range map[float64]string{0: "0", 999: "999", 1000: "1,000", -1234567: "-1,234,567"} {
 		if got := bench.Thousands(v, 0); got != want {
 			t.Errorf("%g is written %s", v, got)
+		}
+	}
+}
+
+// TestMeasuresABroker lets the generator, the watch and the scenarios run once, small enough for the race detector: a broker in this process, acknowledging at each QoS and paced or not.
+func TestMeasuresABroker(t *testing.T) {
+	m, err := floor.StartMochi("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	slow, two := 500.0, 2
+	for name, o := range map[string]bench.Override{"flat out": {}, "paced": {Rate: &slow}, "QoS 2": {QoS: &two}} {
+		o.Connections, o.Sensors = 3, 9
+		r, err := bench.Run(t.Context(), bench.Config{Scenarios: []string{"single"}, Addr: m.Addr(), Runs: 2, For: 100 * time.Millisecond, Override: o})
+		if err != nil || !r.OK() || len(r.Scenarios) != 1 {
+			t.Fatalf("%s: %+v, %v", name, r, err)
+		}
+		for _, figure := range []string{"readings_per_s", "ack_p50_ms", "ack_max_ms"} {
+			i := slices.IndexFunc(r.Scenarios[0].Figures, func(f bench.Figure) bool { return f.Name == figure })
+			if i < 0 || r.Scenarios[0].Figures[i].Least <= 0 || len(r.Scenarios[0].Figures[i].Values) != 2 {
+				t.Errorf("%s: no %s in %+v", name, figure, r.Scenarios[0].Figures)
+			}
 		}
 	}
 }

@@ -29,6 +29,7 @@ type child struct {
 const (
 	startWithin = 30 * time.Second
 	stopWithin  = 30 * time.Second
+	endWithin   = 200 * time.Millisecond // after its connections ended
 )
 
 // launch starts the program with arguments and waits until it says where it serves. It logs as JSON; what it says last is part of the error when it ends too early.
@@ -67,6 +68,7 @@ func (b *bench) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(b.cfg.Program, args...)
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CIDP_") })
 	cmd.Env = append(cmd.Env, b.cfg.Env...)
+	endWithUs(cmd)
 	return cmd
 }
 
@@ -101,6 +103,22 @@ func (c *child) stop() error {
 	return nil
 }
 
+// lastWords adds to an error what the child said last, if it has ended by itself: that is then why.
+func (c *child) lastWords(err error) error {
+	if err == nil {
+		return nil
+	}
+	select {
+	case <-c.exited:
+	case <-time.After(endWithin):
+		return err
+	}
+	if c.err == nil {
+		return err
+	}
+	return fmt.Errorf("the child ended with %w: %s (%w)", c.err, &c.said, err)
+}
+
 // kill ends the child at once, if it has not ended.
 func (c *child) kill() {
 	_ = c.cmd.Process.Kill() // it may have ended
@@ -110,6 +128,7 @@ func (c *child) kill() {
 // tail is what a child said last.
 type tail struct {
 	mu    sync.Mutex
+	crash string // first line of a panic: what follows it is longer than the tail
 	lines []string
 }
 
@@ -118,6 +137,9 @@ const tailLines = 20
 func (t *tail) add(line string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.crash == "" && hasPrefix(line, "panic: ", "fatal error: ", "SIG") {
+		t.crash = line
+	}
 	if t.lines = append(t.lines, line); len(t.lines) > tailLines {
 		t.lines = t.lines[1:]
 	}
@@ -136,5 +158,8 @@ func (t *tail) last() string {
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.crash != "" {
+		return t.crash + " … " + strings.Join(t.lines, " | ")
+	}
 	return strings.Join(t.lines, " | ")
 }

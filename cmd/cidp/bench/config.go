@@ -52,6 +52,7 @@ func (o *Override) apply(s shape) (shape, error) {
 	if o.Gather != 0 {
 		s.Gather = o.Gather.Seconds()
 	}
+	s.Sensors = max(1, s.Sensors/s.Connections) * s.Connections // each connection has as many: what is told is what ran
 	if s.QoS < 0 || s.QoS > 2 {
 		return s, fmt.Errorf("QoS is %d: it must be 0, 1 or 2", s.QoS)
 	}

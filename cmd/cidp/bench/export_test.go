@@ -1,5 +1,7 @@
 package bench
 
+import "time"
+
 // What tests look at from outside.
 var (
 	Chosen    = chosen
@@ -43,4 +45,11 @@ func (o *Override) Apply(scenario string) (any, error) {
 		return nil, err
 	}
 	return o.apply(list[0].shape)
+}
+
+// Alarm says what is wrong with a message on the topic of a vehicle's alert that comes so long after the alert was due. payload is made for the begin of its window.
+func Alarm(late time.Duration, payload func(begin time.Time) string) error {
+	a := newAlarms("s", 1, time.Now().Add(-late-alertAhead*alertEvery))
+	a.got("cidp/v1/alerts/s/hot-0/axle1-left", []byte(payload(time.UnixMilli(a.begin).UTC())))
+	return a.wrong
 }

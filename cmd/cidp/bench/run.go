@@ -61,7 +61,7 @@ func (b *bench) run(ctx context.Context, r *run) (err error) {
 	defer r.platform.kill()
 	r.addr = r.platform.mqtt
 	if err := r.s.measure(b, ctx, r); err != nil {
-		return err
+		return r.platform.lastWords(err)
 	}
 	return b.settle(ctx, r)
 }
@@ -100,8 +100,9 @@ func (b *bench) measureBeside(ctx context.Context, r *run, beside func(ctx conte
 	r.acked += int64(l.Acked()) * int64(l.Plan.Batch)
 	m.figures(r, l)
 	if l.Plan.QoS == 0 && w.platform != nil {
-		m.readings = w.counts.Sum("cidp_readings_total")
-		r.figures.set(committed, m.readings/m.took.Seconds())
+		rate := w.counts.Sum("cidp_readings_total") / w.span.Seconds()
+		r.figures.set(committed, rate)
+		m.readings = rate * m.took.Seconds() // what falls on the time of which the processor time is
 	}
 	w.figures(r, m.readings, m.took)
 	if ours := m.own + w.after.cpu - w.before.cpu; w.after.known && m.machine > 0 {
@@ -167,7 +168,9 @@ type watch struct {
 	platform      *child
 	before, after usage
 	counts        Counts // growth
-	resident      int64  // the most that was seen
+	scraped       time.Time
+	span          time.Duration // of the growth: from before the first scrape to after the last
+	resident      int64         // the most that was seen
 	err           error
 }
 
@@ -177,6 +180,7 @@ const watchEvery = 250 * time.Millisecond
 func (b *bench) watch(r *run) *watch {
 	w := &watch{platform: r.platform}
 	if w.platform != nil {
+		w.scraped = time.Now()
 		w.counts, w.err = Scrape(w.platform.http)
 		w.before = usageOf(w.platform.cmd.Process.Pid)
 	}
@@ -213,6 +217,7 @@ func (w *watch) end() error {
 	if err != nil {
 		return err
 	}
+	w.span = time.Since(w.scraped)
 	for name, v := range after {
 		after[name] = v - w.counts[name]
 	}
@@ -234,9 +239,9 @@ func (w *watch) figures(r *run, readings float64, took time.Duration) {
 		r.figures.set(resident, float64(w.resident)/mib)
 		r.figures.set(highest, float64(w.after.highest)/mib)
 	}
-	r.figures.set(commitRate, w.counts["cidp_commits_total"]/took.Seconds())
+	r.figures.set(commitRate, w.counts["cidp_commits_total"]/w.span.Seconds())
 	if windows := w.counts.Sum("cidp_windows_total"); windows > 0 {
-		r.figures.set(windowRate, windows/took.Seconds())
+		r.figures.set(windowRate, windows/w.span.Seconds())
 		r.figures.set(quarantined, 100*w.counts[`cidp_windows_total{verdict="quarantined"}`]/windows)
 	}
 }

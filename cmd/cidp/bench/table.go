@@ -111,7 +111,7 @@ func (r *Result) write(out io.Writer) {
 	if r.Load.Rate > 0 {
 		rate = thousands(r.Load.Rate, 0) + " readings/s"
 	}
-	fmt.Fprintf(out, "  %d connections, %d sensors, %d a message, QoS %d, %s; %s of %gs after %gs\n", r.Load.Connections, r.Load.Sensors, r.Load.Batch, r.Load.QoS, rate, r.runs(), r.Seconds, r.Warm)
+	fmt.Fprintf(out, "  %d connections, %d sensors, %d a message, QoS %d, %s; %s of %gs after %.3gs\n", r.Load.Connections, r.Load.Sensors, r.Load.Batch, r.Load.QoS, rate, r.runs(), r.Seconds, r.Warm)
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(t, "\tmedian\tleast\tgreatest\ttarget\t\t\n")
 	for _, l := range labels {

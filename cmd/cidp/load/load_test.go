@@ -156,14 +156,16 @@ func (r byteReader) ReadByte() (byte, error) {
 
 func puback(id uint16) []byte { return []byte{0x40, 2, byte(id >> 8), byte(id)} }
 
-// TestAStallCountsForAllThatWasDue: a server that stands still for 300 ms, with ten messages in flight, has kept 300 messages of a timetable of 1,000 a second waiting,
-// not ten.
-func TestAStallCountsForAllThatWasDue(t *testing.T) {
+// stalling starts a load of 1,000 messages a second, ten in flight, on a server that once stands still, before its fiftieth acknowledgement. stalled is closed when it does.
+func stalling(t *testing.T, last time.Duration) (l *load.Load, stalled <-chan struct{}) {
+	t.Helper()
+	still := make(chan struct{})
 	addr := served(t, func(sock net.Conn, packets <-chan uint16) error {
 		n := 0
 		for id := range packets {
 			if n++; n == 50 {
-				time.Sleep(300 * time.Millisecond)
+				close(still)
+				time.Sleep(last)
 			}
 			if _, err := sock.Write(puback(id)); err != nil {
 				return err
@@ -177,7 +179,14 @@ func TestAStallCountsForAllThatWasDue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	t.Cleanup(l.Close)
+	return l, still
+}
+
+// TestAStallCountsForAllThatWasDue: a server that stands still for 300 ms, with ten messages in flight, has kept 300 messages of a timetable of 1,000 a second waiting,
+// not ten.
+func TestAStallCountsForAllThatWasDue(t *testing.T) {
+	l, _ := stalling(t, 300*time.Millisecond)
 	for end := time.Now().Add(20 * time.Second); l.Acked() < 500 && time.Now().Before(end); time.Sleep(time.Millisecond) {
 	}
 	if err := l.Finish(10 * time.Second); err != nil {
@@ -195,27 +204,7 @@ func TestAStallCountsForAllThatWasDue(t *testing.T) {
 
 // TestAStallAtTheEndCounts: what a server that stands still when the load ends has kept waiting is in the figures too, also what could not even be sent.
 func TestAStallAtTheEndCounts(t *testing.T) {
-	stalled := make(chan struct{})
-	addr := served(t, func(sock net.Conn, packets <-chan uint16) error {
-		n := 0
-		for id := range packets {
-			if n++; n == 50 {
-				close(stalled)
-				time.Sleep(500 * time.Millisecond)
-			}
-			if _, err := sock.Write(puback(id)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	p := plan()
-	p.Conns, p.Window, p.Rate = 1, 10, 1000
-	l, err := load.Start(addr, p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+	l, stalled := stalling(t, 500*time.Millisecond)
 	<-stalled
 	time.Sleep(250 * time.Millisecond)
 	during := l.Figures()
@@ -280,7 +269,7 @@ func TestWrongAcknowledgementsEndTheConnection(t *testing.T) {
 func TestEventTimeStopsAtThePresent(t *testing.T) {
 	m := broker(t)
 	p := plan()
-	p.Begin = time.Now().Add(-time.Minute).UnixMilli()
+	p.Begin, p.Period = time.Now().Add(-time.Minute).UnixMilli(), time.Minute // a few messages bring it there, however slow the machine is
 	l, err := load.Start(m.Addr(), p)
 	if err != nil {
 		t.Fatal(err)

@@ -27,6 +27,7 @@ type benchCmd struct {
 	Runs        int           `help:"Runs of each scenario; figures are their medians. Default: the scenario's own." placeholder:"N"`
 	Data        string        `config:"-" env:"-" help:"Folder on the disk to measure; each run makes a folder in it and removes it. Default: the system's temporary folder." placeholder:"DIR"`
 	With        []string      `help:"Further argument of the platform (cidp run), e.g. --with=--commit-every=20ms; may be repeated." sep:"none" placeholder:"ARG"`
+	Profiles    string        `help:"Keep a processor profile of each scenario's last run in this folder, for go tool pprof." type:"existingdir" placeholder:"DIR"`
 	Report      string        `name:"json" config:"-" env:"-" help:"Write everything measured to this file as JSON." placeholder:"FILE"`
 }
 
@@ -43,7 +44,7 @@ func (c *benchCmd) Run(ctx context.Context, t *terminal) error {
 		return fmt.Errorf("find this program: %w", err)
 	}
 	cfg := bench.Config{
-		Scenarios: c.Scenario, Addr: c.Addr, Runs: c.Runs, For: c.For, Data: c.Data, With: c.With,
+		Scenarios: c.Scenario, Addr: c.Addr, Runs: c.Runs, For: c.For, Data: c.Data, Profiles: c.Profiles, With: c.With,
 		Override: bench.Override{Connections: c.Connections, Sensors: c.Sensors, Batch: c.Batch, Inflight: c.Inflight, Gather: c.Gather, QoS: c.QoS, Rate: c.Rate},
 		Program:  program, Env: benchEnv, Version: version,
 		Say: func(format string, args ...any) { t.log.Info().Msgf(format, args...) },
@@ -52,6 +53,9 @@ func (c *benchCmd) Run(ctx context.Context, t *terminal) error {
 		return usageError{err}
 	}
 	report, err := bench.Run(ctx, cfg)
+	if ctx.Err() != nil {
+		return errors.New("the measurement was stopped")
+	}
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"time"
 )
@@ -19,7 +20,8 @@ type Report struct {
 	Version   string    `json:"version"`
 	Started   time.Time `json:"started"`
 	Machine   Machine   `json:"machine"`
-	Addr      string    `json:"addr,omitempty"` // of what was not started here
+	Addr      string    `json:"addr,omitempty"`  // of what was not started here
+	Notes     []string  `json:"notes,omitempty"` // what could not be measured, and why
 	Scenarios []Result  `json:"scenarios"`
 }
 
@@ -65,8 +67,12 @@ func (c *Config) plans() ([]scenario, error) {
 		return nil, errors.New("runs and their time are positive")
 	}
 	for i := range list {
-		if list[i].shape, err = c.Override.apply(list[i].shape); err != nil {
+		own := list[i].shape
+		if list[i].shape, err = c.Override.apply(own); err != nil {
 			return nil, err
+		}
+		if list[i].shape != own {
+			list[i].targets = nil // they are of the scenario's own load
 		}
 		plan := list[i].shape.plan("", time.Now())
 		if err := plan.Validate(); err != nil {
@@ -90,6 +96,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	}
 	b := &bench{cfg: cfg, report: Report{Version: cfg.Version, Started: time.Now().UTC(), Addr: cfg.Addr,
 		Machine: Machine{CPUs: runtime.NumCPU(), OS: runtime.GOOS, Arch: runtime.GOARCH, Go: runtime.Version()}}}
+	b.report.note()
 	for i := range list {
 		b.report.Scenarios = append(b.report.Scenarios, b.scenario(ctx, &list[i]))
 		if ctx.Err() != nil {
@@ -97,6 +104,15 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		}
 	}
 	return &b.report, nil
+}
+
+// note says what is left out.
+func (r *Report) note() {
+	if r.Addr != "" {
+		r.Notes = append(r.Notes, fmt.Sprintf("the broker at %s was not started here: no ledger, no floors, nothing of its processor time, memory and bytes written", r.Addr))
+	} else if !usageOf(os.Getpid()).known {
+		r.Notes = append(r.Notes, "this system has no /proc: nothing is known of the platform's processor time, memory and bytes written")
+	}
 }
 
 // scenario measures one: platform and floors take turns, so that what else the machine does falls on both.

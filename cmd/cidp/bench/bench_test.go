@@ -203,7 +203,7 @@ func TestTableForPeople(t *testing.T) {
 	if err := r.Write(&out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"single: about it", "251,234", ">= 250,000", "met", "1.50", "received 10 = stored 9 + duplicate 0 + late 1 + refused 0; 1 of 3", "25.0", "FAILED: it broke"} {
+	for _, want := range []string{"single: about it", "251,234", ">= 250,000", "met", "1.50", "received 10 = stored 9 + duplicate 0 + late 1 + refused 0; 1 of 3", "25.0", "FAILED: it broke", "targets, by the medians"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the table lacks %q\n%s", want, out.String())
 		}

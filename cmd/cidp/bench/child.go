@@ -37,10 +37,10 @@ func (b *bench) launch(ctx context.Context, args ...string) (*child, error) {
 	c.cmd = b.command(args...)
 	out, err := c.cmd.StderrPipe()
 	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", args[0], err)
+		return nil, fmt.Errorf("start %s: %w", strings.Join(args, " "), err)
 	}
 	if err := c.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", args[0], err)
+		return nil, fmt.Errorf("start %s: %w", strings.Join(args, " "), err)
 	}
 	serving := make(chan struct{})
 	go func() {
@@ -52,17 +52,15 @@ func (b *bench) launch(ctx context.Context, args ...string) (*child, error) {
 	case <-serving:
 		return c, nil
 	case <-c.exited:
-		return nil, fmt.Errorf("%s ended before it served (%w): %s", args[0], errors.Join(c.err, errEarly), &c.said)
+		return nil, fmt.Errorf("%s ended before it served (%v): %s", strings.Join(args, " "), c.err, &c.said)
 	case <-time.After(startWithin):
 		c.kill()
-		return nil, fmt.Errorf("%s does not serve after %s: %s", args[0], startWithin, &c.said)
+		return nil, fmt.Errorf("%s does not serve after %s: %s", strings.Join(args, " "), startWithin, &c.said)
 	case <-ctx.Done():
 		c.kill()
 		return nil, ctx.Err()
 	}
 }
-
-var errEarly = errors.New("it was to go on")
 
 // command is this program with other arguments. Settings of whoever runs the measurement are not those of what is measured.
 func (b *bench) command(args ...string) *exec.Cmd {

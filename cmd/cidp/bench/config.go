@@ -13,6 +13,7 @@ type Config struct {
 	For       time.Duration // measured time of a run; 0: the scenario's own
 	Override  Override
 	Data      string   // folder in which each run makes a folder of its own, which it removes; empty: the system's temporary one
+	Profiles  string   // folder for the processor profile of each scenario's last run; empty: they are read and thrown away
 	With      []string // more arguments of the platform
 
 	Program string   // path of this program

@@ -5,6 +5,7 @@ import "slices"
 // Names of figures. They are in the JSON: added to, never changed.
 const (
 	readingsRate = "readings_per_s"
+	committed    = "committed_per_s" // at QoS 0, where nobody is told
 	cpuReading   = "cpu_us_per_reading"
 	cores        = "cores_percent" // 100: one core
 	ackMedian    = "ack_p50_ms"
@@ -24,7 +25,7 @@ const (
 	ownLag       = "generator_late_ms"
 	ownBehind    = "generator_behind"
 
-	mochiRate   = "mochi_messages_per_s"
+	mochiRate   = "mochi_readings_per_s"
 	timesMochi  = "times_mochi"
 	insertRate  = "insert_rows_per_s"
 	timesInsert = "times_insert"

@@ -3,8 +3,10 @@ package bench
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"time"
 
@@ -21,6 +23,9 @@ type floorOf struct {
 
 var mochiFloor = floorOf{"bare mochi, which counts and drops", mochiRate, timesMochi, readingsRate,
 	func(ctx context.Context, b *bench, s *scenario) (f figures, err error) {
+		if s.shape.QoS == 0 {
+			return nil, nil // nobody is told what it took
+		}
 		c, err := b.launch(ctx, "bench-floor", "mochi")
 		if err != nil {
 			return nil, err
@@ -38,7 +43,7 @@ var mochiFloor = floorOf{"bare mochi, which counts and drops", mochiRate, timesM
 		if err := pause(ctx, s.last); err != nil {
 			return nil, err
 		}
-		f.set(mochiRate, float64(l.Acked()-acked)/time.Since(begin).Seconds())
+		f.set(mochiRate, float64(l.Acked()-acked)*float64(l.Plan.Batch)/time.Since(begin).Seconds())
 		if err := l.Finish(ackPatience); err != nil {
 			return nil, fmt.Errorf("load mochi: %w", err)
 		}
@@ -93,6 +98,10 @@ func (b *bench) speed(ctx context.Context, s *scenario, last time.Duration, args
 	cmd := b.command(args...)
 	out, err := cmd.Output()
 	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			err = fmt.Errorf("%w: %s", err, exit.Stderr)
+		}
 		return speed, fmt.Errorf("run floor %s: %w", args[1], err)
 	}
 	if err := json.Unmarshal(out, &speed); err != nil {

@@ -3,6 +3,8 @@ package bench
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/camrail/cidp/store"
@@ -65,13 +67,28 @@ func (b *bench) settle(ctx context.Context, r *run) error {
 	if !r.last {
 		return nil
 	}
-	var err error
-	if r.s.profiled {
-		if r.stages, err = stages(r.profile(), l.Received); err != nil {
-			return err
-		}
+	if err := r.readProfile(b); err != nil {
+		return err
 	}
 	return r.verify(ctx)
+}
+
+// readProfile makes stages of the run's profile, and keeps it where that was asked for.
+func (r *run) readProfile(b *bench) (err error) {
+	if !r.profiled(b) {
+		return nil
+	}
+	if r.stages, err = stages(r.profile(), r.ledger.Received); err != nil || b.cfg.Profiles == "" {
+		return err
+	}
+	text, err := os.ReadFile(r.profile())
+	if err == nil {
+		err = os.WriteFile(filepath.Join(b.cfg.Profiles, r.s.name+".pprof"), text, 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("keep profile: %w", err)
+	}
+	return nil
 }
 
 // read takes what the platform has counted.

@@ -31,6 +31,9 @@ type run struct {
 func (r *run) database() string { return filepath.Join(r.dir, platform.DatabaseName) }
 func (r *run) profile() string  { return filepath.Join(r.dir, "cpu.pprof") }
 
+// profiled says whether the platform writes a profile of this run.
+func (r *run) profiled(b *bench) bool { return r.last && (r.s.profiled || b.cfg.Profiles != "") }
+
 // site is one that no earlier run has used, so that nothing of this one is a repeat.
 func (r *run) site() string {
 	return "bench-" + strconv.FormatInt(time.Now().UnixMilli(), 36)
@@ -49,10 +52,10 @@ func (b *bench) run(ctx context.Context, r *run) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(r.dir)) }()
 	args := []string{"--log-json", "run", "--data", r.dir, "--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0"}
-	if r.s.profiled && r.last {
+	if r.profiled(b) {
 		args = append(args, "--cpuprofile", r.profile())
 	}
-	if r.platform, err = b.launch(ctx, append(append(args, r.s.with...), b.cfg.With...)...); err != nil {
+	if r.platform, err = b.launch(ctx, append(args, b.cfg.With...)...); err != nil {
 		return err
 	}
 	defer r.platform.kill()
@@ -95,6 +98,10 @@ func (b *bench) measureBeside(ctx context.Context, r *run, beside func(ctx conte
 	r.sent += l.Readings()
 	r.acked += int64(l.Acked()) * int64(l.Plan.Batch)
 	m.figures(r, l)
+	if l.Plan.QoS == 0 && w.platform != nil {
+		m.readings = w.counts.Sum("cidp_readings_total")
+		r.figures.set(committed, m.readings/m.took.Seconds())
+	}
 	w.figures(r, m.readings, m.took)
 	return nil
 }

@@ -45,7 +45,6 @@ type scenario struct {
 	runs        int
 	warm, last  time.Duration // before and while it is measured
 	profiled    bool          // its stages are shown
-	with        []string      // arguments of its platform
 	floors      []floorOf
 	targets     []Target
 	measure     func(b *bench, ctx context.Context, r *run) error
@@ -64,37 +63,37 @@ func atMost(figure string, v float64) Target  { return Target{Figure: figure, Va
 
 // scenarios are what there is, in the order in which it is shown. Loads whose event time goes with the clock begin at a whole minute: their windows close 70 seconds later.
 var scenarios = []scenario{
-	{name: "single", about: "one JSON reading a message, 100 connections, flat out", runs: 3, warm: time.Second, last: 4 * time.Second, profiled: true,
+	{name: "single", about: "many connections, a reading a message, as fast as it goes", runs: 3, warm: time.Second, last: 4 * time.Second, profiled: true,
 		shape:   shape{Connections: 100, Sensors: 1000, Batch: 1, QoS: 1, Inflight: 500},
 		floors:  []floorOf{mochiFloor, decodeFloor, forestFloor},
 		targets: []Target{atLeast(readingsRate, 250_000), atLeast(timesMochi, 2)}, measure: (*bench).measureLoad},
-	{name: "arrays", about: "the same with arrays of 100 readings a message", runs: 3, warm: time.Second, last: 4 * time.Second, profiled: true,
+	{name: "arrays", about: "many connections, arrays of readings, as fast as it goes", runs: 3, warm: time.Second, last: 4 * time.Second, profiled: true,
 		shape:   shape{Connections: 100, Sensors: 1000, Batch: 100, QoS: 1, Inflight: 20},
 		floors:  []floorOf{insertFloor, decodeFloor},
 		targets: []Target{atLeast(readingsRate, 500_000), atLeast(timesInsert, 0.8)}, measure: (*bench).measureLoad},
-	{name: "pipelined", about: "one connection, one JSON reading a message, flat out", runs: 3, warm: time.Second, last: 4 * time.Second, profiled: true,
+	{name: "pipelined", about: "one connection, a reading a message, as fast as it goes", runs: 3, warm: time.Second, last: 4 * time.Second, profiled: true,
 		shape:   shape{Connections: 1, Sensors: 100, Batch: 1, QoS: 1, Inflight: 10_000},
 		floors:  []floorOf{mochiFloor},
 		targets: []Target{atLeast(timesMochi, 3)}, measure: (*bench).measureLoad},
-	{name: "paced", about: "50,000 readings/s, one JSON reading a message, 100 connections", runs: 3, warm: 2 * time.Second, last: 8 * time.Second,
+	{name: "paced", about: "how soon a platform with room to spare acknowledges", runs: 3, warm: 2 * time.Second, last: 8 * time.Second,
 		shape:   shape{Connections: 100, Sensors: 1000, Batch: 1, QoS: 1, Inflight: 5000, Rate: 50_000},
 		targets: []Target{atMost(ackMedian, 6), atMost(ack99, 30), atMost(ackMax, 150)}, measure: (*bench).measureLoad},
 	{name: "waiting", about: "one client that waits for each PUBACK, nothing else going on", runs: 3, warm: time.Second, last: 3 * time.Second,
 		shape:   shape{Connections: 1, Sensors: 10, Batch: 1, QoS: 1, Inflight: 1},
 		targets: []Target{atMost(ackMedian, 1)}, measure: (*bench).measureLoad},
-	{name: "alert", about: "ten vehicles a second go hot beside 20,000 sensors at 1 Hz", runs: 1, warm: 15 * time.Second, last: time.Minute,
+	{name: "alert", about: "how soon an operator is told: ten vehicles a second go hot beside a fleet", runs: 1, warm: 15 * time.Second, last: time.Minute,
 		shape:   shape{Connections: 100, Sensors: 20_000, Batch: 1, QoS: 1, Inflight: 5000, Rate: 20_000, Live: true},
 		targets: []Target{atMost(alert99, 100)}, measure: (*bench).measureAlerts},
-	{name: "fleet10k", about: "10,000 sensors at 1 Hz on 200 connections", runs: 1, warm: 25 * time.Second, last: time.Minute,
+	{name: "fleet10k", about: "what a network of 10,000 sensors at 1 Hz costs", runs: 1, warm: 25 * time.Second, last: time.Minute,
 		shape:   shape{Connections: 200, Sensors: 10_000, Batch: 1, QoS: 1, Inflight: 1000, Rate: 10_000, Live: true},
 		targets: []Target{atMost(cores, 25), atMost(resident, 150)}, measure: (*bench).measureLoad},
-	{name: "fleet100k", about: "100,000 sensors at 0.2 Hz on 1,000 connections", runs: 1, warm: 25 * time.Second, last: time.Minute,
+	{name: "fleet100k", about: "what 100,000 sensors at 0.2 Hz cost", runs: 1, warm: 25 * time.Second, last: time.Minute,
 		shape:   shape{Connections: 1000, Sensors: 100_000, Batch: 1, QoS: 1, Inflight: 1000, Rate: 20_000, Live: true},
 		targets: []Target{atMost(cores, 100), atMost(resident, 600)}, measure: (*bench).measureLoad},
-	{name: "wear100k", about: "bytes written at 100,000 readings/s, log and checkpoints included", runs: 1, warm: time.Second, last: 20 * time.Second,
+	{name: "wear100k", about: "what a fast fleet writes to the disk, log and checkpoints included", runs: 1, warm: time.Second, last: 20 * time.Second,
 		shape:   shape{Connections: 100, Sensors: 10_000, Batch: 1, QoS: 1, Inflight: 5000, Rate: 100_000},
 		targets: []Target{atMost(bytesReading, 160)}, measure: (*bench).measureLoad},
-	{name: "wear10k", about: "bytes written at 10,000 readings/s, log and checkpoints included", runs: 1, warm: time.Second, last: 30 * time.Second,
+	{name: "wear10k", about: "what a slow fleet writes to the disk, log and checkpoints included", runs: 1, warm: time.Second, last: 30 * time.Second,
 		shape:   shape{Connections: 100, Sensors: 1000, Batch: 1, QoS: 1, Inflight: 5000, Rate: 10_000},
 		targets: []Target{atMost(bytesReading, 400)}, measure: (*bench).measureLoad},
 }

@@ -4,38 +4,42 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 )
 
+type label struct {
+	name, text string
+	digits     int
+}
+
 // labels are what figures are called in the table, in its order, with the digits after the point.
-var labels = []struct {
-	name, label string
-	digits      int
-}{
+var labels = []label{
 	{readingsRate, "readings/s acknowledged = committed", 0},
-	{mochiRate, "floor: bare mochi, messages/s", 0},
-	{timesMochi, "  times that", 2},
+	{committed, "readings/s committed", 0},
+	{mochiRate, "floor: bare mochi, readings/s", 0},
+	{timesMochi, "times bare mochi", 2},
 	{insertRate, "floor: raw keyed insert, rows/s", 0},
-	{timesInsert, "  times that", 2},
+	{timesInsert, "times the raw insert", 2},
 	{decodeRate, "floor: decoder alone, one core, readings/s", 0},
 	{forestRate, "floor: forest alone, one core, rows/s", 0},
 	{alerts, "alerts", 0},
 	{alertMedian, "closing reading to alert, p50, ms", 2},
-	{alert99, "  p99", 2},
-	{alertMax, "  max", 2},
+	{alert99, "closing reading to alert, p99, ms", 2},
+	{alertMax, "closing reading to alert, max, ms", 2},
 	{ackMedian, "acknowledged after, p50, ms", 2},
-	{ack99, "  p99", 2},
-	{ackMax, "  max", 2},
+	{ack99, "acknowledged after, p99, ms", 2},
+	{ackMax, "acknowledged after, max, ms", 2},
 	{cpuReading, "CPU a reading, us", 2},
 	{cores, "CPU, % of a core", 1},
-	{resident, "resident, MiB", 0},
-	{highest, "  highest", 0},
+	{resident, "resident, highest, MiB", 0},
+	{highest, "resident since its start, highest, MiB", 0},
 	{bytesReading, "bytes written a stored reading", 0},
 	{commitRate, "commits/s", 0},
 	{windowRate, "windows/s", 0},
-	{quarantined, "  quarantined, %", 1},
+	{quarantined, "windows quarantined, %", 1},
 	{ownCPUShare, "generator: CPU a reading, us", 2},
 	{ownLag, "generator: late at most, ms", 1},
 	{ownBehind, "generator: messages due and not sent", 0},
@@ -46,14 +50,46 @@ func (r *Report) Write(w io.Writer) error {
 	var out strings.Builder
 	fmt.Fprintf(&out, "cidp %s, %d cores shared by platform and generator, %s/%s, %s, %s\n", r.Version, r.Machine.CPUs, r.Machine.OS, r.Machine.Arch, r.Machine.Go,
 		r.Started.Format("2006-01-02 15:04 MST"))
-	if r.Addr != "" {
-		fmt.Fprintf(&out, "broker at %s: not started here, so no ledger, no floors, nothing of its own CPU and memory\n", r.Addr)
+	for _, n := range r.Notes {
+		fmt.Fprintln(&out, n)
 	}
 	for i := range r.Scenarios {
 		r.Scenarios[i].write(&out)
 	}
+	r.writeTargets(&out)
 	_, err := io.WriteString(w, out.String())
 	return err
+}
+
+// writeTargets prints every target once more, all in one place.
+func (r *Report) writeTargets(out io.Writer) {
+	if !slices.ContainsFunc(r.Scenarios, func(s Result) bool { return len(s.Targets) > 0 }) {
+		return
+	}
+	fmt.Fprint(out, "\ntargets, by the medians\n")
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for i := range r.Scenarios {
+		s := &r.Scenarios[i]
+		for _, goal := range s.Targets {
+			for _, f := range s.Figures {
+				if f.Name == goal.Figure {
+					l := labelOf(f.Name)
+					fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", s.Name, l.text, thousands(f.Median, l.digits), s.target(f.Name))
+				}
+			}
+		}
+	}
+	_ = t.Flush() // a strings.Builder takes everything
+}
+
+// labelOf gives a figure's label; one without is called by its name.
+func labelOf(name string) label {
+	for _, l := range labels {
+		if l.name == name {
+			return l
+		}
+	}
+	return label{name, name, 2}
 }
 
 func (r *Result) write(out io.Writer) {
@@ -68,7 +104,7 @@ func (r *Result) write(out io.Writer) {
 	for _, l := range labels {
 		for _, f := range r.Figures {
 			if f.Name == l.name {
-				fmt.Fprintf(t, "  %-42s\t%s\t%s\t%s\t%s\t\n", l.label, thousands(f.Median, l.digits), thousands(f.Least, l.digits), thousands(f.Greatest, l.digits), r.target(f.Name))
+				fmt.Fprintf(t, "  %-42s\t%s\t%s\t%s\t%s\t\n", l.text, thousands(f.Median, l.digits), thousands(f.Least, l.digits), thousands(f.Greatest, l.digits), r.target(f.Name))
 			}
 		}
 	}

@@ -19,7 +19,9 @@ type Load struct {
 	table timetable
 	start time.Time
 	stop  chan struct{} // closed when nothing more is sent
-	ended sync.WaitGroup
+
+	writing sync.WaitGroup // those who publish
+	reading sync.WaitGroup // those who read acknowledgements
 
 	once sync.Once
 	mu   sync.Mutex // guards lag
@@ -45,13 +47,13 @@ func Start(addr string, plan Plan) (*Load, error) {
 	}
 	l.start = time.Now()
 	if plan.paced() {
-		l.ended.Go(l.pace)
+		l.writing.Go(l.pace)
 	}
 	for _, c := range l.conns {
 		if !plan.paced() {
-			l.ended.Go(c.publish)
+			l.writing.Go(c.publish)
 		}
-		l.ended.Go(c.read)
+		l.reading.Go(c.read)
 	}
 	return l, nil
 }
@@ -130,10 +132,18 @@ func (l *Load) Stop() {
 // acknowledged when patience is over.
 func (l *Load) Finish(patience time.Duration) error {
 	l.Stop()
-	for end := time.Now().Add(patience); l.Plan.QoS > 0 && time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-		if l.settled() {
-			break
-		}
+	written := make(chan struct{})
+	go func() {
+		l.writing.Wait()
+		close(written)
+	}()
+	end := time.Now().Add(patience)
+	select {
+	case <-written: // no message is cut off in the middle
+	case <-time.After(patience):
+	}
+	for l.Plan.QoS > 0 && !l.settled() && time.Now().Before(end) {
+		time.Sleep(2 * time.Millisecond)
 	}
 	var failed []error
 	for _, c := range l.conns {
@@ -168,7 +178,8 @@ func (l *Load) Close() {
 	for _, c := range l.conns {
 		c.goodbye()
 	}
-	l.ended.Wait()
+	l.writing.Wait()
+	l.reading.Wait()
 }
 
 // Figures is where a load stands.

@@ -18,6 +18,7 @@ SELECT r.key & 1048575 AS sensor_id,
        r.load_m / 1000.0 AS load_t,
        r.brake AS brake,
        r.seq AS seq,
+       r.key AS key, -- ts_ms << 20 | sensor_id: a condition on it is the one that finds a time without reading the whole table
        CASE WHEN EXISTS (SELECT 1 FROM conflicted x WHERE x.key = r.key) THEN 3 -- two values for one time: neither feeds a window
             WHEN r.key >> 20 >= (SELECT s.evaluated_ms FROM sensor s WHERE s.sensor_id = r.key & 1048575) THEN 2
             ELSE COALESCE((SELECT f.flag FROM reading_flag f WHERE f.key = r.key), 1) END AS flag
@@ -29,7 +30,8 @@ SELECT c.key & 1048575 AS asset_id,
        c.ambient_m / 1000.0 AS ambient_c,
        c.speed_m / 1000.0 AS speed_kmh,
        c.load_m / 1000.0 AS load_t,
-       c.brake AS brake
+       c.brake AS brake,
+       c.key AS key -- ts_ms << 20 | asset_id
 FROM context_reading c;
 
 CREATE VIEW verdict_now AS
@@ -95,5 +97,8 @@ FROM sensor s
 JOIN asset a ON a.asset_id = s.asset_id
 LEFT JOIN (SELECT sensor_id, count(*) AS windows, sum(verdict = 'quarantined') AS quarantined,
                   avg(completeness) AS completeness, avg(suspect_share) AS suspect_share
-           FROM window_now WHERE NOT hopping GROUP BY sensor_id) k ON k.sensor_id = s.sensor_id
+           FROM telemetry_window w -- in the order of its key, and nothing else is read: eight times as fast as through window_now, whose rows lie apart by sensor
+           WHERE NOT substr(w.memory, 1, 1) IS x'68'
+             AND NOT EXISTS (SELECT 1 FROM telemetry_window n WHERE n.window_id = w.window_id AND n.revision > w.revision)
+           GROUP BY +sensor_id) k ON k.sensor_id = s.sensor_id
 LEFT JOIN (SELECT sensor_id, count(*) AS late FROM late_reading GROUP BY sensor_id) l ON l.sensor_id = s.sensor_id;

@@ -25,7 +25,7 @@ type benchCmd struct {
 	Inflight    int           `help:"Messages a connection may have unacknowledged, instead of the scenario's own." placeholder:"N"`
 	For         time.Duration `config:"-" env:"-" help:"Measured time of a run, instead of the scenario's own." placeholder:"D"`
 	Runs        int           `help:"Runs of each scenario; figures are their medians. Default: the scenario's own." placeholder:"N"`
-	Data        string        `config:"-" env:"-" help:"Folder on the disk to measure; each run makes a folder in it and removes it. Default: the system's temporary folder." placeholder:"DIR"`
+	Data        string        `config:"-" env:"-" help:"Folder on the disk to measure; each run makes a folder in it and removes it. Default: the system's temporary folder." type:"existingdir" placeholder:"DIR"`
 	With        []string      `help:"Further argument of the platform (cidp run), e.g. --with=--commit-every=20ms; may be repeated." sep:"none" placeholder:"ARG"`
 	Profiles    string        `help:"Keep a processor profile of each scenario's last run in this folder, for go tool pprof." type:"existingdir" placeholder:"DIR"`
 	Report      string        `name:"json" config:"-" env:"-" help:"Write everything measured to this file as JSON." placeholder:"FILE"`
@@ -34,7 +34,7 @@ type benchCmd struct {
 func (benchCmd) Help() string {
 	return `Example:
   cidp bench single arrays --runs 5 --json bench.json
-Starts the platform as a process of its own for each run, loads it over MQTT, and prints what it did beside its targets and beside floors: what the parts could do at best on the same machine and load. Every run ends
+Without a name every scenario is measured, which takes about eight minutes. Starts the platform as a process of its own for each run, loads it over MQTT, and prints what it did beside its targets and beside floors: what the parts could do at best on the same machine and load. Every run ends
 with the ledger; one that lost anything fails (exit 1). Targets that are missed are printed, and are no failure. Load and platform share the machine: let nothing else run.`
 }
 
@@ -87,7 +87,7 @@ type benchFloorCmd struct {
 	For         time.Duration `config:"-" env:"-" default:"1s"`
 	Connections int           `config:"-" env:"-" default:"1"`
 	Sensors     int           `config:"-" env:"-" default:"1"`
-	Batch       int           `name:"floor-batch" aliases:"batch" default:"1"`
+	Batch       int           `config:"-" env:"-" default:"1"`
 }
 
 func (c *benchFloorCmd) Run(ctx context.Context, t *terminal) error {

@@ -130,7 +130,7 @@ func (b *bench) scenario(ctx context.Context, s *scenario) Result {
 	res := Result{Name: s.name, About: s.about, Load: s.shape, Runs: s.runs, Seconds: s.last.Seconds()}
 	var all collected
 	for i := range s.runs {
-		r := &run{s: s, number: i, last: i == s.runs-1}
+		r := &run{s: s, last: i == s.runs-1}
 		b.say("%s: run %d of %d", s.name, i+1, s.runs)
 		err := b.run(ctx, r)
 		res.Ledger.add(&r.ledger)

@@ -194,7 +194,7 @@ func TestStagesAddUp(t *testing.T) {
 func TestTableForPeople(t *testing.T) {
 	r := bench.Report{Version: "1", Started: time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC), Machine: bench.Machine{CPUs: 2, OS: "linux", Arch: "amd64", Go: "go1"},
 		Scenarios: []bench.Result{{Name: "single", About: "about it", Runs: 3, Seconds: 4,
-			Figures: []bench.Figure{{Name: "readings_per_s", Median: 251234.4, Least: 9, Greatest: 300000}, {Name: "ack_p99_ms", Median: 1.5, Least: 1, Greatest: 2}},
+			Figures: []bench.Figure{{Name: "readings_per_s", Median: 251234.4, Least: 9, Greatest: 300000}, {Name: "ack_p99_ms", Median: 1.5, Least: 1, Greatest: 2}, {Name: "others_percent", Median: 9, Least: 1, Greatest: 33}},
 			Targets: []bench.Target{{Figure: "readings_per_s", Value: 250_000, Met: true}},
 			Ledger:  bench.Ledger{Acked: 10, Received: 10, Stored: 9, Late: 1, Verified: 1},
 			Stages:  []bench.Stage{{Name: "store", Share: 0.25, Micros: 1.25}},
@@ -203,7 +203,7 @@ func TestTableForPeople(t *testing.T) {
 	if err := r.Write(&out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"single: about it", "251,234", ">= 250,000", "met", "1.50", "received 10 = stored 9 + duplicate 0 + late 1 + refused 0; 1 of 3", "25.0", "FAILED: it broke", "targets, by the medians"} {
+	for _, want := range []string{"single: about it", "251,234", ">= 250,000", "met", "1.50", "received 10 = stored 9 + duplicate 0 + late 1 + refused 0; 1 of 3", "25.0", "FAILED: it broke", "targets, by the medians", "took up to 33 %"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the table lacks %q\n%s", want, out.String())
 		}

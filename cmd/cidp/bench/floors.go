@@ -39,11 +39,15 @@ var mochiFloor = floorOf{"bare mochi, which counts and drops", mochiRate, timesM
 		if err := pause(ctx, s.warm); err != nil {
 			return nil, err
 		}
-		acked, begin := l.Acked(), time.Now()
+		acked, cpu, begin := l.Acked(), usageOf(c.cmd.Process.Pid), time.Now()
 		if err := pause(ctx, s.last); err != nil {
 			return nil, err
 		}
-		f.set(mochiRate, float64(l.Acked()-acked)*float64(l.Plan.Batch)/time.Since(begin).Seconds())
+		readings, took := float64(l.Acked()-acked)*float64(l.Plan.Batch), time.Since(begin)
+		f.set(mochiRate, readings/took.Seconds())
+		if now := usageOf(c.cmd.Process.Pid); now.known && readings > 0 {
+			f.set(mochiCPU, micros(now.cpu-cpu.cpu)/readings)
+		}
 		if err := l.Finish(ackPatience); err != nil {
 			return nil, fmt.Errorf("load mochi: %w", err)
 		}
@@ -69,6 +73,7 @@ var insertFloor = floorOf{"raw keyed bulk insert", insertRate, timesInsert, read
 			return nil, err
 		}
 		f.set(insertRate, speed.PerSecond())
+		f.set(insertCPU, 1e6*speed.CPU/float64(speed.Done))
 		return f, nil
 	}}
 
@@ -76,14 +81,14 @@ var decodeFloor = speedOf("the decoder alone", decodeRate, "decode")
 
 var forestFloor = speedOf("the forest alone", forestRate, "forest")
 
-// speedOf is a floor that only has a speed.
+// speedOf is a floor that only has a speed: in a second of processor time, so that others do not count.
 func speedOf(about, figure, kind string) floorOf {
 	return floorOf{about: about, figure: figure, measure: func(ctx context.Context, b *bench, s *scenario) (f figures, err error) {
 		speed, err := b.speed(ctx, s, min(s.last, partLast), kind)
 		if err != nil {
 			return nil, err
 		}
-		f.set(figure, speed.PerSecond())
+		f.set(figure, float64(speed.Done)/speed.CPU)
 		return f, nil
 	}}
 }
@@ -107,7 +112,7 @@ func (b *bench) speed(ctx context.Context, s *scenario, last time.Duration, args
 	if err := json.Unmarshal(out, &speed); err != nil {
 		return speed, fmt.Errorf("read what floor %s did: %w", args[1], err)
 	}
-	if speed.Done == 0 || speed.Seconds <= 0 {
+	if speed.Done == 0 || speed.Seconds <= 0 || speed.CPU <= 0 {
 		return speed, fmt.Errorf("floor %s did nothing", args[1])
 	}
 	return speed, ctx.Err()

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/camrail/cidp/cmd/cidp/floor"
 	"github.com/camrail/cidp/cmd/cidp/load"
 	"github.com/camrail/cidp/cmd/cidp/platform"
 )
@@ -16,7 +17,6 @@ import (
 // run is one run of a scenario against a platform of its own.
 type run struct {
 	s        *scenario
-	number   int
 	last     bool // of the scenario: it is profiled and verified
 	dir      string
 	addr     string // of the broker
@@ -103,6 +103,9 @@ func (b *bench) measureBeside(ctx context.Context, r *run, beside func(ctx conte
 		r.figures.set(committed, m.readings/m.took.Seconds())
 	}
 	w.figures(r, m.readings, m.took)
+	if ours := m.own + w.after.cpu - w.before.cpu; w.after.known && m.machine > 0 {
+		r.figures.set(others, 100*max(0, (m.machine-ours).Seconds())/m.took.Seconds())
+	}
 	return nil
 }
 
@@ -110,7 +113,8 @@ func (b *bench) measureBeside(ctx context.Context, r *run, beside func(ctx conte
 type meter struct {
 	load.Figures
 	acked    uint64
-	own      time.Duration
+	own      time.Duration // processor time of the generator
+	machine  time.Duration // of the whole machine
 	start    time.Time
 	took     time.Duration
 	readings float64 // acknowledged in it
@@ -118,11 +122,11 @@ type meter struct {
 
 func begin(l *load.Load) *meter {
 	l.Figures() // what was late before does not count
-	return &meter{acked: l.Acked(), own: ownCPU(), start: time.Now()}
+	return &meter{acked: l.Acked(), own: floor.Processor(), machine: busy(), start: time.Now()}
 }
 
 func (m *meter) end(l *load.Load) {
-	m.Figures, m.took, m.own = l.Figures(), time.Since(m.start), ownCPU()-m.own
+	m.Figures, m.took, m.own, m.machine = l.Figures(), time.Since(m.start), floor.Processor()-m.own, busy()-m.machine
 	m.readings = float64(m.Acked-m.acked) * float64(l.Plan.Batch)
 }
 
@@ -160,8 +164,8 @@ const watchEvery = 250 * time.Millisecond
 func (b *bench) watch(r *run) *watch {
 	w := &watch{platform: r.platform}
 	if w.platform != nil {
-		w.before = usageOf(w.platform.cmd.Process.Pid)
 		w.counts, w.err = Scrape(w.platform.http)
+		w.before = usageOf(w.platform.cmd.Process.Pid)
 	}
 	return w
 }

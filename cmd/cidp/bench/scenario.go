@@ -31,8 +31,8 @@ func (s *shape) plan(site string, now time.Time) load.Plan {
 		QoS: byte(s.QoS), Window: s.Inflight, Rate: s.Rate / float64(s.Batch), Gather: time.Duration(s.Gather * float64(time.Second)), Period: time.Second}
 	begin := now.Add(-23 * time.Hour)
 	if s.Live && s.Rate > 0 {
-		begin = now
 		p.Period = time.Duration(float64(p.Conns*p.Sensors) / s.Rate * float64(time.Second)).Round(time.Millisecond)
+		begin = now.Add(-time.Duration(s.Batch-1) * p.Period) // an array ends with the present
 	}
 	p.Begin = begin.Truncate(time.Minute).UnixMilli()
 	return p

@@ -33,6 +33,8 @@ var labels = []label{
 	{ack99, "acknowledged after, p99, ms", 2},
 	{ackMax, "acknowledged after, max, ms", 2},
 	{cpuReading, "CPU a reading, us", 2},
+	{mochiCPU, "floor: bare mochi, CPU a reading, us", 2},
+	{insertCPU, "floor: raw keyed insert, CPU a row, us", 2},
 	{cores, "CPU, % of a core", 1},
 	{resident, "resident, highest, MiB", 0},
 	{highest, "resident since its start, highest, MiB", 0},
@@ -43,6 +45,7 @@ var labels = []label{
 	{ownCPUShare, "generator: CPU a reading, us", 2},
 	{ownLag, "generator: late at most, ms", 1},
 	{ownBehind, "generator: messages due and not sent", 0},
+	{others, "other programs, % of a core", 0},
 }
 
 // Write prints the report for people.
@@ -116,6 +119,9 @@ func (r *Result) write(out io.Writer) {
 		fmt.Fprintf(out, "  ledger: acknowledged %d, received %d = stored %d + duplicate %d + late %d + refused %d; %d of %d databases verified\n",
 			l.Acked, l.Received, l.Stored, l.Duplicate, l.Late, l.Refused, l.Verified, r.Runs)
 	}
+	if n := r.disturbed(); n > 0 {
+		fmt.Fprintf(out, "  DISTURBED: other programs took up to %.0f %% of a core. Rates, latencies and what is judged by them mean little; processor time a reading, memory and bytes do.\n", n)
+	}
 	if len(r.Stages) > 0 {
 		fmt.Fprintf(out, "  %-42s%10s%10s\n", "CPU by stage, last run", "us", "%")
 		for _, s := range r.Stages {
@@ -125,6 +131,19 @@ func (r *Result) write(out io.Writer) {
 	if r.Failure != "" {
 		fmt.Fprintf(out, "  FAILED: %s\n", r.Failure)
 	}
+}
+
+// undisturbed is how much of a core other programs may take, in per cent.
+const undisturbed = 20
+
+// disturbed is how much of a core other programs took at most, 0 where it does not matter.
+func (r *Result) disturbed() float64 {
+	for _, f := range r.Figures {
+		if f.Name == others && f.Greatest > undisturbed {
+			return f.Greatest
+		}
+	}
+	return 0
 }
 
 // target says what a figure had to be and whether it is, in two cells.

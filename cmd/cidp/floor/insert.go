@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -19,6 +20,7 @@ import (
 type Speed struct {
 	Done    int64   `json:"done"` // rows, readings or windows
 	Seconds float64 `json:"seconds"`
+	CPU     float64 `json:"cpu_s"` // processor time of it, seconds
 }
 
 // PerSecond is how many it did in a second.
@@ -52,15 +54,25 @@ func Insert(ctx context.Context, dir string, plan load.Plan, last time.Duration)
 	took := time.Duration(0)
 	for rows := (rows{plan: &plan}); took < last && ctx.Err() == nil; {
 		batch := rows.next()
-		begin := time.Now()
+		begin, cpu := time.Now(), Processor()
 		if err := commit(c, insert, batch); err != nil {
 			return s, fmt.Errorf("insert: %w", err)
 		}
 		took += time.Since(begin)
+		s.CPU += (Processor() - cpu).Seconds()
 		s.Done += int64(len(batch))
 	}
 	s.Seconds = took.Seconds()
 	return s, errors.Join(ctx.Err(), count(c, s.Done))
+}
+
+// Processor is the processor time of this process, user and system.
+func Processor() time.Duration {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		return 0
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
 // reading is a row.

@@ -87,16 +87,19 @@ func fleetRows() (rows [][]float64, err error) {
 	return rows, nil
 }
 
-// timed repeats work that says how much it did.
+// timed repeats work that says how much it did, at least once.
 func timed(ctx context.Context, last time.Duration, work func() (int64, error)) (s Speed, err error) {
-	begin := time.Now()
-	for time.Since(begin) < last && ctx.Err() == nil {
+	begin, cpu := time.Now(), Processor()
+	for s.Done == 0 || time.Since(begin) < last {
+		if ctx.Err() != nil {
+			return s, ctx.Err()
+		}
 		n, err := work()
 		if err != nil {
 			return s, err
 		}
 		s.Done += n
 	}
-	s.Seconds = time.Since(begin).Seconds()
-	return s, ctx.Err()
+	s.Seconds, s.CPU = time.Since(begin).Seconds(), (Processor() - cpu).Seconds()
+	return s, nil
 }

@@ -35,16 +35,19 @@ type Machine struct {
 
 // Result is what was measured of a scenario.
 type Result struct {
-	Name    string   `json:"name"`
-	About   string   `json:"about"`
-	Load    shape    `json:"load"`
-	Runs    int      `json:"runs"`
-	Seconds float64  `json:"seconds"` // measured, of a run
-	Figures []Figure `json:"figures"`
-	Targets []Target `json:"targets"`
-	Stages  []Stage  `json:"stages,omitempty"`
-	Ledger  Ledger   `json:"ledger"` // of all runs together
-	Failure string   `json:"failure,omitempty"`
+	Name    string    `json:"name"`
+	About   string    `json:"about"`
+	Started time.Time `json:"started"`
+	Load    shape     `json:"load"`
+	Runs    int       `json:"runs"`
+	Seconds float64   `json:"seconds"` // measured, of a run
+	Figures []Figure  `json:"figures"`
+	Targets []Target  `json:"targets"`
+	Stages  []Stage   `json:"stages,omitempty"`
+	Points  []Point   `json:"points,omitempty"`
+	Sizes   string    `json:"sizes,omitempty"` // what the points' sizes are of
+	Ledger  Ledger    `json:"ledger"`          // of all runs together
+	Failure string    `json:"failure,omitempty"`
 }
 
 // OK says whether every scenario could be measured and nothing was lost. Targets that are missed are no failure.
@@ -73,6 +76,11 @@ func (c *Config) plans() ([]scenario, error) {
 		}
 		if list[i].shape != own {
 			list[i].targets = nil // they are of the scenario's own load
+		}
+		if list[i].sizes != nil {
+			if err := list[i].checkSizes(c); err != nil {
+				return nil, err
+			}
 		}
 		plan := list[i].shape.plan("", time.Now())
 		if err := plan.Validate(); err != nil {
@@ -127,7 +135,11 @@ func (b *bench) scenario(ctx context.Context, s *scenario) Result {
 	if b.cfg.Addr != "" {
 		s.floors, s.profiled = nil, false
 	}
-	res := Result{Name: s.name, About: s.about, Load: s.shape, Runs: s.runs, Seconds: s.last.Seconds()}
+	res := Result{Name: s.name, About: s.about, Started: time.Now().UTC().Truncate(time.Second), Load: s.shape, Runs: s.runs, Seconds: s.last.Seconds()}
+	if s.sizes != nil {
+		b.atSizes(ctx, s, &res)
+		return res
+	}
 	var all collected
 	for i := range s.runs {
 		r := &run{s: s, last: i == s.runs-1}

@@ -42,6 +42,20 @@ var labels = []label{
 	{commitRate, "commits/s", 0},
 	{windowRate, "windows/s", 0},
 	{quarantined, "windows quarantined, %", 1},
+	{askedRate, "with readers: readings/s", 0},
+	{askedMedian, "with readers: acknowledged after, p50, ms", 2},
+	{asked99, "with readers: acknowledged after, p99, ms", 2},
+	{askedMax, "with readers: acknowledged after, max, ms", 2},
+	{askedCPU, "with readers: CPU a reading, us", 2},
+	{questionRate, "questions/s", 1},
+	{readersShare, "readers: CPU, % of a core", 0},
+	{cpuSpread, "CPU a reading, greatest over least size, %", 1},
+	{workReading, "fitted: CPU of a reading, us", 2},
+	{workWindow, "fitted: CPU of a window, us", 1},
+	{workOff, "furthest from that, %", 1},
+	{memoryBase, "fitted: memory, MiB", 0},
+	{memorySlope, "fitted: memory for each more, bytes", 0},
+	{memoryOff, "furthest from that, %", 1},
 	{ownCPUShare, "generator: CPU a reading, us", 2},
 	{ownLag, "generator: late at most, ms", 1},
 	{ownBehind, "generator: messages due and not sent", 0},
@@ -97,18 +111,15 @@ func labelOf(name string) label {
 
 func (r *Result) write(out io.Writer) {
 	fmt.Fprintf(out, "\n%s: %s\n", r.Name, r.About)
-	rate := "flat out"
-	if r.Load.Rate > 0 {
-		rate = thousands(r.Load.Rate, 0) + " readings/s"
+	fmt.Fprintf(out, "  %d connections, %d sensors, %d a message, QoS %d, %s; %d runs of %gs\n", r.Load.Connections, r.Load.Sensors, r.Load.Batch, r.Load.QoS, r.offered(), r.Runs, r.Seconds)
+	for _, g := range r.tables() {
+		g.text(out)
 	}
-	fmt.Fprintf(out, "  %d connections, %d sensors, %d a message, QoS %d, %s; %d runs of %gs\n", r.Load.Connections, r.Load.Sensors, r.Load.Batch, r.Load.QoS, rate, r.Runs, r.Seconds)
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(t, "\tmedian\tleast\tgreatest\ttarget\t\t\n")
 	for _, l := range labels {
-		for _, f := range r.Figures {
-			if f.Name == l.name {
-				fmt.Fprintf(t, "  %-42s\t%s\t%s\t%s\t%s\t\n", l.text, thousands(f.Median, l.digits), thousands(f.Least, l.digits), thousands(f.Greatest, l.digits), r.target(f.Name))
-			}
+		if f := r.figure(l.name); f != nil {
+			fmt.Fprintf(t, "  %-42s\t%s\t%s\t%s\t%s\t\n", l.text, thousands(f.Median, l.digits), thousands(f.Least, l.digits), thousands(f.Greatest, l.digits), r.target(f.Name))
 		}
 	}
 	if l := &r.Ledger; l.Received > 0 {
@@ -116,8 +127,12 @@ func (r *Result) write(out io.Writer) {
 	}
 	_ = t.Flush() // a strings.Builder takes everything
 	if l := &r.Ledger; l.Received > 0 {
-		fmt.Fprintf(out, "  ledger: acknowledged %d, received %d = stored %d + duplicate %d + late %d + refused %d; %d of %d databases verified\n",
-			l.Acked, l.Received, l.Stored, l.Duplicate, l.Late, l.Refused, l.Verified, r.Runs)
+		fmt.Fprintf(out, "  ledger: acknowledged %d, received %d = stored %d + duplicate %d + late %d + refused %d; ", l.Acked, l.Received, l.Stored, l.Duplicate, l.Late, l.Refused)
+		if len(r.Points) > 0 {
+			fmt.Fprintf(out, "%d databases verified, of the last run\n", l.Verified)
+		} else {
+			fmt.Fprintf(out, "%d of %d databases verified\n", l.Verified, r.Runs)
+		}
 	}
 	if n := r.disturbed(); n > 0 {
 		fmt.Fprintf(out, "  DISTURBED: other programs took up to %.0f %% of a core. Rates, latencies and what is judged by them mean little; processor time a reading, memory and bytes do.\n", n)
@@ -133,15 +148,21 @@ func (r *Result) write(out io.Writer) {
 	}
 }
 
+// offered says how fast readings come.
+func (r *Result) offered() string {
+	if r.Load.Rate > 0 {
+		return thousands(r.Load.Rate, 0) + " readings/s"
+	}
+	return "flat out"
+}
+
 // undisturbed is how much of a core other programs may take, in per cent.
 const undisturbed = 20
 
 // disturbed is how much of a core other programs took at most, 0 where it does not matter.
 func (r *Result) disturbed() float64 {
-	for _, f := range r.Figures {
-		if f.Name == others && f.Greatest > undisturbed {
-			return f.Greatest
-		}
+	if n := r.others(); n > undisturbed {
+		return n
 	}
 	return 0
 }
@@ -182,4 +203,24 @@ func thousands(v float64, digits int) string {
 		whole += "." + rest
 	}
 	return whole
+}
+
+// others is how much of a core other programs took at most, in per cent; negative where that is not known.
+func (r *Result) others() float64 {
+	most := -1.0
+	for _, list := range append([][]Figure{r.Figures}, figuresOf(r.Points)...) {
+		for _, f := range list {
+			if f.Name == others {
+				most = max(most, f.Greatest)
+			}
+		}
+	}
+	return most
+}
+
+func figuresOf(points []Point) (out [][]Figure) {
+	for i := range points {
+		out = append(out, points[i].Figures)
+	}
+	return out
 }

@@ -39,7 +39,7 @@ type benchCmd struct {
 func (benchCmd) Help() string {
 	return `Example:
   cidp bench single arrays --runs 5 --json bench.json
-Without a name every scenario is measured, which takes about eight minutes. Starts the platform as a process of its own for each run, loads it over MQTT, and prints what it did beside its targets and beside floors: what the parts could do at best on the same machine and load. Every run ends
+Without a name every scenario is measured, which takes about a quarter of an hour. Starts the platform as a process of its own for each run, loads it over MQTT, and prints what it did beside its targets and beside floors: what the parts could do at best on the same machine and load. Every run ends
 with the ledger; one that lost anything fails (exit 1). Targets that are missed are printed, and are no failure. Load and platform share the machine: let nothing else run.`
 }
 

@@ -16,6 +16,9 @@ func Join(reports []*Report) *Report {
 	for _, r := range reports {
 		for i := range r.Scenarios {
 			s := r.Scenarios[i]
+			if s.Started.IsZero() {
+				s.Started = r.Started
+			}
 			out.Scenarios = slices.DeleteFunc(out.Scenarios, func(o Result) bool { return o.Name == s.Name })
 			out.Scenarios = append(out.Scenarios, s)
 		}
@@ -80,7 +83,7 @@ func (r *Report) conditions(out io.Writer, s *Result) {
 	fmt.Fprintf(out, "Measured %s with cidp %s, %s/%s, %s, on %d cores that platform and generator share; %s. ", s.Started.Format("2006-01-02 15:04 MST"), r.Version, r.Machine.OS, r.Machine.Arch,
 		r.Machine.Go, r.Machine.CPUs, others)
 	if len(s.Points) == 0 {
-		fmt.Fprintf(out, "%s, %d connections, %d sensors, %d a message, QoS %d; ", s.offered(), s.Load.Connections, s.Load.Sensors, s.Load.Batch, s.Load.QoS)
+		fmt.Fprintf(out, "Load: %s, %d connections, %d sensors, %d a message, QoS %d; ", s.offered(), s.Load.Connections, s.Load.Sensors, s.Load.Batch, s.Load.QoS)
 	}
 	fmt.Fprintf(out, "medians of %d.\n\n", s.Runs)
 	if s.Failure != "" {
@@ -114,9 +117,12 @@ func (r *Report) goals() *grid {
 		s := &r.Scenarios[i]
 		for _, t := range s.Targets {
 			if f := s.figure(t.Figure); f != nil {
-				l := labelOf(f.Name)
+				l, others := labelOf(f.Name), ""
+				if n := s.others(); n >= 0 {
+					others = thousands(n, 0)
+				}
 				goal, is, _ := strings.Cut(s.target(f.Name), "\t")
-				g.rows = append(g.rows, []string{s.Name, l.text, thousands(f.Median, l.digits), goal, is, thousands(s.others(), 0)})
+				g.rows = append(g.rows, []string{s.Name, l.text, thousands(f.Median, l.digits), goal, is, others})
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"image/color"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -39,7 +40,7 @@ func (r *Report) Plots(dir string) (files []string, err error) {
 			{"memory", "resident, MiB", false, s.lines([]label{{resident, "measured", 0}}, s.straight())},
 			{"questions", "answered after, p50, ms", true, s.lines(asks(), nil)},
 		} {
-			if len(d.lines) == 0 {
+			if len(d.lines) == 0 || d.what == "questions" && s.Sizes != grownReadings {
 				continue
 			}
 			name := s.Name + "-" + d.what + ".svg"
@@ -111,15 +112,29 @@ func (r *Result) modelled() *series {
 // inks tell series apart, in daylight and for who sees no red or green.
 var inks = []color.NRGBA{{0, 90, 181, 255}, {220, 50, 32, 255}, {0, 140, 110, 255}, {150, 80, 170, 255}, {200, 130, 0, 255}, {70, 70, 70, 255}}
 
+// ticks are at the sizes themselves. Neighbours closer than a tenth of the axis have no room for two labels.
+func ticks(sizes []float64) (out plot.ConstantTicks) {
+	span, last := math.Log(sizes[len(sizes)-1]/sizes[0]), math.Inf(-1)
+	for _, v := range sizes {
+		t := plot.Tick{Value: v}
+		if at := math.Log(v) / span; at-last > 0.1 {
+			t.Label, last = thousands(v, -1), at
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
 // drawn draws lines over sizes, which are spread by their logarithm.
 func drawn(x, y string, log bool, lines []series) ([]byte, error) {
 	p := plot.New()
 	p.X.Label.Text, p.Y.Label.Text = x, y
-	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, ticks(lines[0].x)
+	p.X.Min, p.X.Max = lines[0].x[0]/1.3, lines[0].x[len(lines[0].x)-1]*1.3
 	if log {
 		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	}
-	p.Legend.Top, p.Legend.Left = true, true
+	p.Legend.Top, p.Legend.Left, p.Legend.Padding = true, true, 2
 	p.Add(plotter.NewGrid())
 	least, most := lines[0].y[0], lines[0].y[0]
 	for i, s := range lines {
@@ -141,10 +156,10 @@ func drawn(x, y string, log bool, lines []series) ([]byte, error) {
 		}
 		p.Legend.Add(s.name, l)
 	}
-	if p.Y.Min, p.Y.Max = 0, most*1.35; log { // the legend has room above
-		p.Y.Min, p.Y.Max = least/2, most*30
+	if p.Y.Min, p.Y.Max = 0, most*1.6; log { // the legend has room above
+		p.Y.Min, p.Y.Max = least/2, most*100
 	}
-	c := vgsvg.New(420, 260)
+	c := vgsvg.New(440, 270)
 	p.Draw(draw.New(c))
 	var out bytes.Buffer
 	if _, err := c.WriteTo(&out); err != nil {

@@ -5,6 +5,9 @@ import "time"
 // neverHistory lets everything be published, however old: event time runs faster than the clock.
 var neverHistory = []string{"--history-after=0"}
 
+// grownReadings is what a database grows by.
+const grownReadings = "readings"
+
 // flat is what a cost must be to be called flat, percent.
 const flat = 25
 
@@ -40,7 +43,7 @@ func scaled() []scenario {
 			runs: 1, last: 3 * time.Second,
 			shape: shape{Connections: 10, Sensors: 100, Batch: 100, QoS: 1, Inflight: 10, Ago: 365 * 24},
 			with:  neverHistory, targets: []Target{atMost(cpuSpread, flat)},
-			sizes: &sizes{of: "readings", list: []float64{1e6, 3e6, 1e7, 3e7, 1e8}, upTo: 1e7, measure: measureGrowth,
+			sizes: &sizes{of: grownReadings, list: []float64{1e6, 3e6, 1e7, 3e7, 1e8}, upTo: 1e7, measure: measureGrowth,
 				at:   func(s shape, _ float64) shape { return s },
 				fits: func(p []Point) []Figure { return append(spread(p, cpuReading, cpuSpread), memory(p)...) }}},
 		{name: "queries", about: "what people ask while it takes 50,000 readings/s: four readers that ask all questions in turn, beside the same load without them, by turns", runs: 1, warm: 2 * time.Second, last: 16 * time.Second,

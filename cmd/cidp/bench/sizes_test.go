@@ -112,10 +112,11 @@ func TestReportsAreJoined(t *testing.T) {
 
 // TestPlotsAreSmallAndWhole: each is a well-formed SVG file.
 func TestPlotsAreSmallAndWhole(t *testing.T) {
-	r := bench.Report{Scenarios: []bench.Result{sized("scale-sensors"), {Name: "single"}}}
+	r := bench.Report{Scenarios: []bench.Result{sized("scale-sensors"), sized("scale-database"), {Name: "single"}}}
+	r.Scenarios[1].Sizes = "readings"
 	dir := t.TempDir()
 	files, err := r.Plots(dir)
-	if err != nil || !slices.Equal(files, []string{"scale-sensors-cpu.svg", "scale-sensors-memory.svg", "scale-sensors-questions.svg"}) {
+	if err != nil || !slices.Equal(files, []string{"scale-sensors-cpu.svg", "scale-sensors-memory.svg", "scale-database-cpu.svg", "scale-database-memory.svg", "scale-database-questions.svg"}) {
 		t.Fatalf("%q, %v", files, err)
 	}
 	for _, name := range files {

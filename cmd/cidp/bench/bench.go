@@ -60,51 +60,71 @@ func (r *Report) OK() bool {
 	return true
 }
 
-// plans gives the scenarios that were asked for, with their loads as they were asked for, and says in a sentence what makes no sense.
-func (c *Config) plans() ([]scenario, error) {
-	list, err := chosen(c.Scenarios)
+// plans gives the scenarios that were asked for, with their loads as they were asked for, and says in a sentence what makes no sense. When none is named, those that cannot be
+// measured like this are left out and told.
+func (c *Config) plans() (list []scenario, notes []string, err error) {
+	if c.Runs < 0 || c.For < 0 || c.UpTo < 0 {
+		return nil, nil, errors.New("runs, their time and the largest size are positive")
+	}
+	all, err := chosen(c.Scenarios)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if c.Runs < 0 || c.For < 0 {
-		return nil, errors.New("runs and their time are positive")
-	}
-	for i := range list {
-		own := list[i].shape
-		if list[i].shape, err = c.Override.apply(own); err != nil {
-			return nil, err
-		}
-		if list[i].shape != own {
-			list[i].targets = nil // they are of the scenario's own load
-		}
-		if list[i].sizes != nil {
-			if err := list[i].checkSizes(c); err != nil {
-				return nil, err
-			}
-		}
-		plan := list[i].shape.plan("", time.Now())
-		if err := plan.Validate(); err != nil {
-			return nil, fmt.Errorf("scenario %s: %w", list[i].name, err)
+	for i := range all {
+		err := all[i].prepare(c)
+		switch {
+		case err == nil:
+			list = append(list, all[i])
+		case errors.Is(err, errOwn) && len(c.Scenarios) == 0:
+			notes = append(notes, "left out: "+err.Error())
+		default:
+			return nil, nil, err
 		}
 	}
-	return list, nil
+	return list, notes, nil
+}
+
+// errOwn says that a scenario cannot be measured on a platform that was not started here, or not at QoS 0.
+var errOwn = errors.New("it needs a platform of its own, and acknowledgements")
+
+// prepare makes a scenario's load what was asked for.
+func (s *scenario) prepare(c *Config) (err error) {
+	own := s.shape
+	if s.shape, err = c.Override.apply(own); err != nil {
+		return err
+	}
+	if s.shape != own {
+		s.targets = nil // they are of the scenario's own load
+	}
+	if s.own && (c.Addr != "" || s.shape.QoS == 0) {
+		return fmt.Errorf("scenario %s: %w", s.name, errOwn)
+	}
+	if s.sizes != nil {
+		return s.keepSizes(c.UpTo)
+	}
+	plan := s.shape.plan("", time.Now())
+	if err := plan.Validate(); err != nil {
+		return fmt.Errorf("scenario %s: %w", s.name, err)
+	}
+	return nil
 }
 
 // Check says in a sentence what makes no sense.
 func (c *Config) Check() error {
-	_, err := c.plans()
+	_, _, err := c.plans()
 	return err
 }
 
 // Run measures. The error says that it could not begin, or that it was stopped; what failed in a scenario is in its result.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
-	list, err := cfg.plans()
+	list, notes, err := cfg.plans()
 	if err != nil {
 		return nil, err
 	}
 	b := &bench{cfg: cfg, report: Report{Version: cfg.Version, Started: time.Now().UTC(), Addr: cfg.Addr,
 		Machine: Machine{CPUs: runtime.NumCPU(), OS: runtime.GOOS, Arch: runtime.GOARCH, Go: runtime.Version()}}}
 	b.report.note()
+	b.report.Notes = append(b.report.Notes, notes...)
 	for i := range list {
 		b.report.Scenarios = append(b.report.Scenarios, b.scenario(ctx, &list[i]))
 		if ctx.Err() != nil {

@@ -54,6 +54,7 @@ type scenario struct {
 	warm, last  time.Duration // before and while it is measured
 	profiled    bool          // its stages are shown
 	with        []string      // arguments of the platform
+	own         bool          // it needs a platform that was started here, and acknowledgements
 	sizes       *sizes        // it is measured at each of them; nil: once
 	stretch     *stretch      // what is measured of the load; nil: by the times
 	floors      []floorOf

@@ -26,24 +26,17 @@ type Point struct {
 	Figures []Figure `json:"figures"`
 }
 
-// checkSizes keeps the sizes that are asked for, and says in a sentence what makes no sense. Where even the least is too large, the one that was asked for is the only one.
-func (s *scenario) checkSizes(c *Config) error {
+// keepSizes keeps those up to the largest that is asked for; 0: the scenario's own. Where even the least is too large, the one that was asked for is the only one.
+func (s *scenario) keepSizes(upTo float64) error {
 	z := *s.sizes
-	upTo := z.upTo
-	if c.UpTo > 0 {
-		upTo = c.UpTo
+	if upTo == 0 {
+		upTo = z.upTo
 	}
 	z.list = slices.DeleteFunc(slices.Clone(z.list), func(size float64) bool { return size > upTo })
 	if len(z.list) == 0 {
 		z.list = []float64{upTo}
 	}
 	s.sizes = &z
-	if c.Addr != "" {
-		return fmt.Errorf("scenario %s looks at the platform's memory and restarts it: it needs one of its own", s.name)
-	}
-	if s.shape.QoS == 0 {
-		return fmt.Errorf("scenario %s counts what is acknowledged: QoS 0 is not", s.name)
-	}
 	for _, size := range z.list {
 		shape := z.at(s.shape, size)
 		plan := shape.plan("", time.Now())

@@ -140,3 +140,17 @@ func TestPlotsAreSmallAndWhole(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatCannotBeMeasuredSoIsLeftOut when nobody named it, and refused when somebody did.
+func TestWhatCannotBeMeasuredSoIsLeftOut(t *testing.T) {
+	zero := 0
+	for _, c := range []bench.Config{{Addr: "127.0.0.1:1"}, {Override: bench.Override{QoS: &zero}}} {
+		if err := c.Check(); err != nil {
+			t.Errorf("all of them: %v", err)
+		}
+		c.Scenarios = []string{"queries"}
+		if err := c.Check(); err == nil {
+			t.Errorf("%+v", c)
+		}
+	}
+}

@@ -95,13 +95,13 @@ func loadSettings(path string, app *kong.Application) (*settings, error) {
 	return s, nil
 }
 
-// flagNames gives the long names of every flag of every command.
+// flagNames gives the long names of every flag of every command that a config file may set.
 func flagNames(app *kong.Application) map[string]bool {
 	out := map[string]bool{}
 	var walk func(n *kong.Node)
 	walk = func(n *kong.Node) {
 		for _, f := range n.Flags {
-			if f.Name != "help" && f.Name != "config" && f.Name != "version" {
+			if f.Name != "help" && f.Name != "config" && f.Name != "version" && f.Tag.Get("config") != "-" {
 				out[f.Name] = true
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -41,7 +42,7 @@ func newAlarms(site string, n int, start time.Time) *alarms {
 	return a
 }
 
-func (a *alarms) asset(i int) string { return fmt.Sprintf("hot-%d", i) }
+func (a *alarms) asset(i int) string { return "hot-" + strconv.Itoa(i) }
 
 func (a *alarms) topic(i int) string { return stream.TelemetryTopic(a.site, a.asset(i), "axle1-left") }
 
@@ -62,18 +63,21 @@ func (a *alarms) reading(second int64) stream.Reading {
 		Conditions: stream.Conditions{Ambient: 25_500, Speed: 60_000, Has: stream.HasAmbient | stream.HasSpeed}}
 }
 
-// got is the subscriber.
+// got is the subscriber. The first message of a vehicle is its alert.
 func (a *alarms) got(topic string, payload []byte) {
 	now := time.Now()
-	asset := strings.Split(strings.TrimPrefix(topic, "cidp/v1/alerts/"+a.site+"/"), "/")[0]
+	asset, ours := strings.CutPrefix(topic, "cidp/v1/alerts/"+a.site+"/hot-")
+	asset, _, _ = strings.Cut(asset, "/")
+	i, err := strconv.Atoi(asset)
+	if !ours || err != nil || len(payload) == 0 {
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for i := range a.told {
-		if a.asset(i) == asset && !a.told[i] && len(payload) > 0 {
-			a.told[i] = true
-			a.missing--
-			a.latency.Add(now.Sub(a.due[i]), 1)
-		}
+	if i >= 0 && i < len(a.told) && !a.told[i] {
+		a.told[i] = true
+		a.missing--
+		a.latency.Add(now.Sub(a.due[i]), 1)
 	}
 }
 

@@ -70,7 +70,7 @@ func (l *Load) pace() {
 		now := time.Since(l.start)
 		for ; ; next++ {
 			c, group := l.conns[next%uint64(len(l.conns))], next/uint64(len(l.conns))
-			due := time.Duration(group)*l.table.every + time.Duration(c.index)*l.table.step
+			due := l.table.due(c.index, group*l.table.group)
 			if due > now {
 				break
 			}

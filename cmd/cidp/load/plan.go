@@ -2,7 +2,6 @@ package load
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -40,8 +39,10 @@ func (p *Plan) Validate() error {
 		return fmt.Errorf("QoS %d: it must be 0, 1 or 2", p.QoS)
 	case p.Window < 1 || p.Window >= maxInFlight:
 		return fmt.Errorf("%d messages in flight: it must be 1 to %d", p.Window, maxInFlight-1)
-	case p.Rate < 0 || p.Gather < 0:
-		return errors.New("the rate, or the time in which messages are gathered, is negative")
+	case !(p.Rate >= 0 && p.Rate <= 1e9) || p.Rate > 0 && p.Rate < 0.001*float64(p.Conns):
+		return fmt.Errorf("%g messages a second: it must be 0, or from one in 1,000 seconds on each connection up to 1e9", p.Rate)
+	case p.Gather < 0 || p.Gather > time.Hour:
+		return fmt.Errorf("messages gathered for %s: it must be 0 to 1h", p.Gather)
 	case p.Period < time.Millisecond || p.Period%time.Millisecond != 0:
 		return fmt.Errorf("a period of %s: it must be whole milliseconds", p.Period)
 	}

@@ -1,6 +1,7 @@
 package load_test
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +70,9 @@ func TestPlansThatMakeNoSenseAreRefused(t *testing.T) {
 		"qos":         func(p *load.Plan) { p.QoS = 3 },
 		"window":      func(p *load.Plan) { p.Window = 65_535 },
 		"rate":        func(p *load.Plan) { p.Rate = -1 },
+		"no number":   func(p *load.Plan) { p.Rate = math.NaN() },
+		"slow":        func(p *load.Plan) { p.Rate = 1e-9 },
+		"gather":      func(p *load.Plan) { p.Gather = -1 },
 		"period":      func(p *load.Plan) { p.Period = 1500 * time.Microsecond },
 	} {
 		p := plan()

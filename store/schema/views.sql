@@ -71,8 +71,10 @@ JOIN ai_telemetry_predictions p
                       AND NOT EXISTS (SELECT 1 FROM telemetry_window n WHERE n.window_id = i.window_id AND n.revision > i.revision) ORDER BY i.start_ms DESC, i.revision DESC LIMIT 1)
 JOIN telemetry_window w ON w.window_id = p.window_id AND w.revision = p.revision;
 
+-- The two below read every window, in the order of the key, which lies as the windows do: five to ten times as fast as window_now, which SQLite reads sensor by sensor.
+
 CREATE VIEW kpi_asset_daily AS
-SELECT w.site, w.asset,
+SELECT a.site, a.asset,
        w.start_ms - w.start_ms % 86400000 AS day_ms,
        date(w.start_ms / 1000, 'unixepoch') AS day,
        count(*) AS windows,
@@ -81,11 +83,15 @@ SELECT w.site, w.asset,
        avg(w.completeness) AS completeness,
        avg(w.mean_c) AS mean_c,
        max(w.max_c) AS max_c,
-       max(w.p_failure) AS p_failure_max,
-       sum(COALESCE(w.level IN ('alarm', 'critical'), 0)) AS alarm_windows
-FROM window_now w
-WHERE NOT w.hopping
-GROUP BY w.site, w.asset, day_ms;
+       max(p.p_failure) AS p_failure_max,
+       sum(COALESCE(p.level IN ('alarm', 'critical'), 0)) AS alarm_windows
+FROM telemetry_window w
+CROSS JOIN sensor s ON s.sensor_id = w.sensor_id -- CROSS: in this order
+CROSS JOIN asset a ON a.asset_id = s.asset_id
+LEFT JOIN ai_telemetry_predictions p ON p.window_id = w.window_id AND p.revision = w.revision
+WHERE NOT substr(w.memory, 1, 1) IS x'68' -- hopping
+  AND NOT EXISTS (SELECT 1 FROM telemetry_window n WHERE n.window_id = w.window_id AND n.revision > w.revision)
+GROUP BY a.site, a.asset, day_ms;
 
 CREATE VIEW kpi_data_quality AS
 SELECT a.site, a.asset, s.sensor, s.kind, s.period_ms, s.last_seen_ms,
@@ -97,7 +103,7 @@ FROM sensor s
 JOIN asset a ON a.asset_id = s.asset_id
 LEFT JOIN (SELECT sensor_id, count(*) AS windows, sum(verdict = 'quarantined') AS quarantined,
                   avg(completeness) AS completeness, avg(suspect_share) AS suspect_share
-           FROM telemetry_window w -- in the order of its key, and nothing else is read: eight times as fast as through window_now, whose rows lie apart by sensor
+           FROM telemetry_window w
            WHERE NOT substr(w.memory, 1, 1) IS x'68'
              AND NOT EXISTS (SELECT 1 FROM telemetry_window n WHERE n.window_id = w.window_id AND n.revision > w.revision)
            GROUP BY +sensor_id) k ON k.sensor_id = s.sensor_id

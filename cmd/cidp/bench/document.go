@@ -80,7 +80,7 @@ func (r *Report) conditions(out io.Writer, s *Result) {
 	if n := s.others(); n >= 0 {
 		others = fmt.Sprintf("other programs took up to %.0f %% of a core meanwhile", n)
 	}
-	fmt.Fprintf(out, "Measured %s with cidp %s, %s/%s, %s, on %d cores that platform and generator share; %s. ", s.Started.Format("2006-01-02 15:04 MST"), r.Version, r.Machine.OS, r.Machine.Arch,
+	fmt.Fprintf(out, "**%s**: %s.\n\nMeasured %s with cidp %s, %s/%s, %s, on %d cores that platform and generator share; %s. ", s.Name, s.About, s.Started.Format("2006-01-02 15:04 MST"), r.Version, r.Machine.OS, r.Machine.Arch,
 		r.Machine.Go, r.Machine.CPUs, others)
 	if len(s.Points) == 0 {
 		fmt.Fprintf(out, "Load: %s, %d connections, %d sensors, %d a message, QoS %d; ", s.offered(), s.Load.Connections, s.Load.Sensors, s.Load.Batch, s.Load.QoS)

@@ -59,7 +59,7 @@ func TestCostsAreFittedToLines(t *testing.T) {
 }
 
 func sized(name string) bench.Result {
-	r := bench.Result{Name: name, Runs: 5, Sizes: "sensors", Ledger: bench.Ledger{Received: 1234},
+	r := bench.Result{Name: name, About: "about it", Runs: 5, Sizes: "sensors", Ledger: bench.Ledger{Received: 1234},
 		Figures: []bench.Figure{{Name: "cpu_spread_percent", Median: 12.3}, {Name: "memory_base_mib", Median: 50}, {Name: "memory_slope_bytes", Median: 1234}},
 		Targets: []bench.Target{{Figure: "cpu_spread_percent", AtMost: true, Value: 25, Met: true}}}
 	for _, size := range []float64{10, 100_000} {
@@ -78,7 +78,7 @@ func TestDocumentIsFilled(t *testing.T) {
 	if err != nil || !slices.Equal(kept, []string{"paced"}) {
 		t.Fatalf("kept %q, %v", kept, err)
 	}
-	for _, want := range []string{"# Title\n", "text\n", "kept\n", "| 100,000 | 4.25 |", "1,000.00 (100,000)", "| <= 25 | met |", "up to 160 % of a core", "lost, of 1,234", "| SQLite | 1.25 (50 %) |",
+	for _, want := range []string{"# Title\n", "**scale-sensors**: about it.\n", "text\n", "kept\n", "| 100,000 | 4.25 |", "1,000.00 (100,000)", "| <= 25 | met |", "up to 160 % of a core", "lost, of 1,234", "| SQLite | 1.25 (50 %) |",
 		"| scale-sensors | CPU a reading"} {
 		if !strings.Contains(string(filled), want) {
 			t.Errorf("the document lacks %q\n%s", want, filled)

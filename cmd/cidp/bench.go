@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/camrail/cidp/cmd/cidp/bench"
@@ -28,6 +29,10 @@ type benchCmd struct {
 	Data        string        `config:"-" env:"-" help:"Folder on the disk to measure; each run makes a folder in it and removes it. Default: the system's temporary folder." type:"existingdir" placeholder:"DIR"`
 	With        []string      `help:"Further argument of the platform (cidp run), e.g. --with=--commit-every=20ms; may be repeated." sep:"none" placeholder:"ARG"`
 	Profiles    string        `help:"Keep a processor profile of each scenario's last run in this folder, for go tool pprof." type:"existingdir" placeholder:"DIR"`
+	UpTo        float64       `name:"up-to" config:"-" env:"-" help:"Largest size of scenarios that have sizes (scale-…), instead of the scenario's own." placeholder:"N"`
+	From        []string      `config:"-" env:"-" help:"Measure nothing and take what --json wrote to this file; may be repeated: of a scenario that is in several the last one counts." type:"existingfile" placeholder:"FILE"`
+	Markdown    string        `config:"-" env:"-" help:"Write the tables into this document, between its lines <!-- cidp bench: NAME --> and <!-- end -->; NAME is a scenario, targets or stages." type:"existingfile" placeholder:"FILE"`
+	Plots       string        `config:"-" env:"-" help:"Draw what has sizes into this folder, as SVG files." type:"existingdir" placeholder:"DIR"`
 	Report      string        `name:"json" config:"-" env:"-" help:"Write everything measured to this file as JSON." placeholder:"FILE"`
 }
 
@@ -44,13 +49,20 @@ func (c *benchCmd) Run(ctx context.Context, t *terminal) error {
 		return fmt.Errorf("find this program: %w", err)
 	}
 	cfg := bench.Config{
-		Scenarios: c.Scenario, Addr: c.Addr, Runs: c.Runs, For: c.For, Data: c.Data, Profiles: c.Profiles, With: c.With,
+		Scenarios: c.Scenario, Addr: c.Addr, Runs: c.Runs, For: c.For, UpTo: c.UpTo, Data: c.Data, Profiles: c.Profiles, With: c.With,
 		Override: bench.Override{Connections: c.Connections, Sensors: c.Sensors, Batch: c.Batch, Inflight: c.Inflight, Gather: c.Gather, QoS: c.QoS, Rate: c.Rate},
-		Program:  program, Env: benchEnv, Version: version,
+		Program:  program, Env: benchEnv, Past: benchPast, Version: version,
 		Say: func(format string, args ...any) { t.log.Info().Msgf(format, args...) },
 	}
 	if err := cfg.Check(); err != nil {
 		return usageError{err}
+	}
+	if len(c.From) > 0 {
+		report, err := readReports(c.From)
+		if err != nil {
+			return err
+		}
+		return c.tell(report, t)
 	}
 	report, err := bench.Run(ctx, cfg)
 	if ctx.Err() != nil {
@@ -59,6 +71,28 @@ func (c *benchCmd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
+	return c.tell(report, t)
+}
+
+// readReports reads what was measured before.
+func readReports(files []string) (*bench.Report, error) {
+	var all []*bench.Report
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("read report: %w", err)
+		}
+		var r bench.Report
+		if err := json.Unmarshal(text, &r); err != nil {
+			return nil, fmt.Errorf("read report %s: %w", name, err)
+		}
+		all = append(all, &r)
+	}
+	return bench.Join(all), nil
+}
+
+// tell writes a report to wherever it was asked for.
+func (c *benchCmd) tell(report *bench.Report, t *terminal) error {
 	if c.Report != "" {
 		text, err := json.MarshalIndent(report, "", "  ")
 		if err != nil {
@@ -67,6 +101,18 @@ func (c *benchCmd) Run(ctx context.Context, t *terminal) error {
 		if err := os.WriteFile(c.Report, append(text, '\n'), 0o644); err != nil {
 			return fmt.Errorf("write report: %w", err)
 		}
+	}
+	if c.Markdown != "" {
+		if err := fillDocument(c.Markdown, report, t); err != nil {
+			return err
+		}
+	}
+	if c.Plots != "" {
+		files, err := report.Plots(c.Plots)
+		if err != nil {
+			return err
+		}
+		t.log.Info().Msgf("drawn: %s", strings.Join(files, ", "))
 	}
 	if err := report.Write(t.out); err != nil {
 		return fmt.Errorf("write report: %w", err)
@@ -77,22 +123,53 @@ func (c *benchCmd) Run(ctx context.Context, t *terminal) error {
 	return nil
 }
 
+// fillDocument replaces tables of a document.
+func fillDocument(name string, report *bench.Report, t *terminal) error {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return fmt.Errorf("read document: %w", err)
+	}
+	filled, kept, err := report.Fill(text)
+	if err != nil {
+		return err
+	}
+	if len(kept) > 0 {
+		t.log.Warn().Msgf("%s keeps its tables of %s: they were not measured", name, strings.Join(kept, ", "))
+	}
+	if err := os.WriteFile(name, filled, 0o644); err != nil {
+		return fmt.Errorf("write document: %w", err)
+	}
+	return nil
+}
+
 // benchEnv is what children of a measurement need in their environment. Tests set it.
 var benchEnv []string
 
+// benchPast is how much event time there is before people ask; 0: a day. Tests set it.
+var benchPast time.Duration
+
 // benchFloorCmd is what cidp bench compares with, each as a process of its own.
 type benchFloorCmd struct {
-	Kind        string        `arg:"" enum:"mochi,insert,decode,forest"`
+	Kind        string        `arg:"" enum:"mochi,insert,decode,forest,ask"`
 	Data        string        `config:"-" env:"-"`
 	For         time.Duration `config:"-" env:"-" default:"1s"`
 	Connections int           `config:"-" env:"-" default:"1"`
 	Sensors     int           `config:"-" env:"-" default:"1"`
 	Batch       int           `config:"-" env:"-" default:"1"`
+	Readers     int           `config:"-" env:"-" default:"1"`
+	Pause       time.Duration `config:"-" env:"-"`
 }
 
 func (c *benchFloorCmd) Run(ctx context.Context, t *terminal) error {
 	if c.Kind == "mochi" {
 		return c.mochi(ctx, t)
+	}
+	if c.Kind == "ask" {
+		answers, err := floor.Ask(ctx, c.Data, floor.Asking{Readers: c.Readers, Pause: c.Pause, Last: c.For})
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(t.out).Encode(answers)
 	}
 	plan := load.Plan{Conns: c.Connections, Sensors: max(1, c.Sensors/c.Connections), AssetSize: 10, Batch: c.Batch, Period: time.Second, Window: 1,
 		Begin: time.Now().Truncate(time.Minute).UnixMilli()}

@@ -126,6 +126,9 @@ func TestBenchWrongUsage(t *testing.T) {
 		{`no scenario "sinlge"; there are single, arrays`, exitUsage, []string{"sinlge"}},
 		{"QoS is 3", exitUsage, []string{"single", "--qos", "3"}},
 		{"messages in flight", exitUsage, []string{"single", "--inflight", "70000"}},
+		{"scenario queries: it needs a platform of its own", exitUsage, []string{"queries", "--addr", "127.0.0.1:1"}},
+		{"scenario scale-rate: it needs a platform of its own, and acknowledgements", exitUsage, []string{"scale-rate", "--qos", "0"}},
+		{"largest size are positive", exitUsage, []string{"scale-rate", "--up-to=-1"}},
 		{"dial", exitFailed, []string{"waiting", "--addr", "127.0.0.1:1"}},
 	} {
 		var out, errOut bytes.Buffer

@@ -49,6 +49,8 @@ func newAlarms(site string, n int, start time.Time) *alarms {
 
 func (a *alarms) asset(i int) string { return "hot-" + strconv.Itoa(i) }
 
+func (a *alarms) topic(i int) string { return stream.TelemetryTopic(a.site, a.asset(i), "axle1-left") }
+
 // fill is what comes before, closing the reading that closes the window.
 func (a *alarms) fill() []byte {
 	b := []byte{'['}
@@ -107,7 +109,7 @@ func (a *alarms) send(ctx context.Context, s *load.Sender) error {
 	fill, closing := a.fill(), a.closing()
 	for i := -alertAhead; i < len(a.due); i++ {
 		if at := i + alertAhead; at < len(a.due) {
-			if err := s.Send(stream.TelemetryTopic(a.site, a.asset(at), "axle1-left"), fill); err != nil {
+			if err := s.Send(a.topic(at), fill); err != nil {
 				return err
 			}
 		}
@@ -117,7 +119,7 @@ func (a *alarms) send(ctx context.Context, s *load.Sender) error {
 		if err := pause(ctx, time.Until(a.due[i])); err != nil {
 			return err
 		}
-		if err := s.Send(stream.TelemetryTopic(a.site, a.asset(i), "axle1-left"), closing); err != nil {
+		if err := s.Send(a.topic(i), closing); err != nil {
 			return err
 		}
 	}

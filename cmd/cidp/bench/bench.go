@@ -39,17 +39,20 @@ type Machine struct {
 
 // Result is what was measured of a scenario.
 type Result struct {
-	Name    string   `json:"name"`
-	About   string   `json:"about"`
-	Load    shape    `json:"load"`
-	Runs    int      `json:"runs"`
-	Seconds float64  `json:"seconds"` // measured, of a run
-	Warm    float64  `json:"warm_s"`  // before that
-	Figures []Figure `json:"figures"`
-	Targets []Target `json:"targets"`
-	Stages  []Stage  `json:"stages,omitempty"`
-	Ledger  Ledger   `json:"ledger"` // of all runs together
-	Failure string   `json:"failure,omitempty"`
+	Name    string    `json:"name"`
+	About   string    `json:"about"`
+	Started time.Time `json:"started"`
+	Load    shape     `json:"load"`
+	Runs    int       `json:"runs"`
+	Seconds float64   `json:"seconds"` // measured, of a run
+	Warm    float64   `json:"warm_s"`  // before that
+	Figures []Figure  `json:"figures"`
+	Targets []Target  `json:"targets"`
+	Stages  []Stage   `json:"stages,omitempty"`
+	Points  []Point   `json:"points,omitempty"`
+	Sizes   string    `json:"sizes,omitempty"` // what the points' sizes are of
+	Ledger  Ledger    `json:"ledger"`          // of all runs together
+	Failure string    `json:"failure,omitempty"`
 }
 
 // OK says whether every scenario could be measured and nothing was lost. Targets that are missed are no failure.
@@ -62,40 +65,64 @@ func (r *Report) OK() bool {
 	return true
 }
 
-// plans gives the scenarios that were asked for, with their loads as they were asked for, and says in a sentence what makes no sense.
-func (c *Config) plans() ([]scenario, error) {
-	list, err := chosen(c.Scenarios)
+// plans gives the scenarios that were asked for, with their loads as they were asked for, and says in a sentence what makes no sense. When none is named, those that cannot be
+// measured like this are left out and told.
+func (c *Config) plans() (list []scenario, notes []string, err error) {
+	if c.Runs < 0 || c.For < 0 || c.UpTo < 0 {
+		return nil, nil, errors.New("runs, their time and the largest size are positive")
+	}
+	all, err := chosen(c.Scenarios)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if c.Runs < 0 || c.For < 0 {
-		return nil, errors.New("runs and their time are positive")
-	}
-	for i := range list {
-		own := list[i].shape
-		if list[i].shape, err = c.Override.apply(own); err != nil {
-			return nil, err
-		}
-		if list[i].shape != own {
-			list[i].targets = nil // they are of the scenario's own load
-		}
-		plan := list[i].shape.plan("", time.Now())
-		if err := plan.Validate(); err != nil {
-			return nil, fmt.Errorf("scenario %s: %w", list[i].name, err)
+	for i := range all {
+		err := all[i].prepare(c)
+		switch {
+		case err == nil:
+			list = append(list, all[i])
+		case errors.Is(err, errOwn) && len(c.Scenarios) == 0:
+			notes = append(notes, "left out: "+err.Error())
+		default:
+			return nil, nil, err
 		}
 	}
-	return list, nil
+	return list, notes, nil
+}
+
+// errOwn says that a scenario cannot be measured on a platform that was not started here, or not at QoS 0.
+var errOwn = errors.New("it needs a platform of its own, and acknowledgements")
+
+// prepare makes a scenario's load what was asked for.
+func (s *scenario) prepare(c *Config) (err error) {
+	own := s.shape
+	if s.shape, err = c.Override.apply(own); err != nil {
+		return err
+	}
+	if s.shape != own {
+		s.targets = nil // they are of the scenario's own load
+	}
+	if s.own && (c.Addr != "" || s.shape.QoS == 0) {
+		return fmt.Errorf("scenario %s: %w", s.name, errOwn)
+	}
+	if s.sizes != nil {
+		return s.keepSizes(c.UpTo)
+	}
+	plan := s.shape.plan("", time.Now())
+	if err := plan.Validate(); err != nil {
+		return fmt.Errorf("scenario %s: %w", s.name, err)
+	}
+	return nil
 }
 
 // Check says in a sentence what makes no sense.
 func (c *Config) Check() error {
-	_, err := c.plans()
+	_, _, err := c.plans()
 	return err
 }
 
 // Run measures. The error says that it could not begin, or that it was stopped; what failed in a scenario is in its result.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
-	list, err := cfg.plans()
+	list, notes, err := cfg.plans()
 	if err != nil {
 		return nil, err
 	}
@@ -106,6 +133,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		b.report.Disk = fileSystem(b.report.Data)
 	}
 	b.report.note()
+	b.report.Notes = append(b.report.Notes, notes...)
 	for i := range list {
 		why := b.unlike(&list[i])
 		res := b.scenario(ctx, &list[i])
@@ -163,7 +191,11 @@ func (b *bench) scenario(ctx context.Context, s *scenario) Result {
 	if b.cfg.Addr != "" {
 		s.floors, s.profiled = nil, false
 	}
-	res := Result{Name: s.name, About: s.about, Load: s.shape, Runs: s.runs, Seconds: s.last.Seconds(), Warm: s.warm.Seconds()}
+	res := Result{Name: s.name, About: s.about, Started: time.Now().UTC().Truncate(time.Second), Load: s.shape, Runs: s.runs, Seconds: s.last.Seconds(), Warm: s.warm.Seconds()}
+	if s.sizes != nil {
+		b.atSizes(ctx, s, &res)
+		return res
+	}
 	var all collected
 	for i := range s.runs {
 		r := &run{s: s, last: i == s.runs-1}

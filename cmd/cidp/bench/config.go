@@ -11,6 +11,8 @@ type Config struct {
 	Addr      string        // another broker, or a platform that runs; empty: the program itself as a child
 	Runs      int           // of each scenario; figures are their medians. 0: the scenario's own
 	For       time.Duration // measured time of a run; 0: the scenario's own
+	UpTo      float64       // the largest size of a scenario that has sizes; 0: the scenario's own
+	Past      time.Duration // event time that is there before people ask; 0: a day
 	Override  Override
 	Data      string   // folder in which each run makes a folder of its own, which it removes; empty: the system's temporary one
 	Profiles  string   // folder for the processor profile of each scenario's last run; empty: they are read and thrown away

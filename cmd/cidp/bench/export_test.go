@@ -14,7 +14,19 @@ var (
 	Median    = median
 	MountedAt = mountedAt
 	InMemory  = inMemory
+	Spread    = spread
+	Memory    = memory
+	Work      = work
 )
+
+// PointOf makes what was measured at a size.
+func PointOf(size float64, figures map[string]float64) Point {
+	p := Point{Size: size}
+	for name, v := range figures {
+		p.Figures = append(p.Figures, fitted(name, v))
+	}
+	return p
+}
 
 // Fold collects the figures of several runs, and a ratio of two of them.
 func Fold(ratio, of, to string, runs ...map[string]float64) []Figure {

@@ -30,6 +30,25 @@ const (
 	ownLag       = "generator_late_ms"
 	ownBehind    = "generator_behind"
 
+	databaseSize  = "database_mib"
+	startMillis   = "start_ms"
+	startResident = "start_resident_mib"
+	cpuSpread     = "cpu_spread_percent" // greatest over least, of all sizes
+	memoryBase    = "memory_base_mib"
+	memorySlope   = "memory_slope_bytes" // for one more of what grows
+	memoryOff     = "memory_off_percent" // from that line, at most
+	workReading   = "work_us_per_reading"
+	workWindow    = "work_us_per_window"
+	workOff       = "work_off_percent"
+	questionRate  = "questions_per_s"
+	readersShare  = "readers_cores_percent"
+	askedRate     = withReaders + readingsRate
+	askedMedian   = withReaders + ackMedian
+	asked99       = withReaders + ack99
+	askedMax      = withReaders + ackMax
+	askedCPU      = withReaders + cpuReading
+	withReaders   = "asked_"
+
 	mochiRate   = "mochi_readings_per_s"
 	timesMochi  = "times_mochi"
 	mochiCPU    = "mochi_us_per_reading"

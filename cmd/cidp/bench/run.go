@@ -3,8 +3,6 @@ package bench
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -26,6 +24,7 @@ type run struct {
 	figures  figures
 	ledger   Ledger
 	stages   []Stage
+	load     *load.Load
 }
 
 func (r *run) database() string { return filepath.Join(r.dir, platform.DatabaseName) }
@@ -47,23 +46,40 @@ func (b *bench) run(ctx context.Context, r *run) (err error) {
 	if r.addr = b.cfg.Addr; r.addr != "" {
 		return r.s.measure(b, ctx, r)
 	}
-	if r.dir, err = os.MkdirTemp(b.cfg.Data, "cidp-bench-*"); err != nil {
-		return fmt.Errorf("make data folder: %w", err)
+	if r.dir, err = b.folder(); err != nil {
+		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(r.dir)) }()
+	defer func() { err = errors.Join(err, removeAll(r.dir)) }()
+	return b.serve(ctx, r)
+}
+
+// start lets a platform serve the run's folder.
+func (b *bench) start(ctx context.Context, r *run) (err error) {
 	args := []string{"--log-json", "run", "--data", r.dir, "--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0"}
 	if r.profiled(b) {
 		args = append(args, "--cpuprofile", r.profile())
 	}
+	args = append(args, r.s.with...)
 	if r.platform, err = b.launch(ctx, append(args, b.cfg.With...)...); err != nil {
 		return err
 	}
-	defer r.platform.kill()
 	r.addr = r.platform.mqtt
+	return nil
+}
+
+// serve starts a platform on the run's folder, measures it, and settles accounts.
+func (b *bench) serve(ctx context.Context, r *run) error {
+	if err := b.start(ctx, r); err != nil {
+		return err
+	}
+	defer r.platform.kill()
 	if err := r.s.measure(b, ctx, r); err != nil {
 		return r.platform.lastWords(err)
 	}
-	return b.settle(ctx, r)
+	if err := b.settle(ctx, r); err != nil || r.s.after == nil {
+		return err
+	}
+	return r.s.after(b, ctx, r)
 }
 
 // measureLoad runs a load for the scenario's time.
@@ -72,12 +88,18 @@ func (b *bench) measureLoad(ctx context.Context, r *run) error { return b.measur
 // measureBeside does so while something else goes on, on sensors of its own at the same site, that takes the scenario's time.
 func (b *bench) measureBeside(ctx context.Context, r *run, beside func(ctx context.Context, site string) error) error {
 	site := r.site()
-	l, err := load.Start(r.addr, r.s.shape.plan(site, time.Now()))
+	return b.measurePlan(ctx, r, r.s.shape.plan(site, time.Now()), beside)
+}
+
+// measurePlan measures the load that is given.
+func (b *bench) measurePlan(ctx context.Context, r *run, plan load.Plan, beside func(ctx context.Context, site string) error) error {
+	l, err := load.Start(r.addr, plan)
 	if err != nil {
 		return err
 	}
 	defer l.Close()
-	if err := pause(ctx, r.s.warm); err != nil {
+	r.load = l
+	if err := r.warmUp(ctx); err != nil {
 		return err
 	}
 	w := b.watch(r)
@@ -87,10 +109,10 @@ func (b *bench) measureBeside(ctx context.Context, r *run, beside func(ctx conte
 			done <- nil
 			return
 		}
-		done <- beside(ctx, site)
+		done <- beside(ctx, plan.Site)
 	}()
 	m := begin(l)
-	err = w.during(ctx, r.s.last)
+	err = w.during(ctx, r.over())
 	m.end(l)
 	if err := errors.Join(err, w.end(), <-done, l.Finish(ackPatience)); err != nil {
 		return err
@@ -187,20 +209,16 @@ func (b *bench) watch(r *run) *watch {
 	return w
 }
 
-// during lets time pass.
-func (w *watch) during(ctx context.Context, last time.Duration) error {
-	for end := time.Now().Add(last); ; {
-		left := time.Until(end)
-		if left <= 0 {
-			break
-		}
-		if err := pause(ctx, min(left, watchEvery)); err != nil {
-			return err
-		}
-		if w.platform != nil {
+// during lets time pass until it is over, which is looked at as often as over says.
+func (w *watch) during(ctx context.Context, over waiting) error {
+	looked := time.Time{}
+	if err := over.wait(ctx, func() {
+		if w.platform != nil && time.Since(looked) >= watchEvery {
 			now, _ := Resident(w.platform.cmd.Process.Pid)
-			w.resident = max(w.resident, now)
+			w.resident, looked = max(w.resident, now), time.Now()
 		}
+	}); err != nil {
+		return err
 	}
 	if w.platform != nil {
 		w.after = usageOf(w.platform.cmd.Process.Pid)

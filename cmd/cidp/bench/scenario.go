@@ -16,10 +16,12 @@ type shape struct {
 	Sensors     int     `json:"sensors"` // in all
 	Batch       int     `json:"batch"`   // readings a message
 	QoS         int     `json:"qos"`
-	Inflight    int     `json:"inflight"` // messages a connection has unacknowledged at most
-	Rate        float64 `json:"rate"`     // readings a second in all; 0: flat out
-	Gather      float64 `json:"gather_s"` // what a paced connection has due within it goes out together, seconds; 0: the generator's own
-	Live        bool    `json:"live"`     // event time goes with the clock; else it begins a day ago, less an hour
+	Inflight    int     `json:"inflight"`              // messages a connection has unacknowledged at most
+	Rate        float64 `json:"rate"`                  // readings a second in all; 0: flat out
+	Gather      float64 `json:"gather_s"`              // what a paced connection has due within it goes out together, seconds; 0: the generator's own
+	Live        bool    `json:"live"`                  // event time goes with the clock; else it begins a day ago, less an hour
+	Period      float64 `json:"period_s,omitempty"`    // event time between two readings of a sensor, seconds; 0: one, or that of the rate
+	Ago         float64 `json:"begin_h_ago,omitempty"` // event time begins so many hours ago instead
 }
 
 // sensorsOfAsset is how many sensors a vehicle has.
@@ -34,6 +36,12 @@ func (s *shape) plan(site string, now time.Time) load.Plan {
 		p.Period = time.Duration(float64(p.Conns*p.Sensors) / s.Rate * float64(time.Second)).Round(time.Millisecond)
 		begin = now.Add(-time.Duration(s.Batch-1) * p.Period) // an array ends with the present
 	}
+	if s.Period > 0 {
+		p.Period = time.Duration(s.Period * float64(time.Second))
+	}
+	if s.Ago > 0 {
+		begin = now.Add(-time.Duration(s.Ago * float64(time.Hour)))
+	}
 	p.Begin = begin.Truncate(time.Minute).UnixMilli()
 	return p
 }
@@ -45,9 +53,14 @@ type scenario struct {
 	runs        int
 	warm, last  time.Duration // before and while it is measured
 	profiled    bool          // its stages are shown
+	with        []string      // arguments of the platform
+	own         bool          // it needs a platform that was started here, and acknowledgements
+	sizes       *sizes        // it is measured at each of them; nil: once
+	stretch     *stretch      // what is measured of the load; nil: by the times
 	floors      []floorOf
 	targets     []Target
 	measure     func(b *bench, ctx context.Context, r *run) error
+	after       func(b *bench, ctx context.Context, r *run) error // once the platform has stopped and its accounts are settled; nil: nothing
 }
 
 // Target is what a figure has to be.
@@ -101,9 +114,12 @@ var scenarios = []scenario{
 		targets: []Target{atMost(bytesReading, 400)}, measure: (*bench).measureLoad},
 }
 
+// every scenario: those of one load, and those that repeat a load at several sizes.
+func every() []scenario { return append(slices.Clone(scenarios), scaled()...) }
+
 // Names of the scenarios.
 func Names() (names []string) {
-	for _, s := range scenarios {
+	for _, s := range every() {
 		names = append(names, s.name)
 	}
 	return names
@@ -116,7 +132,7 @@ func chosen(names []string) (out []scenario, err error) {
 			return nil, fmt.Errorf("there is no scenario %q; there are %s", n, strings.Join(Names(), ", "))
 		}
 	}
-	for _, s := range scenarios {
+	for _, s := range every() {
 		if len(names) == 0 || slices.Contains(names, s.name) {
 			out = append(out, s)
 		}

@@ -44,6 +44,20 @@ var labels = []label{
 	{commitRate, "commits/s", 0},
 	{windowRate, "windows/s", 0},
 	{quarantined, "windows quarantined, %", 1},
+	{askedRate, "with readers: readings/s", 0},
+	{askedMedian, "with readers: acknowledged after, p50, ms", 2},
+	{asked99, "with readers: acknowledged after, p99, ms", 2},
+	{askedMax, "with readers: acknowledged after, max, ms", 2},
+	{askedCPU, "with readers: CPU a reading, us", 2},
+	{questionRate, "questions/s", 1},
+	{readersShare, "readers: CPU, % of a core", 0},
+	{cpuSpread, "CPU a reading, greatest over least size, %", 1},
+	{workReading, "fitted: CPU of a reading, us", 2},
+	{workWindow, "fitted: CPU of a window, us", 1},
+	{workOff, "CPU, furthest from the fit, %", 1},
+	{memoryBase, "fitted: memory, MiB", 0},
+	{memorySlope, "fitted: memory for each more, bytes", 0},
+	{memoryOff, "memory, furthest from the fit, %", 1},
 	{ownCPUShare, "generator: CPU a reading, us", 2},
 	{ownLag, "generator: late at most, ms", 1},
 	{ownBehind, "generator: messages due and not sent", 0},
@@ -107,18 +121,15 @@ func labelOf(name string) label {
 
 func (r *Result) write(out io.Writer) {
 	fmt.Fprintf(out, "\n%s: %s\n", r.Name, r.About)
-	rate := "flat out"
-	if r.Load.Rate > 0 {
-		rate = thousands(r.Load.Rate, 0) + " readings/s"
+	fmt.Fprintf(out, "  %d connections, %d sensors, %d a message, QoS %d, %s; %s of %gs after %.3gs\n", r.Load.Connections, r.Load.Sensors, r.Load.Batch, r.Load.QoS, r.offered(), r.runs(), r.Seconds, r.Warm)
+	for _, g := range r.tables() {
+		g.text(out)
 	}
-	fmt.Fprintf(out, "  %d connections, %d sensors, %d a message, QoS %d, %s; %s of %gs after %.3gs\n", r.Load.Connections, r.Load.Sensors, r.Load.Batch, r.Load.QoS, rate, r.runs(), r.Seconds, r.Warm)
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(t, "\tmedian\tleast\tgreatest\ttarget\t\t\n")
 	for _, l := range labels {
-		for _, f := range r.Figures {
-			if f.Name == l.name {
-				fmt.Fprintf(t, "  %-42s\t%s\t%s\t%s\t%s\t\n", l.text, thousands(f.Median, l.digits), thousands(f.Least, l.digits), thousands(f.Greatest, l.digits), r.target(f.Name))
-			}
+		if f := r.figure(l.name); f != nil {
+			fmt.Fprintf(t, "  %-42s\t%s\t%s\t%s\t%s\t\n", l.text, thousands(f.Median, l.digits), thousands(f.Least, l.digits), thousands(f.Greatest, l.digits), r.target(f.Name))
 		}
 	}
 	if l := &r.Ledger; l.Received > 0 {
@@ -126,8 +137,12 @@ func (r *Result) write(out io.Writer) {
 	}
 	_ = t.Flush() // a strings.Builder takes everything
 	if l := &r.Ledger; l.Received > 0 {
-		fmt.Fprintf(out, "  ledger: acknowledged %d, received %d = stored %d + duplicate %d + late %d + refused %d; %d of %d databases verified\n",
-			l.Acked, l.Received, l.Stored, l.Duplicate, l.Late, l.Refused, l.Verified, r.Runs)
+		fmt.Fprintf(out, "  ledger: acknowledged %d, received %d = stored %d + duplicate %d + late %d + refused %d; ", l.Acked, l.Received, l.Stored, l.Duplicate, l.Late, l.Refused)
+		if len(r.Points) > 0 {
+			fmt.Fprintf(out, "%d databases verified, of the last run\n", l.Verified)
+		} else {
+			fmt.Fprintf(out, "%d of %d databases verified\n", l.Verified, r.Runs)
+		}
 	}
 	if n := r.disturbed(); n > 0 {
 		fmt.Fprintf(out, "  DISTURBED: other programs took up to %.0f %% of a core. Rates, latencies and their ratios mean little and are not judged; processor time a reading, memory and bytes do.\n", n)
@@ -143,9 +158,17 @@ func (r *Result) write(out io.Writer) {
 	}
 }
 
+// offered says how fast readings come.
+func (r *Result) offered() string {
+	if r.Load.Rate > 0 {
+		return thousands(r.Load.Rate, 0) + " readings/s"
+	}
+	return "flat out"
+}
+
 // disturbed is how much of a core other programs took at most, 0 where it does not matter.
 func (r *Result) disturbed() float64 {
-	if n := disturbance(r.Figures); n > undisturbed {
+	if n := r.others(); n > undisturbed {
 		return n
 	}
 	return 0
@@ -201,4 +224,24 @@ func thousands(v float64, digits int) string {
 		whole += "." + rest
 	}
 	return whole
+}
+
+// others is how much of a core other programs took at most, in per cent; negative where that is not known.
+func (r *Result) others() float64 {
+	most := -1.0
+	for _, list := range append([][]Figure{r.Figures}, figuresOf(r.Points)...) {
+		for _, f := range list {
+			if f.Name == others || f.Name == besideFloors {
+				most = max(most, f.Greatest)
+			}
+		}
+	}
+	return most
+}
+
+func figuresOf(points []Point) (out [][]Figure) {
+	for i := range points {
+		out = append(out, points[i].Figures)
+	}
+	return out
 }

@@ -30,7 +30,7 @@ func start(t *testing.T, dir string, change func(*Config)) (*Platform, func()) {
 }
 
 // startLoose is start for a test that stops the platform itself.
-func startLoose(t *testing.T, dir string, change func(*Config)) (*Platform, func()) {
+func startLoose(t testing.TB, dir string, change func(*Config)) (*Platform, func()) {
 	t.Helper()
 	cfg := Config{Data: dir, MQTT: "127.0.0.1:0", HTTP: "127.0.0.1:0", Stream: stream.DefaultConfig(), CommitEvery: 10 * time.Millisecond,
 		ModelFile: modeltest.File(t, modeltest.Default(t, modeltest.Passed())),

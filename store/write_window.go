@@ -33,19 +33,8 @@ func (w *writer) windows(p *pass) error {
 		order = append(order, rank{k, i})
 	}
 	w.order = order
-	slices.SortStableFunc(order, func(a, b rank) int { return cmp.Compare(a.key, b.key) })
-	for len(order) > 0 {
-		q, n := w.window, 1
-		if len(order) >= together {
-			q, n = w.windowRows, together
-		}
-		for _, o := range order[:n] {
-			bindWindow(q, p.Windows[o.at], p.Committed)
-		}
-		if err := q.run(); err != nil {
-			return fmt.Errorf("insert windows from %d to %d: %w", order[0].key, order[n-1].key, err)
-		}
-		order = order[n:]
+	if err := byKey(order, w.window, w.windowRows, func(q *stmt, at int) { bindWindow(q, p.Windows[at], p.Committed) }); err != nil {
+		return fmt.Errorf("insert windows: %w", err)
 	}
 	for _, v := range p.Windows {
 		if err := w.evaluate(v); err != nil {
@@ -63,6 +52,25 @@ func (w *writer) windows(p *pass) error {
 		}
 	}
 	return w.follow(p)
+}
+
+// byKey inserts rows by their keys, as many at once as many takes. bind binds the one at a place of the batch.
+func byKey(order []rank, one, many *stmt, bind func(q *stmt, at int)) error {
+	slices.SortStableFunc(order, func(a, b rank) int { return cmp.Compare(a.key, b.key) })
+	for len(order) > 0 {
+		q, n := one, 1
+		if len(order) >= together {
+			q, n = many, together
+		}
+		for _, o := range order[:n] {
+			bind(q, o.at)
+		}
+		if err := q.run(); err != nil {
+			return fmt.Errorf("windows %d to %d: %w", order[0].key, order[n-1].key, err)
+		}
+		order = order[n:]
+	}
+	return nil
 }
 
 // reached is how far the windows of a batch bring a sensor and its asset: rows are updated once, in their order, and not once a window.
@@ -157,28 +165,21 @@ func (w *writer) predictions(p *pass) error {
 		order = append(order, rank{p.Predictions[i].WindowID, i})
 	}
 	w.order = order
-	slices.SortStableFunc(order, func(a, b rank) int { return cmp.Compare(a.key, b.key) })
-	for len(order) > 0 {
-		q, n := w.prediction, 1
-		if len(order) >= together {
-			q, n = w.predictionRows, together
-		}
-		for _, o := range order[:n] {
-			v := &p.Predictions[o.at]
-			h := &v.Hold
-			w.text = model.AppendExplanation(w.text[:0], v.Explanation)
-			q.int(v.WindowID).int(int64(v.Revision)).int(v.SensorID).int(v.Start).int(v.End).
-				float(v.PFailure).text(v.Level.String()).text(v.Source).float(v.RuleScore).text(v.ModelID).
-				text(string(w.text)).int(p.Committed).
-				text(h.Level.String()).int(int64(h.Above)).int(int64(h.Below)).text(h.AlertID).text(h.Worst.String()).
-				int(h.RaisedAt).int(h.FreeSince).int(h.LastEnd).int(h.SteadySince).float(h.SteadyKmh).float(h.Rate).optional(v.Score)
-		}
-		if err := q.run(); err != nil {
-			return fmt.Errorf("insert predictions of windows from %d to %d: %w", order[0].key, order[n-1].key, err)
-		}
-		order = order[n:]
+	err := byKey(order, w.prediction, w.predictionRows, func(q *stmt, at int) { w.bindPrediction(q, &p.Predictions[at], p.Committed) })
+	if err != nil {
+		return fmt.Errorf("insert predictions: %w", err)
 	}
 	return nil
+}
+
+func (w *writer) bindPrediction(q *stmt, v *model.Prediction, committed int64) {
+	h := &v.Hold
+	w.text = model.AppendExplanation(w.text[:0], v.Explanation)
+	q.int(v.WindowID).int(int64(v.Revision)).int(v.SensorID).int(v.Start).int(v.End).
+		float(v.PFailure).text(v.Level.String()).text(v.Source).float(v.RuleScore).text(v.ModelID).
+		text(string(w.text)).int(committed).
+		text(h.Level.String()).int(int64(h.Above)).int(int64(h.Below)).text(h.AlertID).text(h.Worst.String()).
+		int(h.RaisedAt).int(h.FreeSince).int(h.LastEnd).int(h.SteadySince).float(h.SteadyKmh).float(h.Rate).optional(v.Score)
 }
 
 // failsafes keeps the state of assets' fail-safes, so that a restart changes no verdict.

@@ -156,8 +156,8 @@ func (r byteReader) ReadByte() (byte, error) {
 
 func puback(id uint16) []byte { return []byte{0x40, 2, byte(id >> 8), byte(id)} }
 
-// stalling starts a load of 1,000 messages a second, ten in flight, on a server that once stands still, before its fiftieth acknowledgement. stalled is closed when it does.
-func stalling(t *testing.T, last time.Duration) (l *load.Load, stalled <-chan struct{}) {
+// stalling starts a load of 1,000 messages a second, ten in flight, on a server that once stands still, before its fiftieth acknowledgement, as long as wait takes. stalled is closed when it does.
+func stalling(t *testing.T, wait func()) (l *load.Load, stalled <-chan struct{}) {
 	t.Helper()
 	still := make(chan struct{})
 	addr := served(t, func(sock net.Conn, packets <-chan uint16) error {
@@ -165,7 +165,7 @@ func stalling(t *testing.T, last time.Duration) (l *load.Load, stalled <-chan st
 		for id := range packets {
 			if n++; n == 50 {
 				close(still)
-				time.Sleep(last)
+				wait()
 			}
 			if _, err := sock.Write(puback(id)); err != nil {
 				return err
@@ -186,7 +186,7 @@ func stalling(t *testing.T, last time.Duration) (l *load.Load, stalled <-chan st
 // TestAStallCountsForAllThatWasDue: a server that stands still for 300 ms, with ten messages in flight, has kept 300 messages of a timetable of 1,000 a second waiting,
 // not ten.
 func TestAStallCountsForAllThatWasDue(t *testing.T) {
-	l, _ := stalling(t, 300*time.Millisecond)
+	l, _ := stalling(t, func() { time.Sleep(300 * time.Millisecond) })
 	for end := time.Now().Add(20 * time.Second); l.Acked() < 500 && time.Now().Before(end); time.Sleep(time.Millisecond) {
 	}
 	if err := l.Finish(10 * time.Second); err != nil {
@@ -204,10 +204,13 @@ func TestAStallCountsForAllThatWasDue(t *testing.T) {
 
 // TestAStallAtTheEndCounts: what a server that stands still when the load ends has kept waiting is in the figures too, also what could not even be sent.
 func TestAStallAtTheEndCounts(t *testing.T) {
-	l, stalled := stalling(t, 500*time.Millisecond)
+	goOn := make(chan struct{})
+	l, stalled := stalling(t, func() { <-goOn })
 	<-stalled
 	time.Sleep(250 * time.Millisecond)
 	during := l.Figures()
+	l.Stop()
+	time.AfterFunc(250*time.Millisecond, func() { close(goOn) })
 	if err := l.Finish(10 * time.Second); err != nil {
 		t.Fatal(err)
 	}

@@ -122,7 +122,7 @@ func (r *Report) goals() *grid {
 					others = thousands(n, 0)
 				}
 				goal, is, _ := strings.Cut(s.target(f.Name), "\t")
-				g.rows = append(g.rows, []string{s.Name, l.text, thousands(f.Median, l.digits), goal, is, others})
+				g.rows = append(g.rows, []string{s.Name, l.text, thousands(t.of(f), l.digits), goal, is, others})
 			}
 		}
 	}

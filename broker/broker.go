@@ -9,8 +9,8 @@
 // slow subscriber, and to listen beyond loopback without authentication unless that is asked for. It writes to no disk: SessionChanges tells what of
 // sessions must be kept over a restart, and Config.Restore gives it back, as Config.Standing does retained outputs.
 //
-// The mochi-mqtt server is embedded for CONNECT, SUBSCRIBE, PING, keepalive, the index of subscriptions and the retained messages.
-// Every PUBLISH and every acknowledgement, in both directions, is this package's own: DESIGN.md says why.
+// The mochi-mqtt server is embedded for CONNECT, SUBSCRIBE, PING, keepalive and the index of subscriptions. Every PUBLISH and every
+// acknowledgement, in both directions, and all that is retained, is this package's own: DESIGN.md says why.
 package broker
 
 import (
@@ -41,7 +41,7 @@ const cutPatience = time.Second
 
 // Broker is a running MQTT broker. All methods may be called from any goroutine, but Receive and Acknowledge from one each.
 //
-// Goroutines: accept (one), answer (one: acknowledgements), route (one: accepted messages to subscribers), relieve (one: sheds), two a connection (ours, which reads,
+// Goroutines: accept (one), answer (one: acknowledgements), route (one: accepted messages to subscribers, and the expiry of what is retained), relieve (one: sheds), two a connection (ours, which reads,
 // and mochi's idle write loop), a short-lived writer for each connection with bytes to write, and mochi's housekeeping.
 type Broker struct {
 	cfg       Config

@@ -182,3 +182,37 @@ func FullOfSent(n int) {
 		next()
 	}
 }
+
+// RetainTree holds retained messages.
+type RetainTree struct{ t retainTree }
+
+// NewRetainTree makes one.
+func NewRetainTree() *RetainTree {
+	r := &RetainTree{}
+	r.t.init()
+	return r
+}
+
+// Set, Match and Expire are its methods; SetInput sets a message from outside.
+func (r *RetainTree) Set(topic string, payload []byte) { r.t.set(topic, payload, nil) }
+
+func (r *RetainTree) SetInput(topic string, payload []byte, expires int64) {
+	r.t.set(topic, payload, &outgoing{topic: topic, payload: payload, expires: expires})
+}
+
+func (r *RetainTree) Match(filter string) []string { return r.t.match(filter) }
+
+func (r *RetainTree) Expire(now int64) { r.t.expire(now) }
+
+// Get gives the payload retained on a topic, nil when there is none.
+func (r *RetainTree) Get(topic string) []byte {
+	if m := r.t.get(topic); m != nil {
+		return m.payload
+	}
+	return nil
+}
+
+// Books gives the messages, the inputs among them and their bytes, and whether there are levels.
+func (r *RetainTree) Books() (messages, inputs, bytes int, levels bool) {
+	return int(r.t.count.Load()), r.t.inputs, r.t.inputBytes, r.t.root.only != nil || r.t.root.below != nil
+}

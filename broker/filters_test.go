@@ -57,7 +57,6 @@ func TestRetainedOfTheParentLevel(t *testing.T) {
 	c.expectMessage("cidp/v1/status", "online")
 }
 
-// Run with -race: mochi looks for retained messages without a lock.
 func TestSubscribeWhileRetainedComeAndGo(t *testing.T) {
 	b := mustStart(t, broker.Config{})
 	done := make(chan struct{})

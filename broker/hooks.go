@@ -14,7 +14,7 @@ import (
 // takeOverPatience bounds how long a client waits for its own earlier connection to end. It takes far less: nothing there waits for the network.
 const takeOverPatience = 5 * time.Second
 
-// hook is where mochi asks us. Its methods run on the connection's goroutine, but OnClientExpired and OnRetainedExpired, which run on mochi's housekeeping.
+// hook is where mochi asks us. Its methods run on the connection's goroutine, but OnClientExpired, which runs on mochi's housekeeping.
 type hook struct {
 	mqtt.HookBase
 	b *Broker
@@ -28,7 +28,7 @@ func (h *hook) Provides(b byte) bool {
 	return slices.Contains([]byte{
 		mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnSessionEstablish, mqtt.OnSessionEstablished,
 		mqtt.OnDisconnect, mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnPacketProcessed, mqtt.OnSubscribe, mqtt.OnSubscribed,
-		mqtt.OnUnsubscribe, mqtt.OnUnsubscribed, mqtt.OnClientExpired, mqtt.OnRetainedExpired,
+		mqtt.OnUnsubscribe, mqtt.OnUnsubscribed, mqtt.OnClientExpired,
 	}, b)
 }
 
@@ -181,17 +181,6 @@ func (b *Broker) unsubscribe(cl *mqtt.Client) {
 		}
 	}
 	b.routing.changed()
-}
-
-// OnRetainedExpired comes when mochi has dropped a retained message that is over its MQTT 5 expiry. It leaves the topic in its index.
-func (h *hook) OnRetainedExpired(topic string) {
-	h.b.routing.mu.Lock()
-	defer h.b.routing.mu.Unlock()
-	if _, again := h.b.server.Topics.Retained.Get(topic); again {
-		return // a newer one came since
-	}
-	h.b.server.Topics.RetainMessage((&outgoing{topic: topic}).packet())
-	h.b.routing.forgetLocked(topic)
 }
 
 // OnPacketRead takes PUBLISH and its acknowledgements out of mochi's hands: they are replaced by a packet that mochi does nothing for. An

@@ -149,7 +149,7 @@ func (b *Broker) stand(standing []Retained) error {
 		if !validTopic(r.Topic) {
 			return fmt.Errorf("retain on %q: topic name is empty, too long, not UTF-8 or has a wildcard", r.Topic)
 		}
-		b.server.Topics.RetainMessage((&outgoing{topic: r.Topic, payload: r.Payload, qos: 1, retain: true}).packet())
+		b.routing.retained.set(r.Topic, r.Payload, nil)
 	}
 	return nil
 }

@@ -23,28 +23,21 @@ const (
 type routing struct {
 	generation atomic.Uint64 // moves whenever a subscription comes or goes
 
-	mu        sync.Mutex
-	cached    map[string]*mqtt.Subscribers // by topic, nil = nobody; valid for cachedAt
-	cachedAt  uint64
-	kept      map[string]int // bytes of the retained input of a topic
-	keptBytes int
+	mu       sync.Mutex
+	cached   map[string]*mqtt.Subscribers // by topic, nil = nobody; valid for cachedAt
+	cachedAt uint64
+	retained retainTree
 
 	lastMessage int64 // newest id of an output
 }
 
 func (r *routing) init() {
 	r.cached = map[string]*mqtt.Subscribers{}
-	r.kept = map[string]int{}
+	r.retained.init()
 }
 
 // changed says that subscriptions changed. It must follow the change.
 func (r *routing) changed() { r.generation.Add(1) }
-
-// forgetLocked takes a retained input off the books.
-func (r *routing) forgetLocked(topic string) {
-	r.keptBytes -= r.kept[topic]
-	delete(r.kept, topic)
-}
 
 // Publish sends an output to its subscribers at QoS 1. Retained it also replaces what new subscribers get; an empty retained payload clears that. It
 // never waits for a subscriber. The payload must not be changed afterwards. Errors: ErrClosed, and a topic that is none.
@@ -65,17 +58,21 @@ func (b *Broker) Publish(topic string, payload []byte, retain bool) error {
 		o.message = b.routing.lastMessage
 	}
 	if o.retain {
-		b.server.Topics.RetainMessage(o.packet())
+		b.routing.retained.set(topic, payload, nil)
 	}
 	b.counters.published.Add(1)
 	b.fanOut(o)
 	return nil
 }
 
-// route gives accepted messages to subscribers until the broker stops.
+// route gives accepted messages to subscribers until the broker stops, and once a second lets go of what is retained and over.
 func (b *Broker) route() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
 	for {
 		select {
+		case <-tick.C:
+			b.expireRetained(time.Now()) // the clock that expiry was counted on
 		case batch := <-b.routes:
 			for rest := batch.acks; len(rest) > 0; {
 				rest = rest[b.routeSome(rest):]
@@ -210,38 +207,31 @@ func (b *Broker) subscribers(topic string) *mqtt.Subscribers {
 
 // keep retains an input for new subscribers, within the bounds. The routing lock is held.
 func (b *Broker) keep(o *outgoing) {
-	r := &b.routing
-	old, known := r.kept[o.topic]
-	if len(o.payload) == 0 && !known {
-		return // nothing to clear, and mochi's index would first make room for it, in time that grows with the square of the levels
+	t := &b.routing.retained
+	old := 0
+	m := t.get(o.topic)
+	known := m != nil && m.input != nil
+	if known {
+		old = m.input.size()
 	}
-	tooMany := !known && (len(r.kept) >= maxKept || strings.Count(o.topic, "/") >= maxFilterLevels)
-	if len(o.payload) > 0 && (tooMany || r.keptBytes-old+o.size() > maxKeptBytes) {
+	if len(o.payload) == 0 && !known {
+		return // nothing to clear; an output stays
+	}
+	tooMany := !known && (t.inputs >= maxKept || strings.Count(o.topic, "/") >= maxFilterLevels)
+	if len(o.payload) > 0 && (tooMany || t.inputBytes-old+o.size() > maxKeptBytes) {
 		b.counters.retainsRefused.Add(1)
 		return
 	}
-	pk := o.packet()
-	pk.TopicName = strings.Clone(o.topic) // the index keeps the first one it sees, and with it the whole packet it lies in
-	b.server.Topics.RetainMessage(pk)
-	r.forgetLocked(o.topic)
-	if len(o.payload) > 0 {
-		r.kept[pk.TopicName] = o.size()
-		r.keptBytes += o.size()
+	topic := o.topic
+	if !known {
+		topic = strings.Clone(topic) // the tree keeps the first one it sees, and with it the whole packet it lies in
 	}
+	t.set(topic, o.payload, o)
 }
 
-// packet is the message as mochi's index of retained messages keeps it.
-func (o *outgoing) packet() packets.Packet {
-	pk := packets.Packet{
-		FixedHeader: packets.FixedHeader{Type: packets.Publish, Retain: true, Qos: o.qos},
-		TopicName:   o.topic,
-		Payload:     o.payload,
-		Origin:      o.origin,
-		Created:     time.Now().Unix(), // mochi's own clock: it compares it with its own
-	}
-	if o.props != nil {
-		pk.Properties = *o.props
-		pk.ProtocolVersion, pk.Expiry = protocol5, o.expires
-	}
-	return pk
+// expireRetained drops retained inputs that are over their MQTT 5 expiry.
+func (b *Broker) expireRetained(now time.Time) {
+	b.routing.mu.Lock()
+	defer b.routing.mu.Unlock()
+	b.routing.retained.expire(now.Unix())
 }

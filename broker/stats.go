@@ -64,7 +64,7 @@ func (b *Broker) Stats() Stats {
 	st := Stats{
 		Connected:  c.connected.Load(),
 		Sessions:   b.registry.len(),
-		Retained:   b.server.Topics.Retained.Len(),
+		Retained:   int(b.routing.retained.count.Load()) + b.server.Topics.Retained.Len(), // mochi keeps its own under $SYS
 		Held:       b.held.used.Load(),
 		Subscribed: atomic.LoadInt64(&b.server.Info.Subscriptions),
 

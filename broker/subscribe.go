@@ -137,13 +137,13 @@ func (b *Broker) sendRetained(c *conn, g *subscription) {
 		return
 	}
 	all, losses := true, c.session.losses(g)
-	for _, found := range b.stored(g.Filter) {
+	for _, topic := range b.stored(g.Filter) {
 		if !c.waitRoom(viewerBacklog) {
 			return
 		}
 		b.routing.mu.Lock()
-		if pk, still := b.server.Topics.Retained.Get(found.TopicName); still { // the newest, not the one found
-			d := c.session.deliver(retained(&pk), &g.Subscription, g)
+		if o := b.newest(topic); o != nil { // it may have been cleared since
+			d := c.session.deliver(o, &g.Subscription, g)
 			b.count(d)
 			all = all && (d != dropped || g.Qos == 0)
 		}
@@ -154,20 +154,38 @@ func (b *Broker) sendRetained(c *conn, g *subscription) {
 	}
 }
 
-// stored gives the retained messages that a filter matches. The lock is for mochi, which searches without one of its own.
-func (b *Broker) stored(filter string) []packets.Packet {
+// stored gives the topics with a retained message that a filter matches. Those under $SYS are mochi's own.
+func (b *Broker) stored(filter string) []string {
 	b.routing.mu.Lock()
 	defer b.routing.mu.Unlock()
-	found := b.server.Topics.Messages(filter)
+	found := b.routing.retained.match(filter)
+	if !underSys(filter) {
+		return found
+	}
+	theirs := b.server.Topics.Messages(filter)
 	if parent, ok := strings.CutSuffix(filter, "/#"); ok { // it matches its parent as well (MQTT 5, section 4.7.1.2), which mochi forgets
-		found = append(found, b.server.Topics.Messages(parent)...)
+		theirs = append(theirs, b.server.Topics.Messages(parent)...)
+	}
+	for _, pk := range theirs {
+		found = append(found, pk.TopicName)
 	}
 	return found
 }
 
-func retained(pk *packets.Packet) *outgoing {
-	return &outgoing{
-		topic: pk.TopicName, payload: pk.Payload, origin: pk.Origin, props: forwarded(&pk.Properties), expires: pk.Expiry,
-		qos: pk.FixedHeader.Qos, retain: true, stored: true,
+// newest gives what is retained on a topic now, nil when nothing is. The routing lock is held.
+func (b *Broker) newest(topic string) *outgoing {
+	if m := b.routing.retained.get(topic); m != nil {
+		return m.outgoing()
 	}
+	if !underSys(topic) {
+		return nil
+	}
+	pk, still := b.server.Topics.Retained.Get(topic)
+	if !still {
+		return nil
+	}
+	return &outgoing{topic: topic, payload: pk.Payload, qos: pk.FixedHeader.Qos, retain: true, stored: true}
 }
+
+// underSys says whether a topic, or all that a filter matches, is mochi's to publish on.
+func underSys(name string) bool { return strings.HasPrefix(name, mqtt.SysPrefix+"/") }

@@ -20,7 +20,7 @@ func TestBenchAtSizes(t *testing.T) {
 		t.Fatalf("scenarios %v", r.Scenarios)
 	}
 	for i := range r.Scenarios {
-		if l := r.Scenarios[i].Ledger; l.Acked == 0 || l.Received != l.Acked || l.Stored != l.Acked || l.Lost != 0 || l.Verified != 1 {
+		if l := r.Scenarios[i].Ledger; l.Acked == 0 || l.Received != l.Acked || l.Stored != l.Acked || l.Lost != 0 || l.Verified < 1 {
 			t.Errorf("%s: ledger %+v", r.Scenarios[i].Name, l)
 		}
 	}

@@ -139,7 +139,7 @@ func (r *Result) write(out io.Writer) {
 	if l := &r.Ledger; l.Received > 0 {
 		fmt.Fprintf(out, "  ledger: acknowledged %d, received %d = stored %d + duplicate %d + late %d + refused %d; ", l.Acked, l.Received, l.Stored, l.Duplicate, l.Late, l.Refused)
 		if len(r.Points) > 0 {
-			fmt.Fprintf(out, "%d databases verified, of the last run\n", l.Verified)
+			fmt.Fprintf(out, "%d databases verified\n", l.Verified)
 		} else {
 			fmt.Fprintf(out, "%d of %d databases verified\n", l.Verified, r.Runs)
 		}

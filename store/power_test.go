@@ -278,7 +278,7 @@ func TestPowerCut(t *testing.T) {
 			c.run(o, often(20), "")
 			c.end()
 			t.Logf("%d steps, %d moments, %d of them syncs, %d different disks after a power cut", len(tale.steps), tale.moments, tale.syncs, c.checked.Load())
-			if c.checked.Load() < 10 {
+			if c.checked.Load() < min(10, int64(often(20))) { // of a sample, some leave the same disk
 				t.Errorf("only %d power cuts", c.checked.Load())
 			}
 		})

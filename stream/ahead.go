@@ -23,6 +23,11 @@ func (w *Windower) Expect(topics []string) {
 	a.next, a.at = a.next[:0], 0
 	sum := int64(0)
 	for _, topic := range topics {
+		if topic != "" {
+			sum += int64(topic[0]) + int64(topic[len(topic)-1])
+		}
+	}
+	for _, topic := range topics {
 		h := w.sources.hash(topic)
 		a.next = append(a.next, expected{topic: topic, hash: h})
 		sum += int64(w.sources.first(h).hash)

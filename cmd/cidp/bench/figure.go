@@ -170,8 +170,9 @@ func (t *Target) byClock() bool {
 // undisturbed is how much of a core other programs may take, in per cent.
 const undisturbed = 20
 
-// disturbance is how much of a core other programs took at most, beside the platform or beside floors, in per cent.
-func disturbance(figures []Figure) (most float64) {
+// disturbance is how much of a core other programs took at most, beside the platform or beside floors, in per cent; negative where that is not known.
+func disturbance(figures []Figure) float64 {
+	most := -1.0
 	for _, f := range figures {
 		if f.Name == others || f.Name == besideFloors {
 			most = max(most, f.Greatest)

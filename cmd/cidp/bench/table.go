@@ -226,22 +226,11 @@ func thousands(v float64, digits int) string {
 	return whole
 }
 
-// others is how much of a core other programs took at most, in per cent; negative where that is not known.
+// others is the disturbance of all that was measured, at whatever size; negative where that is not known.
 func (r *Result) others() float64 {
-	most := -1.0
-	for _, list := range append([][]Figure{r.Figures}, figuresOf(r.Points)...) {
-		for _, f := range list {
-			if f.Name == others || f.Name == besideFloors {
-				most = max(most, f.Greatest)
-			}
-		}
+	most := disturbance(r.Figures)
+	for i := range r.Points {
+		most = max(most, disturbance(r.Points[i].Figures))
 	}
 	return most
-}
-
-func figuresOf(points []Point) (out [][]Figure) {
-	for i := range points {
-		out = append(out, points[i].Figures)
-	}
-	return out
 }

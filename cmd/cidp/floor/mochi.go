@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"sync/atomic"
+	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/listeners"
@@ -60,5 +61,14 @@ func (m *Mochi) Addr() string { return m.addr }
 // Count is how many messages were published.
 func (m *Mochi) Count() int64 { return m.count.n.Load() }
 
-// Close ends it.
-func (m *Mochi) Close() error { return m.server.Close() }
+// Close ends it, once those who are leaving have left: mochi's Close takes a lock twice for reading, and a client that is taken off its list in between would lock both up for good
+// (Clients.GetByListener in v2.7.9).
+func (m *Mochi) Close() error {
+	for end := time.Now().Add(leavePatience); m.server.Clients.Len() > 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	return m.server.Close()
+}
+
+// leavePatience is how long Close waits for clients to leave. Who stays longer is not about to.
+const leavePatience = time.Second

@@ -38,7 +38,7 @@ func counted(m *floor.Mochi, n uint64) {
 func TestEverythingSentIsAcknowledged(t *testing.T) {
 	for name, f := range map[string]func(*load.Plan){
 		"flat out":        func(p *load.Plan) {},
-		"arrays":          func(p *load.Plan) { p.Batch = 20 },
+		"arrays":          func(p *load.Plan) { p.Batch, p.Begin = 20, p.Begin-2400*time.Hour.Milliseconds() },
 		"one at a time":   func(p *load.Plan) { p.Window = 1 },
 		"QoS 2":           func(p *load.Plan) { p.QoS = 2 },
 		"QoS 2, one":      func(p *load.Plan) { p.QoS, p.Window = 2, 1 },

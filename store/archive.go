@@ -49,7 +49,7 @@ func (a *Archive) Close() error { return closeConn(a.c) }
 
 // CountInputs counts what Inputs gives. It scans the keys.
 func (a *Archive) CountInputs() (int64, error) {
-	n, err := queryInt(a.c, `SELECT (SELECT count(*) FROM reading) + (SELECT count(*) FROM context_reading)`)
+	n, err := queryInt(a.c, `SELECT (SELECT count(*) FROM reading) + (SELECT COALESCE(sum(n), 0) FROM reading_packed) + (SELECT count(*) FROM context_reading)`)
 	if err != nil {
 		return 0, fmt.Errorf("count readings: %w", err)
 	}

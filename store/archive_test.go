@@ -34,7 +34,7 @@ func TestArchiveGivesWhatTheTablesHold(t *testing.T) {
 		}
 		inputs = append(inputs, fmt.Sprintf("%d|%d|%d|%d", f.TS, f.SensorID, f.AssetID, map[bool]int{true: 1}[f.Conflicted]))
 	}
-	want := rows(t, path, `SELECT * FROM (SELECT key >> 20 AS ts, key & 1048575 AS s, 0 AS a, key IN (SELECT key FROM conflicted) FROM reading
+	want := rows(t, path, `SELECT * FROM (SELECT key >> 20 AS ts, key & 1048575 AS s, 0 AS a, key IN (SELECT key FROM conflicted) FROM (`+everyRow+`)
 		UNION ALL SELECT key >> 20, 0, key & 1048575, key IN (SELECT key FROM context_conflicted) FROM context_reading) ORDER BY ts, a = 0, s, a`)
 	if n, err := a.CountInputs(); err != nil || int(n) != len(want) || !reflect.DeepEqual(inputs, want) {
 		t.Errorf("%v, %d: inputs %v\nwant %v", err, n, inputs, want)

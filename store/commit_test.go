@@ -35,7 +35,7 @@ func TestRepeatChangesNothing(t *testing.T) {
 		ids[i] = b.Outbox[i].ID
 		b.Outbox[i].ID = 0
 	}
-	before := one(t, path, `SELECT (SELECT count(*) FROM reading), (SELECT count(*) FROM outbox), (SELECT count(*) FROM late_reading), (SELECT sum(value) FROM ledger)`)
+	before := one(t, path, `SELECT (SELECT count(*) FROM telemetry), (SELECT count(*) FROM outbox), (SELECT count(*) FROM late_reading), (SELECT sum(value) FROM ledger)`)
 
 	commit(t, db, b) // the answer was lost, and the batch comes again
 	db.Forget(b.ID - 1)
@@ -48,7 +48,7 @@ func TestRepeatChangesNothing(t *testing.T) {
 			t.Errorf("publication %d has id %d, had %d", i, b.Outbox[i].ID, ids[i])
 		}
 	}
-	after := one(t, path, `SELECT (SELECT count(*) FROM reading), (SELECT count(*) FROM outbox), (SELECT count(*) FROM late_reading), (SELECT sum(value) FROM ledger)`)
+	after := one(t, path, `SELECT (SELECT count(*) FROM telemetry), (SELECT count(*) FROM outbox), (SELECT count(*) FROM late_reading), (SELECT sum(value) FROM ledger)`)
 	if before != after {
 		t.Errorf("rows %s, were %s", after, before)
 	}
@@ -157,7 +157,7 @@ func TestContradictionIsFatalAndWritesNothing(t *testing.T) {
 	db := open(t, path, store.Options{})
 	p := newPlant(inOrder())
 	play(t, db, append([]op{p.register}, p.raw(0)...), 10)
-	before := one(t, path, `SELECT (SELECT count(*) FROM reading), (SELECT count(*) FROM telemetry_window), (SELECT sum(value) FROM ledger), (SELECT count(*) FROM commit_log)`)
+	before := one(t, path, `SELECT (SELECT count(*) FROM telemetry), (SELECT count(*) FROM telemetry_window), (SELECT sum(value) FROM ledger), (SELECT count(*) FROM commit_log)`)
 	for _, c := range contradictions {
 		t.Run(c.name, func(t *testing.T) {
 			b := batch(db)
@@ -181,7 +181,7 @@ func TestContradictionIsFatalAndWritesNothing(t *testing.T) {
 			t.Errorf("count %+v: %v", b.Count, err)
 		}
 	}
-	if after := one(t, path, `SELECT (SELECT count(*) FROM reading), (SELECT count(*) FROM telemetry_window), (SELECT sum(value) FROM ledger), (SELECT count(*) FROM commit_log)`); after != before {
+	if after := one(t, path, `SELECT (SELECT count(*) FROM telemetry), (SELECT count(*) FROM telemetry_window), (SELECT sum(value) FROM ledger), (SELECT count(*) FROM commit_log)`); after != before {
 		t.Errorf("rows %s, were %s", after, before)
 	}
 }
@@ -249,7 +249,7 @@ func TestFullDiskIsThisBatchOnly(t *testing.T) {
 			t.Fatalf("error %v, want a full disk that is not fatal", err)
 		}
 	}
-	if got := one(t, path, `SELECT (SELECT count(*) FROM reading), (SELECT max(commit_id) FROM commit_log)`); got != "0|1" {
+	if got := one(t, path, `SELECT (SELECT count(*) FROM telemetry), (SELECT max(commit_id) FROM commit_log)`); got != "0|1" {
 		t.Errorf("after failed commits: %s", got)
 	}
 	if err := db.Writer().Exec(`PRAGMA max_page_count = 1000000`); err != nil {

@@ -102,6 +102,7 @@ func openAndRecover(path string) error {
 
 // TestDamageWhileRunning: a commit that runs into a damaged page is fatal, and says what to do.
 func TestDamageWhileRunning(t *testing.T) {
+	singleRows(t)
 	path := filled(t)
 	db := open(t, path, store.Options{})
 	if err := db.Writer().Exec(`PRAGMA wal_checkpoint(TRUNCATE); PRAGMA cache_size = 0; PRAGMA shrink_memory`); err != nil {

@@ -123,22 +123,42 @@ func (d *digest) readNames() error {
 	})
 }
 
-// optional hashes a nullable column as it is: absent and zero differ.
-func (d *digest) optional(s *sqlite3.Stmt, col int) {
-	if isNull(s, col) {
+// optional hashes what may be absent: absent and zero differ.
+func (d *digest) optional(has bool, v int64) {
+	if !has {
 		d.group = append(d.group, 0)
 		return
 	}
 	d.group = append(d.group, 1)
-	d.int(s.ColumnInt64(col))
+	d.int(v)
+}
+
+func (d *digest) conditions(c *stream.Conditions) {
+	d.optional(c.Has&stream.HasAmbient != 0, int64(c.Ambient))
+	d.optional(c.Has&stream.HasSpeed != 0, int64(c.Speed))
+	d.optional(c.Has&stream.HasLoad != 0, int64(c.Load))
+	d.optional(c.Has&stream.HasBrake != 0, int64(c.Brake))
 }
 
 func (d *digest) readings() error {
-	return query(d.c, `SELECT r.key, EXISTS (SELECT 1 FROM conflicted x WHERE x.key = r.key), r.temp_m, r.ambient_m, r.speed_m, r.load_m, r.brake, r.seq
-		FROM reading r ORDER BY r.key`, func(s *sqlite3.Stmt) error {
-		ts, id := stream.SplitKey(s.ColumnInt64(0))
+	disputed, err := newMarks(d.c, `SELECT key FROM conflicted ORDER BY key`)
+	if err != nil {
+		return err
+	}
+	defer disputed.close()
+	return everyReading(d.c, wholeRows, math.MinInt64, math.MaxInt64, func(r *packedReading) error {
+		ts, id := stream.SplitKey(r.key)
 		d.newest[id] = ts
-		d.raw(s, 'R', d.sensors[id], ts, 8)
+		marked, err := disputed.has(r.key)
+		if err != nil {
+			return err
+		}
+		if d.raw('R', marked, d.sensors[id], ts) {
+			d.optional(true, int64(r.Temp))
+			d.conditions(&r.Conditions)
+			d.optional(r.Has&stream.HasSeq != 0, r.Seq)
+		}
+		d.end()
 		return nil
 	})
 }
@@ -148,24 +168,24 @@ func (d *digest) contexts() error {
 		FROM context_reading c ORDER BY c.key`, func(s *sqlite3.Stmt) error {
 		ts, id := stream.SplitKey(s.ColumnInt64(0))
 		d.context[id] = ts
-		d.raw(s, 'C', d.assets[id], ts, 6)
+		if d.raw('C', s.ColumnBool(1), d.assets[id], ts) {
+			c := conditionsAt(s, 2)
+			d.conditions(&c)
+		}
+		d.end()
 		return nil
 	})
 }
 
-// raw hashes a raw row; of one in dispute nothing but that it is there: which of its values came first depends on the arrival.
-func (d *digest) raw(s *sqlite3.Stmt, kind byte, n names, ts int64, columns int) {
+// raw begins a raw row, and says whether its values are to follow: of one in dispute nothing is hashed but that it is there, because which of its values came first depends on the arrival.
+func (d *digest) raw(kind byte, disputed bool, n names, ts int64) (values bool) {
 	d.begin(ts, n)
-	disputed := s.ColumnBool(1)
 	if disputed {
 		kind |= 0x80
 	}
 	d.group = append(d.group, kind)
 	d.int(ts)
-	for col := 2; col < columns && !disputed; col++ {
-		d.optional(s, col)
-	}
-	d.end()
+	return !disputed
 }
 
 // notReleased leaves out what rests on a window w that a person put back: what came of it is not content of the readings.

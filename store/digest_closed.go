@@ -3,6 +3,7 @@ package store
 import (
 	"slices"
 
+	"github.com/camrail/cidp/stream"
 	"github.com/ncruces/go-sqlite3"
 )
 
@@ -134,17 +135,20 @@ func (r *closeRule) listen(s span) (*heard, error) {
 		return h, nil
 	}
 	h := &heard{map[int64]bool{}, map[int64]bool{}}
-	for _, t := range []struct {
-		into map[int64]bool
-		sql  string
-	}{
-		{h.sensors, `SELECT DISTINCT key & 1048575 FROM reading WHERE key >= ? AND key < ?`},
-		{h.assets, `SELECT DISTINCT key & 1048575 FROM context_reading WHERE key >= ? AND key < ?`},
-	} {
-		err := query(r.c, t.sql, func(q *sqlite3.Stmt) error { t.into[q.ColumnInt64(0)] = true; return nil }, keyFloor(s.from), keyFloor(s.to))
-		if err != nil {
-			return nil, err
-		}
+	err := everyReading(r.c, keysOnly, keyFloor(s.from), keyFloor(s.to), func(p *packedReading) error {
+		_, id := stream.SplitKey(p.key)
+		h.sensors[id] = true
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = query(r.c, `SELECT DISTINCT key & 1048575 FROM context_reading WHERE key >= ? AND key < ?`, func(q *sqlite3.Stmt) error {
+		h.assets[q.ColumnInt64(0)] = true
+		return nil
+	}, keyFloor(s.from), keyFloor(s.to))
+	if err != nil {
+		return nil, err
 	}
 	if len(r.heard) >= maxHeard {
 		clear(r.heard)

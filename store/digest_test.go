@@ -47,6 +47,7 @@ func TestDigestIsOfTheContent(t *testing.T) {
 const closedWindow, unclosedWindow = `window_id = (SELECT min(window_id) FROM telemetry_window)`, `window_id = (SELECT max(window_id) FROM telemetry_window)`
 
 func TestDigestOfChanges(t *testing.T) {
+	singleRows(t)
 	path := filled(t)
 	whole, err := os.ReadFile(path)
 	if err != nil {

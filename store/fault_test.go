@@ -171,11 +171,11 @@ func TestRollbackThatFails(t *testing.T) {
 		t.Fatalf("error %v, want an interrupted commit that is not fatal", err)
 	}
 	cut = false
-	if got := one(t, path, `SELECT (SELECT count(*) FROM reading), (SELECT max(commit_id) FROM commit_log)`); got != "0|1" {
+	if got := one(t, path, `SELECT (SELECT count(*) FROM telemetry), (SELECT max(commit_id) FROM commit_log)`); got != "0|1" {
 		t.Errorf("after the failed commit: %s", got)
 	}
 	commit(t, db, b)
-	if got := one(t, path, `SELECT (SELECT count(*) FROM reading), (SELECT max(commit_id) FROM commit_log), (SELECT count(*) FROM quarantine_message)`); got != "1|2|3" {
+	if got := one(t, path, `SELECT (SELECT count(*) FROM telemetry), (SELECT max(commit_id) FROM commit_log), (SELECT count(*) FROM quarantine_message)`); got != "1|2|3" {
 		t.Errorf("after the retry: %s", got)
 	}
 	if got := one(t, path, `PRAGMA synchronous`); got == "" {

@@ -78,6 +78,7 @@ func openReadings() *search {
 			ts, id := stream.SplitKey(s.ColumnInt64(0))
 			return Fed{SensorID: id, Reading: readingAt(s, 1, ts), Conflicted: s.ColumnBool(7)}
 		},
+		packs: true,
 	}
 }
 

@@ -77,7 +77,7 @@ func TestFullFileSystem(t *testing.T) {
 		t.Error(err)
 	}
 	holds(t, path)
-	if got := one(t, path, `SELECT count(*) FROM reading`); got != one(t, path, `SELECT sum(value) FROM ledger WHERE counter = 'stored'`) {
+	if got := one(t, path, `SELECT count(*) FROM telemetry`); got != one(t, path, `SELECT sum(value) FROM ledger WHERE counter = 'stored'`) {
 		t.Errorf("%s readings", got)
 	}
 }

@@ -20,7 +20,8 @@ var schemaFiles embed.FS
 // is added behind it.
 func migrations() []string {
 	return []string{"0001_warehouse.sql", "0002_lasting.sql", "0003_room.sql", "0004_places.sql", "0005_config.sql", "0006_audit.sql",
-		"0007_verdicts.sql", "0008_drift.sql", "0009_steady.sql", "0010_explanation.sql", "0011_models.sql", "0012_scored.sql", "0013_outbox.sql"}
+		"0007_verdicts.sql", "0008_drift.sql", "0009_steady.sql", "0010_explanation.sql", "0011_models.sql", "0012_scored.sql", "0013_outbox.sql",
+		"0014_packed.sql"}
 }
 
 // schemaVersion is the PRAGMA user_version of a database that this program writes.

@@ -259,6 +259,7 @@ var openDamages = []struct{ name, sql, want string }{
 }
 
 func TestVerifyOpenWindows(t *testing.T) {
+	singleRows(t)
 	path := dbPath(t)
 	db := open(t, path, store.Options{})
 	play(t, db, newPlant(inOrder()).scenario(nil), 40)

@@ -14,6 +14,7 @@ type Past struct {
 	c                                               *sqlite3.Conn
 	reading, context, conflicted, contextConflicted *stmt
 	finding                                         *stmt
+	packed                                          *packedLookup
 	history                                         history
 }
 
@@ -39,6 +40,10 @@ func (db *DB) Past() (*Past, error) {
 			return nil, err
 		}
 	}
+	if p.packed, err = newPackedLookup(c); err != nil {
+		_ = closeConn(c)
+		return nil, err
+	}
 	if err := p.history.prepare(c); err != nil {
 		_ = closeConn(c)
 		return nil, err
@@ -55,6 +60,11 @@ func (p *Past) Reading(sensorID, ts int64) (r stream.Reading, found bool, err er
 		r, found = readingAt(s, 0, ts), true
 		return nil
 	})
+	if err == nil && !found {
+		var packed packedReading
+		packed, found, err = p.packed.find(stream.Key(ts, sensorID))
+		r = packed.Reading
+	}
 	if err != nil {
 		return stream.Reading{}, false, classify(fmt.Errorf("look up reading: %w", err))
 	}

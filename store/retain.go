@@ -258,7 +258,8 @@ func (e *expiry) next() (take func() error, err error) {
 // present says what time it is for what has an event time: no later than readings came, so that a clock that is a year ahead, as after a start
 // without a battery, does not take what is a day old.
 func (e *expiry) present() error {
-	newest, err := e.one(`SELECT max(key) FROM reading`)
+	newest, err := e.one(`SELECT max(COALESCE((SELECT max(key) FROM reading), 0),
+		COALESCE((SELECT max(last) FROM reading_packed WHERE first > (SELECT max(first) FROM reading_packed) - (2048 << 20)), 0))`)
 	if err != nil {
 		return fmt.Errorf("read newest reading: %w", err)
 	}

@@ -21,6 +21,7 @@ const windowNeeds = `SELECT w.window_id, w.start_ms, w.end_ms, w.sensor_id, s.as
 	OR w.window_id = (SELECT i.window_id FROM telemetry_window i CROSS JOIN ai_telemetry_predictions p ON p.window_id = i.window_id AND p.revision = i.revision
 		WHERE i.sensor_id = w.sensor_id AND i.start_ms <= s.scored_ms AND ` + hasHold + ` ORDER BY i.start_ms DESC, i.revision DESC LIMIT 1)
 	OR EXISTS (SELECT 1 FROM reading r WHERE r.key >= w.start_ms << 20 AND r.key < w.end_ms << 20 AND r.key & 1048575 = w.sensor_id)
+	OR EXISTS (SELECT 1 FROM reading_packed r WHERE r.first > (w.start_ms - 2048) << 20 AND r.first < w.end_ms << 20 AND r.last >= w.start_ms << 20) -- perhaps of another sensor
 	FROM telemetry_window w JOIN sensor s ON s.sensor_id = w.sensor_id`
 
 func oldWindowAt(s *sqlite3.Stmt) oldWindow {

@@ -31,50 +31,155 @@ func (e *expiry) readings() (func() error, error) {
 	if err != nil || cut <= 0 {
 		return nil, err
 	}
-	c := e.w.c
 	first, end, err := e.stretch("reading", e.at.reading, keyFloor(cut), stepReadings)
-	if err == nil && first == 0 {
+	if err != nil {
+		return nil, err
+	}
+	packed, err := e.one(`SELECT first FROM reading_packed WHERE first < ?1 AND last < ?1 ORDER BY first LIMIT 1`, keyFloor(cut))
+	switch {
+	case err != nil:
+		return nil, err
+	case packed != 0 && (first == 0 || packed < first):
+		return func() error { return e.takePacked(keyFloor(cut)) }, nil
+	case first == 0:
 		if key, ok := e.at.open.again(e.wall); ok {
 			first, end, err = e.stretch("reading", key, keyFloor(cut), stepReadings)
 		}
+		if err != nil || first == 0 {
+			return nil, err
+		}
 	}
-	if err != nil || first == 0 {
-		return nil, err
+	return func() error { return e.takeReadings(first, end) }, nil
+}
+
+// openReading says of a row or mark, by its key, that the reading is in no closed window.
+const openReading = `EXISTS (SELECT 1 FROM sensor s WHERE s.sensor_id = key & 1048575 AND s.evaluated_ms <= key >> 20)`
+
+// pinned says whether there may be an open reading up to a key.
+func (e *expiry) pinned(key int64) (bool, error) {
+	n, err := e.one(`SELECT EXISTS (SELECT 1 FROM open_window WHERE from_ms <= ?)`, key>>stream.SensorBits)
+	return n != 0, err
+}
+
+// takeReadings takes the rows of a half-open range of keys, with their marks. Marks of packed readings between them stay.
+func (e *expiry) takeReadings(first, end int64) error {
+	pinned, err := e.pinned(end)
+	if err != nil {
+		return err
 	}
-	return func() error {
-		pinned, err := e.one(`SELECT EXISTS (SELECT 1 FROM open_window WHERE from_ms <= ?)`, end>>stream.SensorBits)
+	stays := ``
+	if pinned {
+		stays = ` AND NOT ` + openReading
+	}
+	for _, side := range sideTables {
+		err := e.exec(`DELETE FROM `+side+` WHERE key >= ?1 AND key < ?2 AND EXISTS (SELECT 1 FROM reading r WHERE r.key = `+side+`.key)`+stays, first, end)
 		if err != nil {
 			return err
 		}
-		del := `DELETE FROM reading WHERE key >= ?1 AND key < ?2`
-		if pinned != 0 {
-			del += ` AND NOT EXISTS (SELECT 1 FROM sensor s WHERE s.sensor_id = key & 1048575 AND s.evaluated_ms <= key >> 20)`
-		}
-		if err := e.exec(del, first, end); err != nil {
+	}
+	if err := e.exec(`DELETE FROM reading WHERE key >= ?1 AND key < ?2`+stays, first, end); err != nil {
+		return err
+	}
+	e.out.Readings = e.w.c.Changes()
+	e.at.reading = end
+	if pinned {
+		open, err := e.one(`SELECT key FROM reading WHERE key >= ? AND key < ? ORDER BY key LIMIT 1`, first, end)
+		if err != nil {
 			return err
 		}
-		e.out.Readings = c.Changes()
-		e.at.reading = end
-		if pinned != 0 {
-			open, err := e.one(`SELECT key FROM reading WHERE key >= ? AND key < ? ORDER BY key LIMIT 1`, first, end)
+		e.at.open.note(open)
+	}
+	return e.tookReadings(end)
+}
+
+// sideTables mark readings by their keys.
+var sideTables = []string{"reading_flag", "conflicted"}
+
+// tookReadings counts the readings of a step, below a key.
+func (e *expiry) tookReadings(end int64) error {
+	if e.out.Readings == 0 {
+		return nil
+	}
+	e.entries[entry{counterExpired, ofTelemetry}] += e.out.Readings
+	e.out.Before = (end-1)>>stream.SensorBits + 1
+	return e.raiseMeta(rawExpired, e.out.Before)
+}
+
+// takePacked takes the oldest packed rows, those that end below a key. What is in no closed window becomes a row of its own.
+func (e *expiry) takePacked(cut int64) error {
+	var rows [][]packedReading
+	taken := 0
+	err := e.query(`SELECT first, readings FROM reading_packed WHERE first < ?1 AND last < ?1 ORDER BY first`, func(s *sqlite3.Stmt) error {
+		if taken >= stepReadings {
+			return errFound
+		}
+		row, err := decodePacked(nil, s.ColumnInt64(0), s.ColumnRawText(1))
+		if err != nil {
+			return fatal(err)
+		}
+		rows, taken = append(rows, row), taken+len(row)
+		return nil
+	}, cut)
+	if err != nil && err != errFound {
+		return err
+	}
+	end := int64(0)
+	for _, row := range rows {
+		pinned, err := e.pinned(row[len(row)-1].key)
+		if err != nil {
+			return err
+		}
+		if err := e.takePackedRow(row, pinned); err != nil {
+			return err
+		}
+		end = max(end, row[len(row)-1].key+1)
+	}
+	return e.tookReadings(end)
+}
+
+// takePackedRow takes one of them, pinned if some of it may be in no closed window.
+func (e *expiry) takePackedRow(row []packedReading, pinned bool) error {
+	if err := e.exec(`DELETE FROM reading_packed WHERE first = ?`, row[0].key); err != nil {
+		return err
+	}
+	gone := make(map[int64]bool, len(row))
+	for i := range row {
+		r := &row[i]
+		if pinned {
+			open, err := e.one(`SELECT `+openReading+` FROM (SELECT ? AS key)`, r.key)
 			if err != nil {
 				return err
 			}
-			e.at.open.note(open)
+			if open != 0 {
+				_, id := stream.SplitKey(r.key)
+				if err := e.w.insertReadings(e.w.readingRow, []rank{{key: r.key}}, []stream.Stored{{SensorID: id, Reading: r.Reading}}); err != nil {
+					return err
+				}
+				e.at.open.note(r.key)
+				continue
+			}
 		}
-		if e.out.Readings == 0 {
+		gone[r.key] = true
+	}
+	e.out.Readings += int64(len(gone))
+	for _, side := range sideTables {
+		var marked []int64
+		err := e.query(`SELECT key FROM `+side+` WHERE key >= ? AND key <= ?`, func(s *sqlite3.Stmt) error {
+			if key := s.ColumnInt64(0); gone[key] {
+				marked = append(marked, key)
+			}
 			return nil
+		}, row[0].key, row[len(row)-1].key)
+		if err != nil {
+			return err
 		}
-		for _, side := range []string{"reading_flag", "conflicted"} {
-			err := e.exec(`DELETE FROM `+side+` WHERE key >= ?1 AND key < ?2 AND NOT EXISTS (SELECT 1 FROM reading r WHERE r.key = `+side+`.key)`, first, end)
-			if err != nil {
+		for _, key := range marked {
+			if err := e.exec(`DELETE FROM `+side+` WHERE key = ?`, key); err != nil {
 				return err
 			}
 		}
-		e.entries[entry{counterExpired, ofTelemetry}] += e.out.Readings
-		e.out.Before = (end-1)>>stream.SensorBits + 1
-		return e.raiseMeta(rawExpired, e.out.Before)
-	}, nil
+	}
+	return nil
 }
 
 // gone gives the event time before which readings may have expired.

@@ -19,6 +19,7 @@ type search struct {
 	keys   string // gives the keys between two
 	values string // gives the rows of keys, %s, in order
 	row    func(s *sqlite3.Stmt) Fed
+	packs  bool    // there may be packed ones
 	within []span  // by id: keys of which each is wanted; empty: none
 	single []int64 // further keys
 }
@@ -95,6 +96,83 @@ const atOnce = 128
 
 // rows gives what was found, in the order of its keys.
 func (f *search) rows(c *sqlite3.Conn) iter.Seq2[Fed, error] {
+	if !f.packs {
+		return f.unpacked(c)
+	}
+	return func(yield func(Fed, error) bool) {
+		any, err := hasPacked(c)
+		if err != nil {
+			yield(Fed{}, err)
+			return
+		}
+		if !any {
+			f.unpacked(c)(yield)
+			return
+		}
+		packed, stop := iter.Pull2(f.packed(c))
+		defer stop()
+		next, err, more := packed()
+		upTo := func(key int64) bool { // gives the packed ones before a key
+			for more && err == nil && stream.Key(next.TS, next.SensorID) < key {
+				if !yield(next, nil) {
+					return false
+				}
+				next, err, more = packed()
+			}
+			if err != nil {
+				yield(Fed{}, err)
+			}
+			return err == nil
+		}
+		for r, err := range f.unpacked(c) {
+			if err != nil {
+				yield(r, err)
+				return
+			}
+			if !upTo(stream.Key(r.TS, r.SensorID)) || !yield(r, nil) {
+				return
+			}
+		}
+		upTo(math.MaxInt64)
+	}
+}
+
+// packed gives what was found in packed rows.
+func (f *search) packed(c *sqlite3.Conn) iter.Seq2[Fed, error] {
+	return func(yield func(Fed, error) bool) {
+		conflicted, err := prepare(c, `SELECT 1 FROM conflicted WHERE key = ?`)
+		if err != nil {
+			yield(Fed{}, err)
+			return
+		}
+		defer conflicted.s.Close()
+		single := make(map[int64]bool, len(f.single))
+		spans := f.spans()
+		for _, key := range f.single {
+			single[key] = true
+			spans = append(spans, span{key, key + 1})
+		}
+		for _, s := range apart(spans) {
+			for r, err := range packedBetween(c, s.from, s.to) {
+				if err != nil {
+					yield(Fed{}, fmt.Errorf("find packed readings: %w", err))
+					return
+				}
+				ts, id := stream.SplitKey(r.key)
+				if !single[r.key] && (id >= int64(len(f.within)) || r.key < f.within[id].from || r.key >= f.within[id].to) {
+					continue
+				}
+				disputed, err := has(conflicted, id, ts)
+				if err != nil || !yield(Fed{SensorID: id, Reading: r.Reading, Conflicted: disputed}, err) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// unpacked gives what was found in rows of its own.
+func (f *search) unpacked(c *sqlite3.Conn) iter.Seq2[Fed, error] {
 	return func(yield func(Fed, error) bool) {
 		q, err := prepare(c, fmt.Sprintf(f.values, "?"+strings.Repeat(",?", atOnce-1)))
 		if err != nil {

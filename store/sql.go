@@ -49,6 +49,9 @@ func (q *stmt) optional(v *float64) *stmt {
 	return q.float(*v)
 }
 
+// raw binds a text.
+func (q *stmt) raw(v []byte) *stmt { return q.keep(q.s.BindRawText(q.next(), v)) }
+
 // blob binds bytes; nil is an empty value, not NULL.
 func (q *stmt) blob(v []byte) *stmt {
 	if v == nil {

@@ -33,6 +33,7 @@ type Options struct {
 	EvidencePerReason       int           // and for one reason in all; default 100,000
 	EvidenceBytes           int           // bytes kept of a refused payload; default 4096
 	BusyTimeout             time.Duration // how long a commit waits for another writer; default 5 s
+	PackFrom                int           // a commit of so many readings or more packs them; default 2,048; below 0: none does
 	ReadOnly                bool          // no lock, no migration; Commit and MoveModels fail with ErrReadOnly
 
 	Reserved *Reservation // of the same path: Open takes it over, also when it fails; nil: Open takes the lock itself
@@ -56,6 +57,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.BusyTimeout <= 0 {
 		o.BusyTimeout = 5 * time.Second
+	}
+	if o.PackFrom == 0 {
+		o.PackFrom = packFrom
 	}
 	if o.Step == nil {
 		o.Step = func(string) {}
@@ -173,7 +177,7 @@ func (db *DB) setUp(c *sqlite3.Conn) error {
 	if db.models, err = loadModels(c); err != nil {
 		return err
 	}
-	db.w, err = newWriter(c)
+	db.w, err = newWriter(c, db.o.PackFrom)
 	return err
 }
 

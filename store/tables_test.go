@@ -64,20 +64,20 @@ func TestViews(t *testing.T) {
 	}
 	// Counting telemetry must not look anything up a row.
 	for _, row := range rows(t, path, `EXPLAIN QUERY PLAN SELECT count(*) FROM telemetry`) {
-		if !strings.HasSuffix(row, "SCAN r") && !strings.HasSuffix(row, "SCAN reading") {
+		if strings.Contains(row, "SEARCH") {
 			t.Errorf("plan of count: %s", row)
 		}
 	}
 	// What people ask goes by a key, an index or the newest of each sensor: nothing that grows is read from end to end.
 	for _, sql := range []string{
-		`SELECT ts_ms, temp_c, flag FROM telemetry WHERE key >= 1 << 20 AND key < 2 << 20 AND sensor_id = 1`,
+		`SELECT ts_ms, temp_c, flag FROM telemetry WHERE near > (3000 - 2048) << 20 AND near < 4000 << 20 AND ts_ms >= 3000 AND sensor_id = 1`,
 		`SELECT ts_ms, ambient_c FROM context WHERE key >= 1 << 20 AND key < 2 << 20 AND asset_id = 1`,
 		`SELECT * FROM window_now WHERE site = 'd' AND asset = 'l' AND sensor = 's' AND start_ms >= 1`,
 		`SELECT count(*), avg(completeness) FROM window_now WHERE window_id >= 1 << 20 GROUP BY site, asset`,
 		`SELECT * FROM alert WHERE updated_at_ms >= 1 ORDER BY updated_at_ms DESC`,
 	} {
 		for _, row := range rows(t, path, `EXPLAIN QUERY PLAN `+sql) {
-			if strings.Contains(row, "SCAN") {
+			if strings.Contains(row, "SCAN") && !strings.Contains(row, "SCAN v VIRTUAL TABLE") { // which is json_each
 				t.Errorf("plan of %s: %s", sql, row)
 			}
 		}
@@ -117,9 +117,10 @@ func TestPredictionsAreFoundByIndex(t *testing.T) {
 
 // TestScoredSinceOlderSchema: what a database of the schema before holds says where its newest predictions are.
 func TestScoredSinceOlderSchema(t *testing.T) {
+	singleRows(t)
 	path := filled(t)
 	want := rows(t, path, `SELECT sensor_id, scored_ms FROM sensor`)
-	sql(t, path, `DROP VIEW risk_now; ALTER TABLE sensor DROP COLUMN scored_ms; ALTER TABLE outbox DROP COLUMN window_id; ALTER TABLE outbox DROP COLUMN revision; ALTER TABLE outbox DROP COLUMN cut; DELETE FROM outbox; CREATE INDEX ai_telemetry_predictions_sensor ON ai_telemetry_predictions (sensor_id, start_ms, revision);
+	sql(t, path, `DROP VIEW risk_now; ALTER TABLE sensor DROP COLUMN scored_ms; ALTER TABLE outbox DROP COLUMN window_id; ALTER TABLE outbox DROP COLUMN revision; ALTER TABLE outbox DROP COLUMN cut; DELETE FROM outbox; DROP VIEW telemetry; DROP TABLE reading_packed; CREATE INDEX ai_telemetry_predictions_sensor ON ai_telemetry_predictions (sensor_id, start_ms, revision);
 		DELETE FROM migration WHERE version > 11; PRAGMA user_version = 11; UPDATE meta SET value = 0 WHERE name = 'views'`)
 	if err := open(t, path, store.Options{}).Close(); err != nil {
 		t.Fatal(err)

@@ -203,12 +203,8 @@ func (v *verifier) references() error {
 			OR NOT EXISTS (SELECT 1 FROM telemetry_window w WHERE w.window_id = p.window_id AND w.revision = p.revision)`},
 		{"reference", "drift from %s on is of model %s, which is not recorded",
 			`SELECT start_ms, model_id FROM drift_bucket d WHERE NOT EXISTS (SELECT 1 FROM model m WHERE m.model_id = d.model_id)`},
-		{"reference", "flag of sensor %s at %s refers to a reading that does not exist",
-			`SELECT key & 1048575, key >> 20 FROM reading_flag f WHERE NOT EXISTS (SELECT 1 FROM reading r WHERE r.key = f.key)`},
 		{"reference", "flag of sensor %s at %s: the reading is in no closed window",
 			`SELECT f.key & 1048575, f.key >> 20 FROM reading_flag f JOIN sensor s ON s.sensor_id = f.key & 1048575 WHERE f.key >> 20 >= s.evaluated_ms`},
-		{"reference", "dispute of sensor %s at %s refers to a reading that does not exist",
-			`SELECT key & 1048575, key >> 20 FROM conflicted x WHERE NOT EXISTS (SELECT 1 FROM reading r WHERE r.key = x.key)`},
 		{"reference", "dispute of asset %s at %s refers to a context that does not exist",
 			`SELECT key & 1048575, key >> 20 FROM context_conflicted x WHERE NOT EXISTS (SELECT 1 FROM context_reading c WHERE c.key = x.key)`},
 	})

@@ -75,6 +75,7 @@ var roomDamages = []struct{ name, sql, want string }{
 }
 
 func TestVerifyRoomDamage(t *testing.T) {
+	singleRows(t)
 	path := wornOut(t)
 	holds(t, path)
 	for _, counter := range []string{"expired", "expired_window", "expired_alert", "expired_refused", "expired_late"} {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -50,7 +51,9 @@ type scanner struct {
 	tracks    map[int64]*track
 	windows   *cursor
 	hops      *cursor // windows between
-	conflicts *cursor
+	conflicts *marks
+	flags     *marks
+	last      int64 // key of the reading before
 	expired   int64 // event time before which readings may have expired, 0: none has
 }
 
@@ -80,14 +83,28 @@ func (v *verifier) scan() (err error) {
 		return err
 	}
 	defer s.hops.q.s.Close()
-	if s.conflicts, err = v.cursor(`SELECT key FROM conflicted ORDER BY key`); err != nil {
+	if s.conflicts, err = newMarks(v.c, `SELECT key FROM conflicted ORDER BY key`); err != nil {
 		return err
 	}
-	defer s.conflicts.q.s.Close()
-	if err := query(v.c, `SELECT key FROM reading ORDER BY key`, func(q *sqlite3.Stmt) error {
+	defer s.conflicts.close()
+	if s.flags, err = newMarks(v.c, `SELECT key FROM reading_flag ORDER BY key`); err != nil {
+		return err
+	}
+	defer s.flags.close()
+	s.conflicts.lone, s.flags.lone = s.lone("dispute"), s.lone("flag")
+	readings, err := scanPacked(v.c, math.MinInt64, math.MaxInt64)
+	if err != nil {
+		return err
+	}
+	defer readings.close()
+	readings.judge = v.packed
+	if err := readings.withRows(keysOnly, func(r *packedReading) error {
 		v.report.Counts.Readings++
-		return s.reading(q.ColumnInt64(0))
+		return s.reading(r.key)
 	}); err != nil {
+		return err
+	}
+	if err := errors.Join(s.conflicts.end(), s.flags.end()); err != nil {
 		return err
 	}
 	if err := s.begin(math.MaxInt64); err != nil {
@@ -97,6 +114,25 @@ func (v *verifier) scan() (err error) {
 		return err
 	}
 	return v.scanContexts()
+}
+
+// packed judges a packed row. Of one that cannot be decoded what could be is counted.
+func (v *verifier) packed(row packedRow, err error) error {
+	switch n := int64(len(row.readings)); {
+	case err != nil:
+		v.breach("packed", "%v", err)
+	case n != row.n || row.readings[n-1].key != row.last:
+		v.breach("packed", "packed row %d: it holds %d readings up to key %d, and says %d up to %d", row.first, n, row.readings[n-1].key, row.n, row.last)
+	}
+	return nil
+}
+
+// lone tells of a mark on a reading that is not there.
+func (s *scanner) lone(what string) func(key int64) {
+	return func(key int64) {
+		ts, id := stream.SplitKey(key)
+		s.breach("reference", "%s of sensor %d at %d refers to a reading that does not exist", what, id, ts)
+	}
 }
 
 func (s *scanner) track(sensor int64) *track {
@@ -113,16 +149,16 @@ func (s *scanner) reading(key int64) error {
 	if err := s.begin(ts); err != nil {
 		return err
 	}
-	disputed := false
-	for s.conflicts.more && !disputed {
-		at := s.conflicts.q.s.ColumnInt64(0)
-		if at > key {
-			break
-		}
-		disputed = at == key
-		if err := s.conflicts.step(); err != nil {
-			return err
-		}
+	if key == s.last {
+		s.breach("reading", "the reading of sensor %d at %d is there twice", id, ts)
+	}
+	s.last = key
+	disputed, err := s.conflicts.has(key)
+	if err != nil {
+		return err
+	}
+	if _, err := s.flags.has(key); err != nil {
+		return err
 	}
 	t := s.track(id)
 	s.countHops(t, ts, disputed)

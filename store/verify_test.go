@@ -130,6 +130,7 @@ func damaged(t *testing.T, whole []byte, what string) string {
 }
 
 func TestVerifyDamage(t *testing.T) {
+	singleRows(t)
 	whole, err := os.ReadFile(filled(t))
 	if err != nil {
 		t.Fatal(err)

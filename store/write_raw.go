@@ -47,6 +47,12 @@ func (w *writer) readings(p *pass) error {
 	if !slices.IsSortedFunc(order, byKey) {
 		slices.SortFunc(order, byKey)
 	}
+	if w.packFrom >= 0 && len(order) >= w.packFrom {
+		var err error
+		if order, err = w.pack(order, p.Readings); err != nil {
+			return err
+		}
+	}
 	for ; len(order) >= chunk; order = order[chunk:] {
 		if err := w.insertReadings(w.reading, order[:chunk], p.Readings); err != nil {
 			return err
@@ -62,11 +68,57 @@ func (w *writer) readings(p *pass) error {
 		if err != nil {
 			return err
 		}
-		if err := w.conflicted.int(k).run(); err != nil { // a third value for the same time is no news
+		if err := w.dispute(k); err != nil {
 			return fmt.Errorf("insert conflict: %w", err)
 		}
 	}
 	return nil
+}
+
+// pack writes what lies close together as packed rows, and gives what is left in the same order.
+//
+// A large commit is a flood, or a backlog: its readings lie among those of the commits before and after it, so that each row of its own would be searched for from the root and would
+// split pages. That the key refuses a second reading of the same sensor and time is lost for them; Verify proves that there is none.
+func (w *writer) pack(order []rank, readings []stream.Stored) (left []rank, err error) {
+	left = order[:0]
+	least := min(packedLeast, w.packFrom)
+	for len(order) > 0 {
+		n, end := 1, readings[order[0].at].TS+packedSpan
+		for n < len(order) && n < packedMost && readings[order[n].at].TS < end {
+			n++
+		}
+		if n < least {
+			left = append(left, order[0])
+			order = order[1:]
+			continue
+		}
+		run := order[:n]
+		for i := 1; i < n; i++ {
+			if run[i].key == run[i-1].key {
+				return nil, fatalf("insert reading: %d comes twice: one of %d rows were there already", run[i].key, n)
+			}
+		}
+		w.text = appendPacked(w.text[:0], run, readings)
+		if err := w.packed.int(run[0].key).int(run[n-1].key).int(int64(n)).raw(w.text).run(); err != nil {
+			return nil, fmt.Errorf("insert packed readings: %w", err)
+		}
+		if err := w.inserted(1, "packed readings"); err != nil {
+			return nil, err
+		}
+		order = order[n:]
+	}
+	return left, nil
+}
+
+// dispute marks a stored reading. It may have expired since it was looked up, and a third value for the same time is no news.
+func (w *writer) dispute(key int64) error {
+	if err := w.conflicted.int(key).run(); err != nil || w.c.Changes() > 0 {
+		return err
+	}
+	if _, found, err := w.packedAt.find(key); err != nil || !found {
+		return err
+	}
+	return w.conflictedPacked.int(key).run()
 }
 
 func (w *writer) insertReadings(q *stmt, order []rank, readings []stream.Stored) error {

@@ -15,10 +15,15 @@ const chunk = 100
 type writer struct {
 	c     *sqlite3.Conn
 	order []rank // scratch: the order in which rows are written
-	text  []byte // scratch: an explanation, or a payload without it
+	text  []byte // scratch: an explanation, a payload without it, or packed readings
+
+	packFrom int // readings of a commit from which on they are packed; below 0: never
+	packed   *stmt
+	packedAt *packedLookup
 
 	reading, readingRow                    *stmt
 	context, conflicted, contextConflicted *stmt
+	conflictedPacked                       *stmt
 	asset, assetContext, sensor            *stmt
 	late, evidence, finding                *stmt
 	window, windowRows                     *stmt
@@ -53,8 +58,11 @@ const insertReading = `INSERT OR IGNORE INTO reading (key, temp_m, ambient_m, sp
 
 // newWriter takes over the connection. OR IGNORE keeps SQLite from opening a statement journal, which would double the cost; what it
 // ignores is found by counting.
-func newWriter(c *sqlite3.Conn) (*writer, error) {
-	w := &writer{c: c}
+func newWriter(c *sqlite3.Conn, packFrom int) (w *writer, err error) {
+	w = &writer{c: c, packFrom: packFrom}
+	if w.packedAt, err = newPackedLookup(c); err != nil {
+		return nil, err
+	}
 	row := "(?,?,?,?,?,?,?)"
 	for _, p := range []struct {
 		dst **stmt
@@ -62,8 +70,10 @@ func newWriter(c *sqlite3.Conn) (*writer, error) {
 	}{
 		{&w.reading, insertReading + strings.Repeat(row+",", chunk-1) + row},
 		{&w.readingRow, insertReading + row},
+		{&w.packed, `INSERT OR IGNORE INTO reading_packed (first, last, n, readings) VALUES (?,?,?,?)`},
 		{&w.context, `INSERT OR IGNORE INTO context_reading (key, ambient_m, speed_m, load_m, brake) VALUES (?,?,?,?,?)`},
 		{&w.conflicted, `INSERT OR IGNORE INTO conflicted SELECT key FROM reading WHERE key = ?`}, // it may have expired since it was looked up
+		{&w.conflictedPacked, `INSERT OR IGNORE INTO conflicted VALUES (?)`},
 		{&w.contextConflicted, `INSERT OR IGNORE INTO context_conflicted SELECT key FROM context_reading WHERE key = ?`},
 		{&w.asset, `INSERT INTO asset (asset_id, site, asset, first_seen_ms, last_seen_ms) VALUES (?1,?2,?3,?4,?4)`},
 		{&w.assetContext, `UPDATE asset SET context_ms = max(context_ms, ?2) WHERE asset_id = ?1`},
@@ -117,7 +127,6 @@ func newWriter(c *sqlite3.Conn) (*writer, error) {
 		{&w.audit, `INSERT INTO audit (commit_id, at_ms, actor, action, message_id, window_id, revision, outcome, detail, note) VALUES (?,?,?,'release',?,?,?,?,?,?)`},
 		{&w.newest, `SELECT COALESCE(max(commit_id), 0) FROM commit_log`},
 	} {
-		var err error
 		if *p.dst, err = prepare(c, p.sql); err != nil {
 			return nil, err
 		}

@@ -98,12 +98,12 @@ func holdsAcknowledged(t *testing.T, db *sqlite3.Conn, sources []*feedSource) (m
 }
 
 // storedSince reads what a source has in the warehouse from an event time on, by event time: everything from the views telemetry and context, as people read
-// it, a part from the tables under them, whose keys begin with the time.
+// it, a part by the keys under them, which begin with the time.
 func storedSince(t *testing.T, db *sqlite3.Conn, s *feedSource, from int64) map[int64]stream.Reading {
 	t.Helper()
 	from = max(from, 0)
 	view, table, id := `SELECT ts_ms, temp_c, ambient_c, speed_kmh, load_t, brake, seq FROM telemetry WHERE ts_ms >= ?1 AND sensor_id = ?2`,
-		`SELECT key >> 20, temp_m / 1000.0, ambient_m / 1000.0, speed_m / 1000.0, load_m / 1000.0, brake, seq FROM reading WHERE key >= ?1 << 20 AND key & 1048575 = ?2`,
+		`SELECT ts_ms, temp_c, ambient_c, speed_kmh, load_t, brake, seq FROM telemetry WHERE near > (?1 - 2048) << 20 AND ts_ms >= ?1 AND sensor_id = ?2`,
 		crashAsk(t, db, `SELECT sensor_id FROM sensor JOIN asset USING (asset_id) WHERE asset = ? AND sensor = ?`, s.asset.name, s.name)
 	if s.name == "" {
 		view, table, id = `SELECT ts_ms, 0, ambient_c, speed_kmh, load_t, brake, NULL FROM context WHERE ts_ms >= ?1 AND asset_id = ?2`,

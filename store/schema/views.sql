@@ -1,5 +1,4 @@
 -- The views. They are made anew whenever this text or the list of features changes.
--- The flag's parts are scalar subqueries and not joins, so that count(*) never looks them up.
 
 DROP VIEW IF EXISTS kpi_asset_daily;
 DROP VIEW IF EXISTS kpi_data_quality;
@@ -9,6 +8,9 @@ DROP VIEW IF EXISTS telemetry;
 DROP VIEW IF EXISTS context;
 DROP VIEW IF EXISTS verdict_now;
 
+-- key is ts_ms << 20 | sensor_id. near is what an index finds: of a row of "reading" its key, of a packed reading the first key of its row, which is less than 2048 ms before it.
+-- WHERE near > (:from - 2048) << 20 AND near < :to << 20 AND ts_ms >= :from reads what lies between two times and little else; a condition on ts_ms alone reads everything.
+-- CAST gives the packed ones the affinity of the columns of "reading": else SQLite would not look through the UNION ALL. The flag stands outside of it, so that count(*) never looks it up.
 CREATE VIEW telemetry AS
 SELECT r.key & 1048575 AS sensor_id,
        r.key >> 20 AS ts_ms,
@@ -18,11 +20,17 @@ SELECT r.key & 1048575 AS sensor_id,
        r.load_m / 1000.0 AS load_t,
        r.brake AS brake,
        r.seq AS seq,
-       r.key AS key, -- ts_ms << 20 | sensor_id: a condition on it is the one that finds a time without reading the whole table
+       r.key AS key,
        CASE WHEN EXISTS (SELECT 1 FROM conflicted x WHERE x.key = r.key) THEN 3 -- two values for one time: neither feeds a window
             WHEN r.key >> 20 >= (SELECT s.evaluated_ms FROM sensor s WHERE s.sensor_id = r.key & 1048575) THEN 2
-            ELSE COALESCE((SELECT f.flag FROM reading_flag f WHERE f.key = r.key), 1) END AS flag
-FROM reading r;
+            ELSE COALESCE((SELECT f.flag FROM reading_flag f WHERE f.key = r.key), 1) END AS flag,
+       r.near AS near
+FROM (SELECT key, temp_m, ambient_m, speed_m, load_m, brake, seq, key AS near FROM reading
+      UNION ALL
+      SELECT CAST(((p.first >> 20) + json_extract(v.value, '$[0]')) << 20 | json_extract(v.value, '$[1]') AS INTEGER),
+             CAST(json_extract(v.value, '$[2]') AS INTEGER), CAST(json_extract(v.value, '$[3]') AS INTEGER), CAST(json_extract(v.value, '$[4]') AS INTEGER),
+             CAST(json_extract(v.value, '$[5]') AS INTEGER), CAST(json_extract(v.value, '$[6]') AS INTEGER), CAST(json_extract(v.value, '$[7]') AS INTEGER), p.first
+      FROM reading_packed p, json_each(p.readings) v) r;
 
 CREATE VIEW context AS
 SELECT c.key & 1048575 AS asset_id,

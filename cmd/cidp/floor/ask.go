@@ -28,7 +28,7 @@ var Questions = []Question{
 	{Name: "sensor_day", Short: "sensor's day", About: "one sensor's last day of windows",
 		sql: `SELECT start_ms, mean_c, max_c, verdict, p_failure, level FROM window_now WHERE site = :site AND asset = :asset AND sensor = :sensor AND start_ms >= :from ORDER BY start_ms`},
 	{Name: "window_readings", Short: "raw of a window", About: "the raw readings of one window", prepare: newestWindow,
-		sql: `SELECT ts_ms, temp_c, ambient_c, speed_kmh, flag FROM telemetry WHERE key >= :from << 20 AND key < :to << 20 AND sensor_id = :id`},
+		sql: `SELECT ts_ms, temp_c, ambient_c, speed_kmh, flag FROM telemetry WHERE near > (:from - 2048) << 20 AND near < :to << 20 AND ts_ms >= :from AND ts_ms < :to AND sensor_id = :id`},
 	{Name: "alerts_week", Short: "week's alerts", About: "alerts of a week", prepare: `SELECT max(updated_at_ms) - 7 * 86400000, 0 FROM alert`,
 		sql: `SELECT site, asset, sensor, state, severity, raised_at_ms, updated_at_ms, reason FROM alert WHERE updated_at_ms >= :from ORDER BY updated_at_ms DESC`},
 	{Name: "quality_hour", Short: "quality, hour", About: "quality by asset, the last hour", prepare: `SELECT end_ms - 3600000, end_ms FROM telemetry_window ORDER BY window_id DESC LIMIT 1`,

@@ -1,0 +1,294 @@
+package store
+
+import (
+	"container/heap"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/camrail/cidp/stream"
+	"github.com/ncruces/go-sqlite3"
+)
+
+// packedScan gives the packed readings between two keys in order. Packed rows of several commits overlap in time, those that do are merged: it holds what overlaps and no more.
+type packedScan struct {
+	q        *stmt
+	from, to int64
+	more     bool // the statement stands on a row that is not decoded yet
+	first    int64
+	runs     packedRuns
+	free     [][]packedReading
+	judge    func(row packedRow, err error) error // of each row; nil: what cannot be decoded is an error
+}
+
+// packedRow is a packed row as it was decoded.
+type packedRow struct {
+	first, last, n int64
+	readings       []packedReading
+}
+
+// packedRuns are decoded rows, by their next readings: a heap.
+type packedRuns [][]packedReading
+
+func (h packedRuns) Len() int           { return len(h) }
+func (h packedRuns) Less(i, j int) bool { return h[i][0].key < h[j][0].key }
+func (h packedRuns) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *packedRuns) Push(x any)        { *h = append(*h, x.([]packedReading)) }
+func (h *packedRuns) Pop() any {
+	old := *h
+	x := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return x
+}
+
+// selectPacked gives the packed rows that may have readings in a half-open range of keys.
+const selectPacked = `SELECT first, readings, last, n FROM reading_packed WHERE first > ?1 - (2048 << 20) AND first < ?2 AND last >= ?1 ORDER BY first`
+
+// hasPacked says whether anything is packed.
+func hasPacked(c *sqlite3.Conn) (bool, error) {
+	n, err := queryInt(c, `SELECT EXISTS (SELECT 1 FROM reading_packed)`)
+	return n != 0, err
+}
+
+// scanPacked begins a scan of a half-open range of keys. Close it.
+func scanPacked(c *sqlite3.Conn, from, to int64) (*packedScan, error) {
+	q, err := prepare(c, selectPacked)
+	if err != nil {
+		return nil, err
+	}
+	p := &packedScan{q: q, from: from, to: to}
+	if err := q.int(from).int(to).err; err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	if err := p.step(); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	return p, nil
+}
+
+func (p *packedScan) close() error { return p.q.s.Close() }
+
+// step goes to the next row.
+func (p *packedScan) step() error {
+	if p.more = p.q.s.Step(); p.more {
+		p.first = p.q.s.ColumnInt64(0)
+		return nil
+	}
+	return damaged(p.q.s.Conn(), p.q.s.Err())
+}
+
+// next gives the next reading; ok is false after the last.
+func (p *packedScan) next() (r packedReading, ok bool, err error) {
+	for p.more && (len(p.runs) == 0 || p.first <= p.runs[0][0].key) {
+		if err := p.decode(); err != nil {
+			return r, false, err
+		}
+	}
+	if len(p.runs) == 0 {
+		return r, false, nil
+	}
+	run := p.runs[0]
+	r = run[0]
+	if len(run) == 1 {
+		p.free = append(p.free, heap.Pop(&p.runs).([]packedReading)[:0])
+	} else {
+		p.runs[0] = run[1:]
+		heap.Fix(&p.runs, 0)
+	}
+	return r, true, nil
+}
+
+// decode takes up the row on which the statement stands, and steps on.
+func (p *packedScan) decode() error {
+	var room []packedReading
+	if n := len(p.free); n > 0 {
+		room, p.free = p.free[n-1], p.free[:n-1]
+	}
+	run, err := decodePacked(room[:0], p.first, p.q.s.ColumnRawText(1))
+	if p.judge != nil {
+		err = p.judge(packedRow{p.first, p.q.s.ColumnInt64(2), p.q.s.ColumnInt64(3), run}, err)
+	}
+	if err != nil {
+		return fatal(err)
+	}
+	for len(run) > 0 && run[0].key < p.from {
+		run = run[1:]
+	}
+	for len(run) > 0 && run[len(run)-1].key >= p.to {
+		run = run[:len(run)-1]
+	}
+	if len(run) > 0 {
+		heap.Push(&p.runs, run)
+	}
+	return p.step()
+}
+
+// packedBetween gives what packedScan does.
+func packedBetween(c *sqlite3.Conn, from, to int64) iter.Seq2[packedReading, error] {
+	return func(yield func(packedReading, error) bool) {
+		p, err := scanPacked(c, from, to)
+		if err != nil {
+			yield(packedReading{}, err)
+			return
+		}
+		defer p.close()
+		for {
+			r, ok, err := p.next()
+			if err != nil {
+				yield(r, err)
+				return
+			}
+			if !ok || !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+// What everyReading reads of a row that is not packed.
+const (
+	keysOnly  = `SELECT key FROM reading WHERE key >= ? AND key < ? ORDER BY key`
+	wholeRows = `SELECT key, temp_m, ambient_m, speed_m, load_m, brake, seq FROM reading WHERE key >= ? AND key < ? ORDER BY key`
+)
+
+// everyReading calls f for each stored reading between two keys, packed or not, in order. With keysOnly only the keys are given.
+func everyReading(c *sqlite3.Conn, columns string, from, to int64, f func(r *packedReading) error) (err error) {
+	p, err := scanPacked(c, from, to)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.close()) }()
+	return p.withRows(columns, f)
+}
+
+// withRows calls f for what it gives and for rows that are not packed, in order.
+func (p *packedScan) withRows(columns string, f func(r *packedReading) error) error {
+	next, more, err := p.next()
+	if err != nil {
+		return err
+	}
+	upTo := func(key int64) error {
+		for more && next.key <= key {
+			if err := f(&next); err != nil {
+				return err
+			}
+			if next, more, err = p.next(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	var row packedReading
+	err = query(p.q.s.Conn(), columns, func(s *sqlite3.Stmt) error {
+		key := s.ColumnInt64(0)
+		if more && next.key <= key {
+			if err := upTo(key); err != nil {
+				return err
+			}
+		}
+		row.key = key
+		if columns == wholeRows {
+			ts, _ := stream.SplitKey(key)
+			row.Reading = readingAt(s, 1, ts)
+		}
+		return f(&row)
+	}, p.from, p.to)
+	if err != nil {
+		return err
+	}
+	return upTo(p.to)
+}
+
+// packedLookup answers for single keys.
+type packedLookup struct {
+	q    *stmt
+	room []packedReading
+}
+
+func newPackedLookup(c *sqlite3.Conn) (*packedLookup, error) {
+	q, err := prepare(c, selectPacked)
+	if err != nil {
+		return nil, err
+	}
+	return &packedLookup{q: q}, nil
+}
+
+// find gives the packed reading of a key. It looks at the packed rows that begin within packedSpan before it, and decodes those that reach up to it.
+func (l *packedLookup) find(key int64) (r packedReading, found bool, err error) {
+	err = l.q.int(key).int(key + 1).each(func(s *sqlite3.Stmt) (err error) {
+		if l.room, err = decodePacked(l.room[:0], s.ColumnInt64(0), s.ColumnRawText(1)); err != nil {
+			return fatal(err)
+		}
+		for i := range l.room {
+			if l.room[i].key == key {
+				r, found = l.room[i], true
+				return errFound
+			}
+		}
+		return nil
+	})
+	if err == errFound {
+		err = nil
+	}
+	if err != nil {
+		return r, false, fmt.Errorf("look up packed reading: %w", err)
+	}
+	return r, found, nil
+}
+
+// marks are keys in order, walked beside readings in the same order.
+type marks struct {
+	q    *stmt
+	more bool
+	at   int64
+	met  bool            // at was asked for
+	lone func(key int64) // is told of those that nobody asked for; may be nil
+}
+
+func newMarks(c *sqlite3.Conn, sql string) (*marks, error) {
+	q, err := prepare(c, sql)
+	if err != nil {
+		return nil, err
+	}
+	m := &marks{q: q}
+	if err := m.step(); err != nil {
+		return nil, errors.Join(err, m.close())
+	}
+	return m, nil
+}
+
+func (m *marks) close() error { return m.q.s.Close() }
+
+func (m *marks) step() error {
+	if m.more && !m.met && m.lone != nil {
+		m.lone(m.at)
+	}
+	m.met = false
+	if m.more = m.q.s.Step(); m.more {
+		m.at = m.q.s.ColumnInt64(0)
+		return nil
+	}
+	return damaged(m.q.s.Conn(), m.q.s.Err())
+}
+
+// has says whether a key is among them. It is not asked for one below the last.
+func (m *marks) has(key int64) (bool, error) {
+	for m.more && m.at < key {
+		if err := m.step(); err != nil {
+			return false, err
+		}
+	}
+	same := m.more && m.at == key
+	m.met = m.met || same
+	return same, nil
+}
+
+// end goes through what is left.
+func (m *marks) end() error {
+	for m.more {
+		if err := m.step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,176 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/camrail/cidp/store"
+	"github.com/camrail/cidp/stream"
+)
+
+// packing lets commits pack all they can, or nothing, until the test ends.
+func packing(t *testing.T, on bool) {
+	was := packs
+	packs = on
+	t.Cleanup(func() { packs = was })
+}
+
+// storyOf fills a database with traffic, in batches of some messages, and gives its path.
+func storyOf(t *testing.T, batch int) string {
+	path := dbPath(t)
+	l := newLine(t, path)
+	for i, s := range traffic(3) {
+		if l.feed(s); i%batch == batch-1 {
+			l.commit()
+		}
+	}
+	l.commit()
+	l.crash()
+	return path
+}
+
+// TestPackedOrNotIsTheSame: whether readings are packed is seen nowhere: not in the digest, the view, what a start reads, look-ups and Verify.
+func TestPackedOrNotIsTheSame(t *testing.T) {
+	const shown = `SELECT ts_ms, sensor, asset, temp_c, ambient_c, speed_kmh, load_t, brake, telemetry.seq, flag FROM telemetry JOIN sensor USING (sensor_id) JOIN asset USING (asset_id) ORDER BY ts_ms, asset, sensor`
+	packing(t, false)
+	single := storyOf(t, 700)
+	packing(t, true)
+	for _, batch := range []int{3, 40, 700, 100_000} {
+		packed := storyOf(t, batch)
+		if n := one(t, packed, `SELECT (SELECT count(*) FROM reading) || ' ' || (SELECT sum(n) > 0 FROM reading_packed)`); n != "0 1" {
+			t.Fatalf("batches of %d: %s: not all readings are packed", batch, n)
+		}
+		holds(t, packed)
+		if a, b := digest(t, single), digest(t, packed); a != b {
+			t.Errorf("batches of %d: digest %s, packed %s", batch, a, b)
+		}
+		if a, b := rows(t, single, shown), rows(t, packed, shown); !slices.Equal(a, b) {
+			t.Errorf("batches of %d: the view shows %d rows, packed %d, or others", batch, len(a), len(b))
+		}
+		if batch == 700 { // what was open at its end depends on where the last batch ends
+			packing(t, false)
+			a := fedAgain(t, single)
+			packing(t, true)
+			if b := fedAgain(t, packed); !slices.Equal(a, b) {
+				t.Errorf("a start reads %d readings, packed %d, or others", len(a), len(b))
+			}
+		}
+	}
+}
+
+// fedAgain gives what a start reads.
+func fedAgain(t *testing.T, path string) (out []store.Fed) {
+	db := open(t, path, store.Options{})
+	r := recovered(t, db, time.Minute)
+	for f, err := range r.Feed() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, f)
+	}
+	if err := errors.Join(r.Close(), db.Close()); err != nil || len(out) == 0 {
+		t.Fatal(len(out), err)
+	}
+	return out
+}
+
+// TestPackedReadingsAreFound: each by its key, none beside it, and as many between two times as there are.
+func TestPackedReadingsAreFound(t *testing.T) {
+	packing(t, true)
+	path := storyOf(t, 250)
+	db := open(t, path, store.Options{})
+	past, err := db.Past()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer past.Close()
+	a, err := store.OpenArchive(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	n := int64(0)
+	for f, err := range a.Inputs() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+		if f.SensorID == 0 {
+			continue
+		}
+		r, found, err := past.Reading(f.SensorID, f.TS)
+		if err != nil || !found || r != f.Reading {
+			t.Fatalf("%+v: found %t %+v, %v", f, found, r, err)
+		}
+		for _, ts := range []int64{f.TS - 1, f.TS + 2} {
+			if r, found, err := past.Reading(f.SensorID, ts); err != nil || found {
+				t.Fatalf("sensor %d has nothing at %d, and %+v is found, %v", f.SensorID, ts, r, err)
+			}
+		}
+	}
+	if count, err := a.CountInputs(); err != nil || count != n {
+		t.Errorf("it counts %d inputs and gives %d, %v", count, n, err)
+	}
+	kept, err := past.Readings([]stream.Stretch{{ID: 1, From: t0 + 3*minute, To: t0 + 5*minute}, {ID: 2, From: t0 + 4*minute, To: t0 + 6*minute}})
+	want := one(t, path, fmt.Sprintf(`SELECT sum(sensor_id = 1 AND ts_ms BETWEEN %[1]d + 180000 AND %[1]d + 299999 OR sensor_id = 2 AND ts_ms BETWEEN %[1]d + 240000 AND %[1]d + 359999) FROM telemetry`, t0))
+	if err != nil || strconv.Itoa(len(kept)) != want {
+		t.Errorf("%d readings of two sensors in two minutes each, want %s, %v", len(kept), want, err)
+	}
+}
+
+// TestSmallCommitsAreNotPacked: neither is what lies far apart in a large one.
+func TestSmallCommitsAreNotPacked(t *testing.T) {
+	packing(t, false)
+	path := dbPath(t)
+	db := open(t, path, store.Options{PackFrom: 100})
+	p := newPlant([]int{0, 1, 2, 3, 4, 5})
+	first := batch(db)
+	p.register(first)
+	for i := range int64(99) {
+		first.Readings = append(first.Readings, stream.Stored{SensorID: 1 + i%6, Reading: readingAt(0, t0+i)})
+	}
+	count(first, 0)
+	commit(t, db, first)
+	second := batch(db)
+	for i := range int64(200) { // 100 within 100 ms, and one each three seconds
+		at := t0 + minute + min(i, 100) + 3000*max(0, i-100)
+		second.Readings = append(second.Readings, stream.Stored{SensorID: 1 + i%6, Reading: readingAt(1, at)})
+	}
+	count(second, 0)
+	commit(t, db, second)
+	if got := one(t, path, `SELECT (SELECT count(*) FROM reading), (SELECT count(*) FROM reading_packed), (SELECT sum(n) FROM reading_packed), (SELECT count(*) FROM telemetry)`); got != "198|1|101|299" {
+		t.Error(got)
+	}
+}
+
+func TestVerifyPackedDamage(t *testing.T) {
+	packing(t, true)
+	whole, err := os.ReadFile(filled(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const oldest = ` WHERE first = (SELECT min(first) FROM reading_packed)`
+	for _, d := range []struct{ sql, want string }{
+		{`DELETE FROM reading_packed` + oldest, "readings and 0 in dispute"},
+		{`UPDATE reading_packed SET n = n + 1` + oldest, "and says"},
+		{`UPDATE reading_packed SET last = last + 1` + oldest, "and says"},
+		{`UPDATE reading_packed SET first = first - 1` + oldest, "follows"},
+		{`UPDATE reading_packed SET readings = substr(readings, 1, length(readings) - 1)` + oldest, "are text of the format"},
+		{`UPDATE reading_packed SET readings = replace(readings, ',', ', ')` + oldest, "is not what is written"},
+		{`UPDATE reading_packed SET readings = ''` + oldest, "are text of the format"},
+		{`INSERT INTO reading (key, temp_m) SELECT first, 1 FROM reading_packed` + oldest, "is there twice"},
+		{`INSERT INTO reading_flag VALUES (77 << 20 | 1, 3)`, "flag of sensor 1 at 77 refers to a reading"},
+		{`INSERT INTO conflicted VALUES (77 << 20 | 1)`, "dispute of sensor 1 at 77 refers to a reading"},
+	} {
+		r := verify(t, damaged(t, whole, d.sql))
+		if !slices.ContainsFunc(r.Breaches, func(b store.Breach) bool { return strings.Contains(b.Detail, d.want) }) {
+			t.Errorf("%s: no breach says %q: %v", d.sql, d.want, r.Breaches)
+		}
+	}
+}

@@ -132,3 +132,43 @@ func BenchmarkPacked(b *testing.B) {
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/packedMost, "ns/reading")
 	})
 }
+
+func TestRanksAreSorted(t *testing.T) {
+	var room []rank
+	for seed := range uint64(60) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		ranks := make([]rank, r.IntN(3*fewRanks))
+		for i := range ranks {
+			ranks[i] = rank{stream.Key(1_700_000_000_000+r.Int64N(1<<(seed%40)), 1+r.Int64N(1<<(seed%20))), i}
+		}
+		want := slices.Clone(ranks)
+		slices.SortFunc(want, func(a, b rank) int { return int(min(max(a.key-b.key, -1), 1)) })
+		var got []rank
+		got, room = sortRanks(ranks, room)
+		for i := range got {
+			if got[i].key != want[i].key {
+				t.Fatalf("seed %d: %d of %d is %d, want %d", seed, i, len(got), got[i].key, want[i].key)
+			}
+		}
+		seen := make([]bool, len(got))
+		for _, g := range got {
+			if seen[g.at] {
+				t.Fatalf("seed %d: %d is there twice", seed, g.at)
+			}
+			seen[g.at] = true
+		}
+	}
+}
+
+func BenchmarkSortRanks(b *testing.B) {
+	from, ranks, room := make([]rank, 16_000), make([]rank, 16_000), []rank(nil)
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range from {
+		from[i] = rank{stream.Key(1_700_000_000_000+1000*r.Int64N(100), 1+r.Int64N(1000)), i}
+	}
+	for b.Loop() {
+		copy(ranks, from)
+		ranks, room = sortRanks(ranks, room)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(from)), "ns/row")
+}

@@ -1,9 +1,7 @@
 package store
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 
 	"github.com/camrail/cidp/stream"
 )
@@ -42,11 +40,8 @@ func (w *writer) readings(p *pass) error {
 		}
 		order = append(order, rank{k, i})
 	}
+	order, w.ranks = sortRanks(order, w.ranks)
 	w.order = order
-	byKey := func(a, b rank) int { return cmp.Compare(a.key, b.key) }
-	if !slices.IsSortedFunc(order, byKey) {
-		slices.SortFunc(order, byKey)
-	}
 	if w.packFrom >= 0 && len(order) >= w.packFrom {
 		var err error
 		if order, err = w.pack(order, p.Readings); err != nil {

@@ -15,6 +15,7 @@ const chunk = 100
 type writer struct {
 	c     *sqlite3.Conn
 	order []rank // scratch: the order in which rows are written
+	ranks []rank // scratch: of sorting it
 	text  []byte // scratch: an explanation, a payload without it, or packed readings
 
 	packFrom int // readings of a commit from which on they are packed; below 0: never
@@ -46,12 +47,6 @@ type writer struct {
 	evidenceOf, evidenceBack, quarantineOf, quarantineBack, audit *stmt
 
 	kept map[string]*stmt // of retention, by their text, as they are needed
-}
-
-// rank is a reading's key and its place in the batch.
-type rank struct {
-	key int64
-	at  int
 }
 
 const insertReading = `INSERT OR IGNORE INTO reading (key, temp_m, ambient_m, speed_m, load_m, brake, seq) VALUES `

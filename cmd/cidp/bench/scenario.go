@@ -88,7 +88,7 @@ var scenarios = []scenario{
 		floors:  []floorOf{insertFloor, decodeFloor},
 		targets: []Target{atLeast(readingsRate, 500_000), atLeast(timesInsert, 0.8)}, measure: (*bench).measureLoad},
 	{name: "pipelined", about: "one connection, a reading a message, as fast as it goes", runs: 5, warm: time.Second, last: 4 * time.Second, profiled: true,
-		shape:   shape{Connections: 1, Sensors: 100, Batch: 1, QoS: 1, Inflight: 10_000},
+		shape:   shape{Connections: 1, Sensors: 100, Batch: 1, QoS: 1, Inflight: 40_000},
 		floors:  []floorOf{mochiFloor},
 		targets: []Target{atLeast(timesMochi, 3)}, measure: (*bench).measureLoad},
 	{name: "paced", about: "how soon a platform with room to spare acknowledges", runs: 5, warm: 2 * time.Second, last: 8 * time.Second,

@@ -33,7 +33,7 @@ type Options struct {
 	EvidencePerReason       int           // and for one reason in all; default 100,000
 	EvidenceBytes           int           // bytes kept of a refused payload; default 4096
 	BusyTimeout             time.Duration // how long a commit waits for another writer; default 5 s
-	PackFrom                int           // a commit of so many readings or more packs them; default 400; below 0: none does
+	PackFrom                int           // a commit of so many readings or more packs them; default 2,000; below 0: none does
 	ReadOnly                bool          // no lock, no migration; Commit and MoveModels fail with ErrReadOnly
 
 	Reserved *Reservation // of the same path: Open takes it over, also when it fails; nil: Open takes the lock itself

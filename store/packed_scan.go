@@ -1,10 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"container/heap"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/camrail/cidp/stream"
 	"github.com/ncruces/go-sqlite3"
@@ -199,41 +201,69 @@ func (p *packedScan) withRows(columns string, f func(r *packedReading) error) er
 	return upTo(p.to)
 }
 
-// packedLookup answers for single keys.
+// packedLookup answers for single keys. Who sends a flood again asks for thousands of readings of the same packed rows, so that it keeps some of them: they never change.
 type packedLookup struct {
-	q    *stmt
-	room []packedReading
+	over, row *stmt
+	kept      map[int64][]packedReading // decoded rows, by their first keys
+	turn      [packedKept]int64         // whose place the next one takes, in the order of coming
+	next      int
+	firsts    []int64 // scratch
 }
 
-func newPackedLookup(c *sqlite3.Conn) (*packedLookup, error) {
-	q, err := prepare(c, selectPacked)
-	if err != nil {
+// packedKept is how many rows are kept: what a hundred seconds of a flood lie in, when three of its commits overlap. 72 bytes a reading.
+const packedKept = 192
+
+func newPackedLookup(c *sqlite3.Conn) (l *packedLookup, err error) {
+	l = &packedLookup{kept: map[int64][]packedReading{}}
+	if l.over, err = prepare(c, `SELECT first FROM reading_packed WHERE first > ?1 - (2048 << 20) AND first <= ?1 AND last >= ?1`); err != nil {
 		return nil, err
 	}
-	return &packedLookup{q: q}, nil
+	l.row, err = prepare(c, `SELECT readings FROM reading_packed WHERE first = ?`)
+	return l, err
 }
 
-// find gives the packed reading of a key. It looks at the packed rows that begin within packedSpan before it, and decodes those that reach up to it.
+// find gives the packed reading of a key. It looks at the packed rows that begin within packedSpan before it, and into those that reach up to it.
 func (l *packedLookup) find(key int64) (r packedReading, found bool, err error) {
-	err = l.q.int(key).int(key + 1).each(func(s *sqlite3.Stmt) (err error) {
-		if l.room, err = decodePacked(l.room[:0], s.ColumnInt64(0), s.ColumnRawText(1)); err != nil {
-			return fatal(err)
-		}
-		for i := range l.room {
-			if l.room[i].key == key {
-				r, found = l.room[i], true
-				return errFound
-			}
-		}
+	l.firsts = l.firsts[:0]
+	err = l.over.int(key).each(func(s *sqlite3.Stmt) error {
+		l.firsts = append(l.firsts, s.ColumnInt64(0))
 		return nil
 	})
-	if err == errFound {
-		err = nil
+	for _, first := range l.firsts {
+		var row []packedReading
+		if row, err = l.get(first); err != nil {
+			break
+		}
+		if at, found := slices.BinarySearchFunc(row, key, func(r packedReading, key int64) int { return cmp.Compare(r.key, key) }); found {
+			return row[at], true, nil
+		}
 	}
 	if err != nil {
 		return r, false, fmt.Errorf("look up packed reading: %w", err)
 	}
-	return r, found, nil
+	return r, false, nil
+}
+
+// get gives a decoded row.
+func (l *packedLookup) get(first int64) (row []packedReading, err error) {
+	if row, ok := l.kept[first]; ok {
+		return row, nil
+	}
+	out := l.turn[l.next]
+	room := l.kept[out]
+	delete(l.kept, out)
+	err = l.row.int(first).each(func(s *sqlite3.Stmt) (err error) {
+		if row, err = decodePacked(room[:0], first, s.ColumnRawText(0)); err != nil {
+			return fatal(err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	l.kept[first], l.turn[l.next] = row, first
+	l.next = (l.next + 1) % packedKept
+	return row, nil
 }
 
 // marks are keys in order, walked beside readings in the same order.

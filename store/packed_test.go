@@ -174,3 +174,30 @@ func TestVerifyPackedDamage(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkPackedLookup: a sensor's array after another's, of readings that were packed with all sensors'.
+func BenchmarkPackedLookup(b *testing.B) {
+	path := dbPath(b)
+	db := open(b, path, store.Options{})
+	const sensors, seconds = 1000, 100
+	first := batch(db)
+	first.Assets = []*stream.Asset{{ID: 1, Site: "douala", Name: "loco-1", FirstSeen: t0}}
+	for id := int64(1); id <= sensors; id++ {
+		first.Sensors = append(first.Sensors, &stream.Sensor{ID: id, AssetID: 1, Site: "douala", Asset: "loco-1", Name: fmt.Sprint("s", id), Kind: stream.Bearing, FirstSeen: t0})
+		for at := range int64(seconds) {
+			first.Readings = append(first.Readings, stream.Stored{SensorID: id, Reading: readingAt(0, t0+1000*at)})
+		}
+	}
+	count(first, 0)
+	commit(b, db, first)
+	past, err := db.Past()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer past.Close()
+	for i := 0; b.Loop(); i++ {
+		if _, found, err := past.Reading(1+int64(i/seconds%sensors), t0+1000*int64(i%seconds)); err != nil || !found {
+			b.Fatal(i, found, err)
+		}
+	}
+}

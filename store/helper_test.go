@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -25,12 +26,12 @@ const (
 // everyRow gives the stored readings, packed or not.
 const everyRow = `SELECT key, CAST(round(temp_c * 1000) AS INTEGER) AS temp_m FROM telemetry`
 
-// packs says that commits pack all readings they can, as CIDP_PACK asks for: one more run of these tests.
-var packs = os.Getenv("CIDP_PACK") != ""
+// packFrom is Options.PackFrom of the tests' databases, which CIDP_PACK sets for one more run of them: with 1 all readings are packed, with 5 there are single ones between them.
+var packFrom, _ = strconv.Atoi(os.Getenv("CIDP_PACK"))
 
 // singleRows skips a test that alters rows of their own where readings are packed.
 func singleRows(t testing.TB) {
-	if packs {
+	if packFrom > 0 {
 		t.Skip("it alters rows of the table reading, and CIDP_PACK packs them")
 	}
 }
@@ -45,8 +46,8 @@ func open(t testing.TB, path string, o store.Options) *store.DB {
 	if o.Window == 0 {
 		o.Window, o.Disorder = time.Minute, disorder
 	}
-	if o.PackFrom == 0 && packs {
-		o.PackFrom = 1
+	if o.PackFrom == 0 {
+		o.PackFrom = packFrom
 	}
 	db, err := store.Open(path, o)
 	if err != nil {

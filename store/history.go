@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/camrail/cidp/model"
@@ -125,6 +126,10 @@ func (p *Past) Contexts(spans []stream.Stretch) ([]stream.Kept, error) {
 }
 
 func (p *Past) stretches(spans []stream.Stretch, over func() *search) (out []stream.Kept, err error) {
+	if err := p.c.Exec(`BEGIN`); err != nil { // single and packed rows of one moment: retention makes the one of the other
+		return nil, fmt.Errorf("begin reading: %w", damaged(p.c, err))
+	}
+	defer func() { err = errors.Join(err, p.c.Exec(`COMMIT`)) }()
 	times := make([]span, len(spans))
 	for i, s := range spans {
 		times[i] = span{s.From, s.To}

@@ -19,7 +19,7 @@ type packedScan struct {
 	more     bool // the statement stands on a row that is not decoded yet
 	first    int64
 	runs     packedRuns
-	free     [][]packedReading
+	free     []*packedRun
 	judge    func(row packedRow, err error) error // of each row; nil: what cannot be decoded is an error
 }
 
@@ -29,13 +29,16 @@ type packedRow struct {
 	readings       []packedReading
 }
 
+// packedRun is a decoded row and what of it is still to be given.
+type packedRun struct{ room, left []packedReading }
+
 // packedRuns are decoded rows, by their next readings: a heap.
-type packedRuns [][]packedReading
+type packedRuns []*packedRun
 
 func (h packedRuns) Len() int           { return len(h) }
-func (h packedRuns) Less(i, j int) bool { return h[i][0].key < h[j][0].key }
+func (h packedRuns) Less(i, j int) bool { return h[i].left[0].key < h[j].left[0].key }
 func (h packedRuns) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *packedRuns) Push(x any)        { *h = append(*h, x.([]packedReading)) }
+func (h *packedRuns) Push(x any)        { *h = append(*h, x.(*packedRun)) }
 func (h *packedRuns) Pop() any {
 	old := *h
 	x := old[len(old)-1]
@@ -81,7 +84,7 @@ func (p *packedScan) step() error {
 
 // next gives the next reading; ok is false after the last.
 func (p *packedScan) next() (r packedReading, ok bool, err error) {
-	for p.more && (len(p.runs) == 0 || p.first <= p.runs[0][0].key) {
+	for p.more && (len(p.runs) == 0 || p.first <= p.runs[0].left[0].key) {
 		if err := p.decode(); err != nil {
 			return r, false, err
 		}
@@ -90,11 +93,10 @@ func (p *packedScan) next() (r packedReading, ok bool, err error) {
 		return r, false, nil
 	}
 	run := p.runs[0]
-	r = run[0]
-	if len(run) == 1 {
-		p.free = append(p.free, heap.Pop(&p.runs).([]packedReading)[:0])
+	r, run.left = run.left[0], run.left[1:]
+	if len(run.left) == 0 {
+		p.free = append(p.free, heap.Pop(&p.runs).(*packedRun))
 	} else {
-		p.runs[0] = run[1:]
 		heap.Fix(&p.runs, 0)
 	}
 	return r, true, nil
@@ -102,11 +104,12 @@ func (p *packedScan) next() (r packedReading, ok bool, err error) {
 
 // decode takes up the row on which the statement stands, and steps on.
 func (p *packedScan) decode() error {
-	var room []packedReading
+	into := &packedRun{}
 	if n := len(p.free); n > 0 {
-		room, p.free = p.free[n-1], p.free[:n-1]
+		into, p.free = p.free[n-1], p.free[:n-1]
 	}
-	run, err := decodePacked(room[:0], p.first, p.q.s.ColumnRawText(1))
+	run, err := decodePacked(into.room[:0], p.first, p.q.s.ColumnRawText(1))
+	into.room = run
 	if p.judge != nil {
 		err = p.judge(packedRow{p.first, p.q.s.ColumnInt64(2), p.q.s.ColumnInt64(3), run}, err)
 	}
@@ -119,8 +122,10 @@ func (p *packedScan) decode() error {
 	for len(run) > 0 && run[len(run)-1].key >= p.to {
 		run = run[:len(run)-1]
 	}
-	if len(run) > 0 {
-		heap.Push(&p.runs, run)
+	if into.left = run; len(run) > 0 {
+		heap.Push(&p.runs, into)
+	} else {
+		p.free = append(p.free, into)
 	}
 	return p.step()
 }

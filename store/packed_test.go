@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -14,11 +15,80 @@ import (
 	"github.com/camrail/cidp/stream"
 )
 
-// packing lets commits pack all they can, or nothing, until the test ends.
-func packing(t *testing.T, on bool) {
-	was := packs
-	packs = on
-	t.Cleanup(func() { packs = was })
+// packing lets commits pack from a number of readings on, below 0 nothing, until the test ends.
+func packing(t *testing.T, from int) {
+	was := packFrom
+	packFrom = from
+	t.Cleanup(func() { packFrom = was })
+}
+
+// TestRetentionOfPackedReadings: what retention promises holds where readings are packed, and where single ones lie between them.
+func TestRetentionOfPackedReadings(t *testing.T) {
+	for _, from := range []int{1, 5} {
+		t.Run(strconv.Itoa(from), func(t *testing.T) {
+			packing(t, from)
+			t.Run("nothing else", func(t *testing.T) { retentionChangesNothingElse(t, 2) })
+			t.Run("windows behind readings", TestWindowsGoBehindReadings)
+			t.Run("shadows", TestShadowsExpireWithTheirWindows)
+			t.Run("revisions", func(t *testing.T) { revisionsKeepTheLaws(t, 1) })
+			t.Run("line", func(t *testing.T) { lineKeepsTheLaws(t, 0) })
+		})
+	}
+}
+
+// TestPackedDamageIsTold: what cannot be looked up ends a start, and a revision, with an error and not with fewer readings.
+func TestPackedDamageIsTold(t *testing.T) {
+	for _, from := range []int{-1, 1} {
+		packing(t, from)
+		path := dbPath(t)
+		db := open(t, path, store.Options{})
+		p := newPlant([]int{0, 1, 2, 3, 4, 5})
+		b := batch(db)
+		p.register(b)
+		for i := range int64(200) {
+			b.Readings = append(b.Readings, stream.Stored{SensorID: 1 + i%6, Reading: readingAt(0, t0+i)})
+		}
+		b.Opened = append(b.Opened, stream.Open{SensorID: 1, From: t0, To: t0 + minute})
+		b.Conflicted = append(b.Conflicted, stream.Stored{SensorID: 1, Reading: stream.Reading{TS: t0}})
+		count(b, 0)
+		commit(t, db, b)
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		sql(t, path, `PRAGMA wal_checkpoint(TRUNCATE)`)
+		root, err := strconv.ParseInt(one(t, path, `SELECT rootpage FROM sqlite_schema WHERE name = 'conflicted'`), 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = f.WriteAt(bytes.Repeat([]byte{0xde}, 4096), (root-1)*4096)
+		if err := errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		db = open(t, path, store.Options{})
+		r := recovered(t, db, time.Minute)
+		for _, err = range r.Feed() {
+			if err != nil {
+				break
+			}
+		}
+		if err == nil {
+			t.Errorf("pack from %d: the start is silent about a damaged page", from)
+		}
+		past, err := db.Past()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kept, err := past.Readings([]stream.Stretch{{ID: 1, From: t0, To: t0 + minute}}); err == nil {
+			t.Errorf("pack from %d: a revision gets %d readings and no error", from, len(kept))
+		}
+		if err := errors.Join(r.Close(), past.Close(), db.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // storyOf fills a database with traffic, in batches of some messages, and gives its path.
@@ -38,9 +108,9 @@ func storyOf(t *testing.T, batch int) string {
 // TestPackedOrNotIsTheSame: whether readings are packed is seen nowhere: not in the digest, the view, what a start reads, look-ups and Verify.
 func TestPackedOrNotIsTheSame(t *testing.T) {
 	const shown = `SELECT ts_ms, sensor, asset, temp_c, ambient_c, speed_kmh, load_t, brake, telemetry.seq, flag FROM telemetry JOIN sensor USING (sensor_id) JOIN asset USING (asset_id) ORDER BY ts_ms, asset, sensor`
-	packing(t, false)
+	packing(t, -1)
 	single := storyOf(t, 700)
-	packing(t, true)
+	packing(t, 1)
 	for _, batch := range []int{3, 40, 700, 100_000} {
 		packed := storyOf(t, batch)
 		if n := one(t, packed, `SELECT (SELECT count(*) FROM reading) || ' ' || (SELECT sum(n) > 0 FROM reading_packed)`); n != "0 1" {
@@ -54,9 +124,9 @@ func TestPackedOrNotIsTheSame(t *testing.T) {
 			t.Errorf("batches of %d: the view shows %d rows, packed %d, or others", batch, len(a), len(b))
 		}
 		if batch == 700 { // what was open at its end depends on where the last batch ends
-			packing(t, false)
+			packing(t, -1)
 			a := fedAgain(t, single)
-			packing(t, true)
+			packing(t, 1)
 			if b := fedAgain(t, packed); !slices.Equal(a, b) {
 				t.Errorf("a start reads %d readings, packed %d, or others", len(a), len(b))
 			}
@@ -82,7 +152,7 @@ func fedAgain(t *testing.T, path string) (out []store.Fed) {
 
 // TestPackedReadingsAreFound: each by its key, none beside it, and as many between two times as there are.
 func TestPackedReadingsAreFound(t *testing.T) {
-	packing(t, true)
+	packing(t, 1)
 	path := storyOf(t, 250)
 	db := open(t, path, store.Options{})
 	past, err := db.Past()
@@ -126,7 +196,7 @@ func TestPackedReadingsAreFound(t *testing.T) {
 
 // TestSmallCommitsAreNotPacked: neither is what lies far apart in a large one.
 func TestSmallCommitsAreNotPacked(t *testing.T) {
-	packing(t, false)
+	packing(t, -1)
 	path := dbPath(t)
 	db := open(t, path, store.Options{PackFrom: 100})
 	p := newPlant([]int{0, 1, 2, 3, 4, 5})
@@ -150,7 +220,7 @@ func TestSmallCommitsAreNotPacked(t *testing.T) {
 }
 
 func TestVerifyPackedDamage(t *testing.T) {
-	packing(t, true)
+	packing(t, 1)
 	whole, err := os.ReadFile(filled(t))
 	if err != nil {
 		t.Fatal(err)

@@ -56,14 +56,18 @@ func (p *Past) Close() error { return closeConn(p.c) }
 
 // Reading gives the accepted reading of a sensor at a time.
 func (p *Past) Reading(sensorID, ts int64) (r stream.Reading, found bool, err error) {
-	err = p.reading.int(stream.Key(ts, sensorID)).each(func(s *sqlite3.Stmt) error {
-		r, found = readingAt(s, 0, ts), true
-		return nil
-	})
-	if err == nil && !found {
+	single := func() {
+		err = p.reading.int(stream.Key(ts, sensorID)).each(func(s *sqlite3.Stmt) error {
+			r, found = readingAt(s, 0, ts), true
+			return nil
+		})
+	}
+	if single(); err == nil && !found {
 		var packed packedReading
 		packed, found, err = p.packed.find(stream.Key(ts, sensorID))
-		r = packed.Reading
+		if r = packed.Reading; err == nil && !found {
+			single() // retention may have unpacked it between the two
+		}
 	}
 	if err != nil {
 		return stream.Reading{}, false, classify(fmt.Errorf("look up reading: %w", err))

@@ -92,7 +92,7 @@ const passedEvery = 10 * time.Second
 type passed struct{ key, looked int64 } // key 0: none was passed; looked: wall clock of the last look, ms
 
 func (p *passed) note(key int64) {
-	if p.key == 0 {
+	if p.key == 0 || key < p.key && key > 0 {
 		p.key = key
 	}
 }

@@ -31,7 +31,11 @@ func oldWindowAt(s *sqlite3.Stmt) oldWindow {
 // windows plans the oldest windows, all revisions of each. Those that an alert refers to go with the alert.
 func (e *expiry) windows() (func() error, error) {
 	gone, err := e.gone()
-	cut := min(e.cutoff(e.keep.Windows), gone) // behind that all readings are there still, and so their windows stay
+	if err != nil {
+		return nil, err
+	}
+	lowest, err := e.lowest()
+	cut := min(e.cutoff(e.keep.Windows), gone, lowest) // behind that readings are there still, and so their windows stay
 	if err != nil || cut <= 0 {
 		return nil, err
 	}

@@ -25,31 +25,81 @@ func (e *expiry) stretch(table string, from, cut int64, rows int64) (first, end 
 	return first, end, err
 }
 
-// readings plans the oldest readings. Those at or behind the end of their sensor's last closed window stay: they are in none.
+// readings plans the oldest readings, single and packed ones up to the same key, so that older ones of the one kind are not left for younger ones of the other. Those at or behind the end
+// of their sensor's last closed window stay: they are in none.
 func (e *expiry) readings() (func() error, error) {
 	cut, err := e.rawCutoff()
 	if err != nil || cut <= 0 {
 		return nil, err
 	}
-	first, end, err := e.stretch("reading", e.at.reading, keyFloor(cut), stepReadings)
+	below := keyFloor(cut)
+	first, end, err := e.stretch("reading", e.at.reading, below, stepReadings)
 	if err != nil {
 		return nil, err
 	}
-	packed, err := e.one(`SELECT first FROM reading_packed WHERE first < ?1 AND last < ?1 ORDER BY first LIMIT 1`, keyFloor(cut))
+	packed, packedEnd, more, err := e.packedStretch(below)
 	switch {
 	case err != nil:
 		return nil, err
-	case packed != 0 && (first == 0 || packed < first):
-		return func() error { return e.takePacked(keyFloor(cut)) }, nil
+	case packed != 0:
+		end, err = e.common(end, packedEnd, below, more)
+		return func() error { return e.takeBoth(e.at.reading, end, below) }, err
 	case first == 0:
 		if key, ok := e.at.open.again(e.wall); ok {
-			first, end, err = e.stretch("reading", key, keyFloor(cut), stepReadings)
+			first, end, err = e.stretch("reading", key, below, stepReadings)
 		}
 		if err != nil || first == 0 {
 			return nil, err
 		}
 	}
-	return func() error { return e.takeReadings(first, end) }, nil
+	return func() error { return e.takeBoth(first, end, 0) }, nil
+}
+
+// packedStretch finds the oldest packed rows that end below a key, as many as a step takes: the first key of the first, 0 when there are none, and one above which none of them begins. more: others follow.
+func (e *expiry) packedStretch(below int64) (first, end int64, more bool, err error) {
+	taken := int64(0)
+	err = e.query(`SELECT first, n FROM reading_packed WHERE first < ?1 AND last < ?1 ORDER BY first`, func(s *sqlite3.Stmt) error {
+		key := s.ColumnInt64(0)
+		if taken >= stepReadings {
+			end, more = key, true
+			return errFound
+		}
+		if first == 0 {
+			first = key
+		}
+		end, taken = key+1, taken+s.ColumnInt64(1)
+		return nil
+	}, below)
+	if err == errFound {
+		err = nil
+	}
+	return first, end, more, err
+}
+
+// common gives the key up to which a step takes both kinds: where the first of them has enough.
+func (e *expiry) common(end, packedEnd, below int64, packedMore bool) (int64, error) {
+	singlesMore := int64(0)
+	if end != 0 {
+		var err error
+		if singlesMore, err = e.one(`SELECT EXISTS (SELECT 1 FROM reading WHERE key >= ? AND key < ?)`, end, below); err != nil {
+			return 0, err
+		}
+	}
+	switch {
+	case singlesMore != 0 && packedMore:
+		return min(end, packedEnd), nil
+	case singlesMore != 0:
+		return end, nil
+	case packedMore:
+		return packedEnd, nil
+	}
+	return max(end, packedEnd), nil
+}
+
+// lowest gives the event time of the oldest reading that is to go and has not, far ahead when all have.
+func (e *expiry) lowest() (int64, error) {
+	key, err := e.one(`SELECT min(COALESCE((SELECT min(key) FROM reading WHERE key >= ?), 9223372036854775807), COALESCE((SELECT min(first) FROM reading_packed), 9223372036854775807))`, e.at.reading)
+	return key >> stream.SensorBits, err
 }
 
 // openReading says of a row or mark, by its key, that the reading is in no closed window.
@@ -61,7 +111,25 @@ func (e *expiry) pinned(key int64) (bool, error) {
 	return n != 0, err
 }
 
-// takeReadings takes the rows of a half-open range of keys, with their marks. Marks of packed readings between them stay.
+// takeBoth takes the single rows of a half-open range of keys, and the packed rows that begin before its end and end below another key.
+func (e *expiry) takeBoth(first, end, below int64) error {
+	if err := e.takeReadings(first, end); err != nil {
+		return err
+	}
+	last, err := e.takePacked(end, below)
+	if err != nil {
+		return err
+	}
+	e.at.reading = end
+	if e.out.Readings == 0 {
+		return nil
+	}
+	e.entries[entry{counterExpired, ofTelemetry}] += e.out.Readings
+	e.out.Before = max(end-1, last)>>stream.SensorBits + 1
+	return e.raiseMeta(rawExpired, e.out.Before)
+}
+
+// takeReadings takes single rows with their marks. Marks of packed readings between them stay.
 func (e *expiry) takeReadings(first, end int64) error {
 	pinned, err := e.pinned(end)
 	if err != nil {
@@ -81,60 +149,43 @@ func (e *expiry) takeReadings(first, end int64) error {
 		return err
 	}
 	e.out.Readings = e.w.c.Changes()
-	e.at.reading = end
-	if pinned {
-		open, err := e.one(`SELECT key FROM reading WHERE key >= ? AND key < ? ORDER BY key LIMIT 1`, first, end)
-		if err != nil {
-			return err
-		}
-		e.at.open.note(open)
+	if !pinned {
+		return nil
 	}
-	return e.tookReadings(end)
+	open, err := e.one(`SELECT key FROM reading WHERE key >= ? AND key < ? ORDER BY key LIMIT 1`, first, end)
+	e.at.open.note(open)
+	return err
 }
 
 // sideTables mark readings by their keys.
 var sideTables = []string{"reading_flag", "conflicted"}
 
-// tookReadings counts the readings of a step, below a key.
-func (e *expiry) tookReadings(end int64) error {
-	if e.out.Readings == 0 {
-		return nil
-	}
-	e.entries[entry{counterExpired, ofTelemetry}] += e.out.Readings
-	e.out.Before = (end-1)>>stream.SensorBits + 1
-	return e.raiseMeta(rawExpired, e.out.Before)
-}
-
-// takePacked takes the oldest packed rows, those that end below a key. What is in no closed window becomes a row of its own.
-func (e *expiry) takePacked(cut int64) error {
+// takePacked takes the packed rows that begin before one key and end below another, and gives the last key in them. What is in no closed window becomes a row of its own.
+func (e *expiry) takePacked(end, below int64) (last int64, err error) {
 	var rows [][]packedReading
-	taken := 0
-	err := e.query(`SELECT first, readings FROM reading_packed WHERE first < ?1 AND last < ?1 ORDER BY first`, func(s *sqlite3.Stmt) error {
-		if taken >= stepReadings {
-			return errFound
-		}
+	err = e.query(`SELECT first, readings FROM reading_packed WHERE first < ?1 AND first < ?2 AND last < ?2 ORDER BY first`, func(s *sqlite3.Stmt) error {
 		row, err := decodePacked(nil, s.ColumnInt64(0), s.ColumnRawText(1))
 		if err != nil {
 			return fatal(err)
 		}
-		rows, taken = append(rows, row), taken+len(row)
+		rows = append(rows, row)
 		return nil
-	}, cut)
-	if err != nil && err != errFound {
-		return err
+	}, end, below)
+	if err != nil {
+		return 0, err
 	}
-	end := int64(0)
 	for _, row := range rows {
-		pinned, err := e.pinned(row[len(row)-1].key)
+		key := row[len(row)-1].key
+		pinned, err := e.pinned(key)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if err := e.takePackedRow(row, pinned); err != nil {
-			return err
+			return 0, err
 		}
-		end = max(end, row[len(row)-1].key+1)
+		last = max(last, key)
 	}
-	return e.tookReadings(end)
+	return last, nil
 }
 
 // takePackedRow takes one of them, pinned if some of it may be in no closed window.
@@ -151,8 +202,7 @@ func (e *expiry) takePackedRow(row []packedReading, pinned bool) error {
 				return err
 			}
 			if open != 0 {
-				_, id := stream.SplitKey(r.key)
-				if err := e.w.insertReadings(e.w.readingRow, []rank{{key: r.key}}, []stream.Stored{{SensorID: id, Reading: r.Reading}}); err != nil {
+				if err := e.w.readingRow.reading(r.key, &r.Reading).run(); err != nil { // one that is there already is damage, which Verify tells of
 					return err
 				}
 				e.at.open.note(r.key)

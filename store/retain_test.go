@@ -208,7 +208,7 @@ func retentionChangesNothingElse(t *testing.T, seeds uint64, hop ...time.Duratio
 			}
 		}
 		late := int64(0) // a packed row goes when all of it may
-		if packs {
+		if packFrom > 0 {
 			late = 2048
 		}
 		if old := one(t, l.path, fmt.Sprintf(`SELECT count(*) FROM (`+everyRow+`) r JOIN sensor s ON s.sensor_id = r.key & 1048575 WHERE r.key >> 20 < min(%d, s.evaluated_ms)`, now-keep.Raw.Milliseconds()-late)); old != "0" {

@@ -148,9 +148,11 @@ func (f *search) packed(c *sqlite3.Conn) iter.Seq2[Fed, error] {
 		defer conflicted.s.Close()
 		single := make(map[int64]bool, len(f.single))
 		spans := f.spans()
-		for _, key := range f.single {
+		const part = packedSpan << stream.SensorBits
+		for _, key := range f.single { // many lie close together, where a burst was packed: what they lie in is decoded once
 			single[key] = true
-			spans = append(spans, span{key, key + 1})
+			begin := key - key%part
+			spans = append(spans, span{begin, max(begin+part, begin)})
 		}
 		for _, s := range apart(spans) {
 			for r, err := range packedBetween(c, s.from, s.to) {
@@ -163,7 +165,7 @@ func (f *search) packed(c *sqlite3.Conn) iter.Seq2[Fed, error] {
 					continue
 				}
 				disputed, err := has(conflicted, id, ts)
-				if err != nil || !yield(Fed{SensorID: id, Reading: r.Reading, Conflicted: disputed}, err) {
+				if !yield(Fed{SensorID: id, Reading: r.Reading, Conflicted: disputed}, err) || err != nil {
 					return
 				}
 			}

@@ -76,6 +76,11 @@ func (q *stmt) conditions(c *stream.Conditions) *stmt {
 		when(c.Has&stream.HasBrake != 0, int64(c.Brake))
 }
 
+// reading binds the columns of a row of "reading".
+func (q *stmt) reading(key int64, r *stream.Reading) *stmt {
+	return q.int(key).int(int64(r.Temp)).conditions(&r.Conditions).when(r.Has&stream.HasSeq != 0, r.Seq)
+}
+
 // run executes the statement and makes it ready for the next binding.
 func (q *stmt) run() error {
 	err := q.err

@@ -118,8 +118,7 @@ func (w *writer) dispute(key int64) error {
 
 func (w *writer) insertReadings(q *stmt, order []rank, readings []stream.Stored) error {
 	for _, o := range order {
-		r := &readings[o.at]
-		q.int(o.key).int(int64(r.Temp)).conditions(&r.Conditions).when(r.Has&stream.HasSeq != 0, r.Seq)
+		q.reading(o.key, &readings[o.at].Reading)
 	}
 	if err := q.run(); err != nil {
 		return err

@@ -194,7 +194,7 @@ func testRestart(t *testing.T, plan restartPlan, within time.Duration) {
 // that were open against what was sent before and after.
 func restartOn(t *testing.T, data string, now int64, next []onward, within time.Duration) {
 	path := data + "/" + platform.DatabaseName
-	t.Logf("%s readings, %s open windows, %d MB and %d MB of log", ask(t, path, `SELECT count(*) FROM reading`), ask(t, path, `SELECT count(*) FROM open_window`),
+	t.Logf("%s readings, %s open windows, %d MB and %d MB of log", ask(t, path, `SELECT count(*) FROM telemetry`), ask(t, path, `SELECT count(*) FROM open_window`),
 		size(path)>>20, size(path+"-wal")>>20)
 	for i, what := range []string{"after a crash", "after kill -9", "once more"} {
 		p := launch(t, data)

@@ -81,6 +81,7 @@ type line struct {
 	swept      bool                    // they were asked for the last time
 	committing bool                    // a pass is with commit
 	last       time.Time               // when it went there
+	size       int                     // readings, contexts and refusals in it
 	answered   time.Time               // when the last one was done
 	alone      string                  // client of the only message in the last pass that had any; empty: it had more
 	failed     error                   // of a look-up while scoring: fatal
@@ -98,6 +99,7 @@ const (
 // published, or until an error that needs a restart. ctx cut short ends it at once.
 func (l *line) run(ctx context.Context, again []store.Publication) error {
 	l.began = time.Now() // recovery was no silence
+	l.windower.CloseDue(l.windowsAtMost())
 	l.intake = newIntake(l.broker)
 	l.passes, l.done = make(chan *pass, 1), make(chan error, 1)
 	l.publish, l.wake = make(chan []store.Publication, 64), make(chan struct{}, 1)
@@ -221,6 +223,7 @@ func (l *line) commitWhenDue(cadence *time.Timer, draining bool) (end bool, err 
 		l.last, l.committing = time.Now(), true
 		l.reconfigure()
 		l.exchange()
+		l.windower.CloseDue(l.windowsAtMost())
 		return false, l.take()
 	case wait > 0:
 		cadence.Reset(wait)
@@ -277,6 +280,7 @@ func (l *line) seal() error {
 		return fmt.Errorf("revise windows: %w", err)
 	}
 	p := l.filling
+	l.size = l.windower.Size()
 	p.batch.Batch = l.windower.Take()
 	l.windower.Reuse(l.onDisk)
 	l.onDisk = p.batch.Batch // by when the next pass is sealed

@@ -28,7 +28,7 @@ type pass struct {
 // full says that the filling pass holds as much as memory, and the time a commit takes, allow.
 func (l *line) full() bool {
 	p := l.filling
-	return len(p.acks) >= maxBatch || p.bytes >= maxBatchBytes || l.windower.Size() >= maxBatchSize || p.windows >= maxBatchWindows
+	return len(p.acks) >= maxBatch || p.bytes >= maxBatchBytes || l.windower.Size() >= maxBatchSize || p.windows >= maxBatchWindows || l.windower.PutOff() >= maxPutOff
 }
 
 const (
@@ -38,10 +38,18 @@ const (
 
 	// Windows closed in a pass, but for those of its last message. A fleet's windows close together: all of them in a pass would be a commit of seconds, and an alert among them would wait for it.
 	maxBatchWindows = 1_000
+	fewWindows      = 200    // that a pass takes at least before it puts further ones off: they take about as long as the cadence
+	maxPutOff       = 10_000 // windows put off at which a pass takes no more messages
 
 	expectAtOnce = 64                   // topics that the windower is told of before they are fed
 	promptly     = 2 * time.Millisecond // how soon a publisher goes on that waited for its answer
 )
+
+// windowsAtMost is how many windows the next pass closes before it puts further ones off: twice as many as its readings will close where a window has sixty of them, and a quarter of what is put off already. A
+// fleet's windows close together, and all of them in one pass would hold up everybody's answers; so they are spread over the next ones.
+func (l *line) windowsAtMost() int {
+	return min(max(fewWindows, l.size/30, l.windower.PutOff()/4), maxBatchWindows)
+}
 
 func newPass() *pass { return &pass{batch: &store.Batch{}} }
 

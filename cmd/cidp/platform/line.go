@@ -133,6 +133,9 @@ func (l *line) feed(ctx context.Context) error {
 			return err
 		}
 		held := len(l.waiting) > 0
+		if held && !l.committing { // the commit was done before all was taken
+			continue
+		}
 		from := in.next(held, l.committing || time.Since(l.last) < l.every)
 		configs, releases, asks := l.configs, l.releases, l.asks
 		if in.drained { // the next start reads the file anew
@@ -151,10 +154,8 @@ func (l *line) feed(ctx context.Context) error {
 				return fmt.Errorf("stop line: %w", ctx.Err())
 			}
 			l.waiting = in.came(messages, ok)
-			if l.committing && len(l.done) > 0 { // who is answered may be faster than this goroutine
-				if err := l.committed(<-l.done); err != nil {
-					return err
-				}
+			if err := l.lookDone(); err != nil { // who is answered may be faster than this goroutine
+				return err
 			}
 			if err := l.take(); err != nil {
 				return err
@@ -206,6 +207,16 @@ func (l *line) committed(err error) error {
 	return err
 }
 
+// lookDone notes it if it is, and does not wait.
+func (l *line) lookDone() error {
+	select {
+	case err := <-l.done:
+		return l.committed(err)
+	default:
+		return nil
+	}
+}
+
 // commitWhenDue hands the filling pass over when it is due, and says whether that was the last one of a line that drains.
 func (l *line) commitWhenDue(cadence *time.Timer, draining bool) (end bool, err error) {
 	if l.committing {
@@ -214,7 +225,7 @@ func (l *line) commitWhenDue(cadence *time.Timer, draining bool) (end bool, err 
 	told := l.unsent.Load() == 0 // asked before due, so that what was told last is marked sent
 	switch wait := l.due(draining); {
 	case wait == 0:
-		if err := l.gather(); err != nil { // what has come since feed looked last
+		if err := l.gather(); err != nil { // of what has come since feed looked last, as much as takes no time
 			return false, err
 		}
 		if err := l.seal(); err != nil {

@@ -59,11 +59,11 @@ func TestWhoWaitsIsNotKeptWaiting(t *testing.T) {
 	}
 }
 
-// scoring is a line that scores windows by rules.
+// scoring is a line that scores windows by rules, while a pass is with commit.
 func scoring(t *testing.T) *line {
 	t.Helper()
 	l := idle(t, "")
-	l.holds, l.hot, l.atHand = map[int64]model.Hold{}, map[int64]model.Hot{}, true
+	l.holds, l.hot, l.atHand, l.committing = map[int64]model.Hold{}, map[int64]model.Hot{}, true, true
 	var err error
 	if l.scorer, err = model.NewScorer(nil, model.DefaultRules(), model.DefaultAlertConfig()); err != nil {
 		t.Fatal(err)

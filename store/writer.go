@@ -17,6 +17,11 @@ type writer struct {
 	order []rank // scratch: the order in which rows are written
 	text  []byte // scratch: an explanation, or a payload without it
 
+	texts     []byte   // explanations of the batch's predictions, encoded
+	explained []textAt // where in texts each lies
+
+	begin, end *stmt // a transaction's
+
 	reading, readingRow                    *stmt
 	context, conflicted, contextConflicted *stmt
 	asset, assetContext, sensor            *stmt
@@ -42,6 +47,9 @@ type writer struct {
 
 	kept map[string]*stmt // of retention, by their text, as they are needed
 }
+
+// textAt is a part of writer.texts.
+type textAt struct{ from, to int }
 
 // rank is a reading's key and its place in the batch.
 type rank struct {
@@ -115,6 +123,8 @@ func newWriter(c *sqlite3.Conn) (*writer, error) {
 		{&w.quarantineOf, `SELECT released_ms, '' FROM quarantine_window WHERE window_id = ? AND revision = ?`},
 		{&w.quarantineBack, `UPDATE quarantine_window SET released_ms = ?3 WHERE window_id = ?1 AND revision = ?2`},
 		{&w.audit, `INSERT INTO audit (commit_id, at_ms, actor, action, message_id, window_id, revision, outcome, detail, note) VALUES (?,?,?,'release',?,?,?,?,?,?)`},
+		{&w.begin, `BEGIN IMMEDIATE`},
+		{&w.end, `COMMIT`},
 		{&w.newest, `SELECT COALESCE(max(commit_id), 0) FROM commit_log`},
 	} {
 		var err error

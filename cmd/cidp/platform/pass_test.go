@@ -180,7 +180,7 @@ func TestIntakeKeepsOrder(t *testing.T) {
 		for n := 0; !in.drained; n++ {
 			var messages []broker.Message
 			select {
-			case m, open := <-in.next(false, n%3 > 0):
+			case m, open := <-in.next(false, n%3 > 0, time.Duration(n%5)*time.Millisecond):
 				messages = in.came(m, open)
 			case <-in.look.C:
 				in.looking = false

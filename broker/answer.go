@@ -187,7 +187,7 @@ func (c *conn) writeAcks() bool {
 	defer c.order.Unlock()
 	c.collectLate(c.last)
 	c.order.answered = c.last
-	_, err := c.Write(c.acks)
+	err := c.writeAtOnce(c.acks)
 	c.acks, c.freed = c.acks[:0], c.freed[:0]
 	if cap(c.acks) > keepBuffer {
 		c.acks, c.freed = nil, nil

@@ -42,7 +42,7 @@ const cutPatience = time.Second
 // Broker is a running MQTT broker. All methods may be called from any goroutine, but Receive and Acknowledge from one each.
 //
 // Goroutines: accept (one), answer (one: acknowledgements), route (one: accepted messages to subscribers, and the expiry of what is retained), relieve (one: sheds), two a connection (ours, which reads,
-// and mochi's idle write loop), a short-lived writer for each connection with bytes to write, and mochi's housekeeping.
+// and mochi's idle write loop), a short-lived writer for each connection with bytes to write (most answers need none), and mochi's housekeeping.
 type Broker struct {
 	cfg       Config
 	clientLog zerolog.Logger // what clients do wrong, at most ten lines a second: clients may be many

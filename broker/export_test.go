@@ -216,3 +216,35 @@ func (r *RetainTree) Get(topic string) []byte {
 func (r *RetainTree) Books() (messages, inputs, bytes int, levels bool) {
 	return int(r.t.count.Load()), r.t.inputs, r.t.inputBytes, r.t.root.only != nil || r.t.root.below != nil
 }
+
+// Outbox is what writes to a connection.
+type Outbox struct {
+	o  outbox
+	sh shared
+}
+
+// NewOutbox makes one.
+func NewOutbox(inner net.Conn, timeout time.Duration) *Outbox {
+	o := &Outbox{}
+	o.sh.held.init(1 << 30)
+	o.o.init(inner, timeout, &o.sh)
+	return o
+}
+
+// Write, WriteAtOnce and Close are its methods; Sent gives the bytes written, Idle says that nothing waits and nothing is held.
+func (o *Outbox) Write(p []byte) error {
+	_, err := o.o.Write(p)
+	return err
+}
+
+func (o *Outbox) WriteAtOnce(p []byte) error { return o.o.writeAtOnce(p) }
+
+func (o *Outbox) Close() { _ = o.o.Close() }
+
+func (o *Outbox) Sent() int64 { return o.sh.counters.bytesSent.Load() }
+
+func (o *Outbox) Idle() bool {
+	o.o.mu.Lock()
+	defer o.o.mu.Unlock()
+	return !o.o.flushing && o.o.backlog == 0 && o.sh.held.used.Load() == 0
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -37,18 +38,75 @@ type outbox struct {
 	flushing bool      // the writing goroutine lives
 	closing  bool      // nothing more is taken
 	broken   bool      // nothing more is written
+	direct   direct
+}
+
+// direct writes to a socket without waiting and without a goroutine. The outbox's lock guards it.
+type direct struct {
+	raw     syscall.RawConn       // nil when the connection is no bare socket
+	attempt func(fd uintptr) bool // made once, for raw to call
+	p       []byte                // what it is to write
+	n       int                   // what it wrote
+}
+
+func (d *direct) init(inner net.Conn) {
+	socket, ok := inner.(syscall.Conn)
+	if !ok {
+		return
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return // it is closed: the writing goroutine will see that
+	}
+	d.raw = raw
+	d.attempt = func(fd uintptr) bool {
+		d.n = writeAtOnce(fd, d.p)
+		return true // do not wait
+	}
+}
+
+// write gives how much of p was written. Why not all of it, the writing goroutine finds out: the socket is full or broken, or its last deadline has passed.
+func (d *direct) write(p []byte) int {
+	if d.raw == nil {
+		return 0
+	}
+	d.p, d.n = p, 0
+	_ = d.raw.Write(d.attempt) // see above
+	d.p = nil
+	return d.n
 }
 
 func (o *outbox) init(inner net.Conn, timeout time.Duration, sh *shared) {
 	o.Conn, o.timeout, o.counters, o.held = inner, timeout, &sh.counters, &sh.held
 	o.closed, o.gone = make(chan struct{}), make(chan struct{})
 	o.room.L = &o.mu
+	o.direct.init(inner)
 }
 
 // Write queues p to be written. It fails only when the connection is closed or far too slow.
 func (o *outbox) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return o.writeLocked(p)
+}
+
+// writeAtOnce is Write for what comes once a commit and in one piece: while nothing waits before it, the socket gets it here and now, as far as there is room.
+// It spares a goroutine and a deadline for four bytes. Where many packets follow each other Write is better: they pile up and go together.
+func (o *outbox) writeAtOnce(p []byte) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.flushing && !o.closing && !o.broken { // then nothing waits
+		n := o.direct.write(p)
+		o.counters.bytesSent.Add(int64(n))
+		if p = p[n:]; len(p) == 0 {
+			return nil
+		}
+	}
+	_, err := o.writeLocked(p)
+	return err
+}
+
+func (o *outbox) writeLocked(p []byte) (int, error) {
 	if o.closing || o.broken {
 		return 0, net.ErrClosed
 	}

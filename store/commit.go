@@ -132,16 +132,16 @@ func (db *DB) transact(f func(w *writer) error) error { return db.transactAs("co
 func (db *DB) transactAs(step string, f func(w *writer) error) error {
 	db.yield()
 	c := db.w.c
-	if err := c.Exec(`BEGIN IMMEDIATE`); err != nil {
-		return classify(db.full(fmt.Errorf("begin transaction: %w", damaged(c, err))))
+	if err := db.w.begin.run(); err != nil {
+		return classify(db.full(fmt.Errorf("begin transaction: %w", err)))
 	}
 	err := f(db.w)
 	if err == nil {
 		db.o.Step(step)
-		if err = c.Exec(`COMMIT`); err == nil {
+		if err = db.w.end.run(); err == nil {
 			return nil
 		}
-		err = fmt.Errorf("commit transaction: %w", damaged(c, err))
+		err = fmt.Errorf("commit transaction: %w", err)
 	}
 	if !c.GetAutocommit() { // a full disk rolls back by itself
 		if back := c.Exec(`ROLLBACK`); back != nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 
-	"github.com/camrail/cidp/model"
 	"github.com/ncruces/go-sqlite3"
 )
 
@@ -13,9 +12,9 @@ func (w *writer) publish(p *pass) error {
 	if len(p.Outbox) == 0 {
 		return w.forget(p.Sent)
 	}
-	told := make(map[revision]*model.Prediction, len(p.Predictions))
+	told := make(map[revision]textAt, len(p.Predictions))
 	for i := range p.Predictions {
-		told[revision{p.Predictions[i].WindowID, p.Predictions[i].Revision}] = &p.Predictions[i]
+		told[revision{p.Predictions[i].WindowID, p.Predictions[i].Revision}] = w.explained[i]
 	}
 	for out := p.Outbox; len(out) > 0; {
 		q, n := w.outbox, 1
@@ -48,16 +47,15 @@ func (w *writer) publish(p *pass) error {
 }
 
 // leaveOut takes the explanation, as the prediction's row has it, out of a payload that tells of the prediction, into w.text, and says how many bytes come before it.
-func (w *writer) leaveOut(o *Publication, of *model.Prediction) (cut int, ok bool) {
-	if of == nil {
+func (w *writer) leaveOut(o *Publication, of textAt) (cut int, ok bool) {
+	if of == (textAt{}) { // it tells of none
 		return 0, false
 	}
-	w.text = model.AppendExplanation(w.text[:0], of.Explanation)
-	cut, long := bytes.Index(o.Payload, w.text), len(w.text)
-	if cut < 0 {
+	explanation := w.texts[of.from:of.to]
+	if cut = bytes.Index(o.Payload, explanation); cut < 0 {
 		return 0, false
 	}
-	w.text = append(append(w.text[:0], o.Payload[:cut]...), o.Payload[cut+long:]...)
+	w.text = append(append(w.text[:0], o.Payload[:cut]...), o.Payload[cut+len(explanation):]...)
 	return cut, true
 }
 

@@ -165,19 +165,24 @@ func (w *writer) predictions(p *pass) error {
 		order = append(order, rank{p.Predictions[i].WindowID, i})
 	}
 	w.order = order
-	err := byKey(order, w.prediction, w.predictionRows, func(q *stmt, at int) { w.bindPrediction(q, &p.Predictions[at], p.Committed) })
+	w.texts, w.explained = w.texts[:0], slices.Grow(w.explained[:0], len(order))[:len(order)]
+	err := byKey(order, w.prediction, w.predictionRows, func(q *stmt, at int) {
+		from := len(w.texts)
+		w.texts = model.AppendExplanation(w.texts, p.Predictions[at].Explanation)
+		w.explained[at] = textAt{from, len(w.texts)}
+		bindPrediction(q, &p.Predictions[at], w.texts[from:], p.Committed)
+	})
 	if err != nil {
 		return fmt.Errorf("insert predictions: %w", err)
 	}
 	return nil
 }
 
-func (w *writer) bindPrediction(q *stmt, v *model.Prediction, committed int64) {
+func bindPrediction(q *stmt, v *model.Prediction, explanation []byte, committed int64) {
 	h := &v.Hold
-	w.text = model.AppendExplanation(w.text[:0], v.Explanation)
 	q.int(v.WindowID).int(int64(v.Revision)).int(v.SensorID).int(v.Start).int(v.End).
 		float(v.PFailure).text(v.Level.String()).text(v.Source).float(v.RuleScore).text(v.ModelID).
-		text(string(w.text)).int(committed).
+		text(string(explanation)).int(committed).
 		text(h.Level.String()).int(int64(h.Above)).int(int64(h.Below)).text(h.AlertID).text(h.Worst.String()).
 		int(h.RaisedAt).int(h.FreeSince).int(h.LastEnd).int(h.SteadySince).float(h.SteadyKmh).float(h.Rate).optional(v.Score)
 }

@@ -22,6 +22,11 @@ type writer struct {
 	packed   *stmt
 	packedAt *packedLookup
 
+	texts     []byte   // explanations of the batch's predictions, encoded
+	explained []textAt // where in texts each lies
+
+	begin, end *stmt // a transaction's
+
 	reading, readingRow                    *stmt
 	context, conflicted, contextConflicted *stmt
 	conflictedPacked                       *stmt
@@ -48,6 +53,9 @@ type writer struct {
 
 	kept map[string]*stmt // of retention, by their text, as they are needed
 }
+
+// textAt is a part of writer.texts.
+type textAt struct{ from, to int }
 
 const insertReading = `INSERT OR IGNORE INTO reading (key, temp_m, ambient_m, speed_m, load_m, brake, seq) VALUES `
 
@@ -120,6 +128,8 @@ func newWriter(c *sqlite3.Conn, packFrom int) (w *writer, err error) {
 		{&w.quarantineOf, `SELECT released_ms, '' FROM quarantine_window WHERE window_id = ? AND revision = ?`},
 		{&w.quarantineBack, `UPDATE quarantine_window SET released_ms = ?3 WHERE window_id = ?1 AND revision = ?2`},
 		{&w.audit, `INSERT INTO audit (commit_id, at_ms, actor, action, message_id, window_id, revision, outcome, detail, note) VALUES (?,?,?,'release',?,?,?,?,?,?)`},
+		{&w.begin, `BEGIN IMMEDIATE`},
+		{&w.end, `COMMIT`},
 		{&w.newest, `SELECT COALESCE(max(commit_id), 0) FROM commit_log`},
 	} {
 		if *p.dst, err = prepare(c, p.sql); err != nil {

@@ -143,17 +143,10 @@ func (w *Windower) hold(a *assetState) {
 	w.judged = w.judged[:0]
 	horizon := w.horizon(a, -1)
 	for _, s := range a.sensors {
-		if s.pending.len() == 0 {
-			continue
-		}
-		c := w.candidate(s)
-		by := w.judge(a, c, -1).by
-		switch {
-		case !w.passed(s, c.end): // it keeps its window open itself
-		case s.disputed(c.end): // it did close, and left no window
-		case a.jointEnd(c.length) >= c.end, by == ByMedian && s.newest-w.disorder < c.end:
+		switch c, by := w.heldBy(a, s, horizon); by {
+		case itself:
 			s.behind = true
-		case by == "" && s.overtaken(c, horizon):
+		case itsMates:
 			for _, o := range a.sensors {
 				mark, ok := o.member(c.end-2*c.length, c.end, w.disorder)
 				o.behind = o.behind || ok && mark < c.end
@@ -163,6 +156,33 @@ func (w *Windower) hold(a *assetState) {
 		}
 	}
 	w.judged = w.judged[:0]
+}
+
+// holder is who held a window back.
+type holder uint8
+
+const (
+	nobody holder = iota
+	itself
+	itsMates // those of them that are behind
+)
+
+// heldBy says who must have held a sensor's next window back, seen from what is stored: one that sends late.
+func (w *Windower) heldBy(a *assetState, s *sensorState, horizon int64) (candidate, holder) {
+	if s.pending.len() == 0 {
+		return candidate{}, nobody
+	}
+	c := w.candidate(s)
+	by := w.judge(a, c, -1).by
+	switch {
+	case !w.passed(s, c.end): // it keeps its window open itself
+	case s.disputed(c.end): // it did close, and left no window
+	case a.jointEnd(c.length) >= c.end, by == ByMedian && s.newest-w.disorder < c.end:
+		return c, itself
+	case by == "" && s.overtaken(c, horizon):
+		return c, itsMates
+	}
+	return c, nobody
 }
 
 // disputed says whether all open readings before end are in dispute.

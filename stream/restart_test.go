@@ -138,27 +138,37 @@ func drawHops(cfg stream.Config, rng *rand.Rand) stream.Config {
 	return cfg
 }
 
-// run feeds what arrives and commits at random; crashes lose what was not committed, and the devices send it again.
+// run feeds what arrives and commits at random, some or all of the windows that are due; crashes lose what was not committed, and the devices send it again.
 func run(t *testing.T, cfg stream.Config, line []sent, rng *rand.Rand, takeEvery, crashEvery int) *disk {
 	t.Helper()
 	d := newDisk(t, cfg, frozen)
 	w := d.windower()
-	committed := 0
+	committed, putOff := 0, false
 	for i := 0; i < len(line); i++ {
 		if err := feedSent(w, &line[i], 0); err != nil {
 			t.Fatal(err)
 		}
 		if takeEvery > 0 && rng.IntN(takeEvery) == 0 {
 			d.commit(w.Take())
-			committed = i + 1
+			committed, d.putOff = i+1, w.PutOff() > 0
+			putOff = putOff || d.putOff
+			w.CloseDue(rng.IntN(4))
 		}
 		if crashEvery > 0 && rng.IntN(crashEvery) == 0 {
 			w = d.restart()
-			i = committed - 1
+			i, d.putOff = committed-1, false
+			w.CloseDue(rng.IntN(4))
 		}
 	}
 	d.commit(w.Take())
+	for w.PutOff() > 0 {
+		w.CloseDue(1)
+		d.commit(w.Take())
+	}
 	d.settled()
+	if takeEvery > 1 && !putOff {
+		t.Log("no window was put off")
+	}
 	return d
 }
 

@@ -13,12 +13,14 @@ type waits struct {
 	end, until int64
 }
 
-// look closes what is due by event time, unless it is known that nothing is.
+// look closes what is due by event time, unless it is known that nothing is, or it is put off.
 func (w *Windower) look(a *assetState) {
 	if by := a.waits.on; by != nil && by.newest-w.disorder < a.waits.end && a.newest-w.disorder < a.waits.until && !w.restless {
 		return
 	}
-	w.closeDue(a, -1)
+	if !w.putOff(a) {
+		w.closeDue(a, -1)
+	}
 }
 
 // wait finds whom the asset's windows wait for, once nothing more of it is due: of those behind the one that was heard last, who will be the last to pass where all send at one pace. Only

@@ -51,7 +51,8 @@ type Windower struct {
 	late     []lateAt       // what revisions are to be made for
 	failed   error          // of a revision that Take had to make
 	revised  revisedWindows
-	watch    watch // who is silent
+	watch    watch  // who is silent
+	later    putOff // whose windows wait for the next batch
 
 	releasing bool           // a person puts back what is fed
 	restless  bool           // tests: look at each boundary
@@ -80,8 +81,9 @@ type assetState struct {
 	hush    hush       // who of them is silent
 	guard   guard      // the fail-safe
 	waits   waits      // for whom its windows wait
-	moved   bool       // a sensor's period is configured otherwise than when this was last looked through for windows to close
-	step    int64      // windows end at multiples of it, ms: the configured length, or less where a sensor hops
+	later   waitsForBatch
+	moved   bool  // a sensor's period is configured otherwise than when this was last looked through for windows to close
+	step    int64 // windows end at multiples of it, ms: the configured length, or less where a sensor hops
 }
 
 type frontier struct{ length, end int64 }

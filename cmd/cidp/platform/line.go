@@ -80,7 +80,8 @@ type line struct {
 	remember   bool                    // sessions changed
 	swept      bool                    // they were asked for the last time
 	committing bool                    // a pass is with commit
-	last       time.Time               // when it went there
+	last       time.Time               // when the last one began to be sealed
+	size       int                     // readings, contexts and refusals in that
 	answered   time.Time               // when the last one was done
 	alone      string                  // client of the only message in the last pass that had any; empty: it had more
 	failed     error                   // of a look-up while scoring: fatal
@@ -98,6 +99,7 @@ const (
 // published, or until an error that needs a restart. ctx cut short ends it at once.
 func (l *line) run(ctx context.Context, again []store.Publication) error {
 	l.began = time.Now() // recovery was no silence
+	l.windower.CloseDue(l.windowsAtMost())
 	l.intake = newIntake(l.broker)
 	l.passes, l.done = make(chan *pass, 1), make(chan error, 1)
 	l.publish, l.wake = make(chan []store.Publication, 64), make(chan struct{}, 1)
@@ -131,7 +133,11 @@ func (l *line) feed(ctx context.Context) error {
 			return err
 		}
 		held := len(l.waiting) > 0
-		from := in.next(held, l.committing || time.Since(l.last) < l.every)
+		if held && !l.committing { // the commit was done before all was taken
+			continue
+		}
+		due := l.every - time.Since(l.last)
+		from := in.next(held, l.committing || due > 0, due)
 		configs, releases, asks := l.configs, l.releases, l.asks
 		if in.drained { // the next start reads the file anew
 			configs, releases, asks = nil, nil, nil
@@ -149,10 +155,8 @@ func (l *line) feed(ctx context.Context) error {
 				return fmt.Errorf("stop line: %w", ctx.Err())
 			}
 			l.waiting = in.came(messages, ok)
-			if l.committing && len(l.done) > 0 { // who is answered may be faster than this goroutine
-				if err := l.committed(<-l.done); err != nil {
-					return err
-				}
+			if err := l.lookDone(); err != nil { // who is answered may be faster than this goroutine
+				return err
 			}
 			if err := l.take(); err != nil {
 				return err
@@ -204,6 +208,16 @@ func (l *line) committed(err error) error {
 	return err
 }
 
+// lookDone notes it if it is, and does not wait.
+func (l *line) lookDone() error {
+	select {
+	case err := <-l.done:
+		return l.committed(err)
+	default:
+		return nil
+	}
+}
+
 // commitWhenDue hands the filling pass over when it is due, and says whether that was the last one of a line that drains.
 func (l *line) commitWhenDue(cadence *time.Timer, draining bool) (end bool, err error) {
 	if l.committing {
@@ -212,15 +226,17 @@ func (l *line) commitWhenDue(cadence *time.Timer, draining bool) (end bool, err 
 	told := l.unsent.Load() == 0 // asked before due, so that what was told last is marked sent
 	switch wait := l.due(draining); {
 	case wait == 0:
-		if err := l.gather(); err != nil { // what has come since feed looked last
+		begin := time.Now()
+		if err := l.gather(); err != nil { // of what has come since feed looked last, as much as takes no time
 			return false, err
 		}
 		if err := l.seal(); err != nil {
 			return false, err
 		}
-		l.last, l.committing = time.Now(), true
+		l.last, l.committing = begin, true // what sealing takes is part of the cadence
 		l.reconfigure()
 		l.exchange()
+		l.windower.CloseDue(l.windowsAtMost())
 		return false, l.take()
 	case wait > 0:
 		cadence.Reset(wait)
@@ -277,6 +293,7 @@ func (l *line) seal() error {
 		return fmt.Errorf("revise windows: %w", err)
 	}
 	p := l.filling
+	l.size = l.windower.Size()
 	p.batch.Batch = l.windower.Take()
 	l.windower.Reuse(l.onDisk)
 	l.onDisk = p.batch.Batch // by when the next pass is sealed
@@ -288,6 +305,7 @@ func (l *line) seal() error {
 	}
 	l.drift.fold(p.batch)
 	p.batch.Withhold = l.hold.changed()
+	l.intake.flows(len(p.acks))
 	if n := len(p.acks); n > 1 {
 		l.alone = ""
 	} else if n == 1 {

@@ -28,7 +28,7 @@ type pass struct {
 // full says that the filling pass holds as much as memory, and the time a commit takes, allow.
 func (l *line) full() bool {
 	p := l.filling
-	return len(p.acks) >= maxBatch || p.bytes >= maxBatchBytes || l.windower.Size() >= maxBatchSize || p.windows >= maxBatchWindows
+	return len(p.acks) >= maxBatch || p.bytes >= maxBatchBytes || l.windower.Size() >= maxBatchSize || p.windows >= maxBatchWindows || l.windower.PutOff() >= maxPutOff
 }
 
 const (
@@ -38,10 +38,19 @@ const (
 
 	// Windows closed in a pass, but for those of its last message. A fleet's windows close together: all of them in a pass would be a commit of seconds, and an alert among them would wait for it.
 	maxBatchWindows = 1_000
+	fewWindows      = 200    // that a pass takes at least before it puts further ones off: they take about as long as the cadence
+	maxPutOff       = 10_000 // windows put off at which a pass takes no more messages
 
+	takeAtOnce   = 256                  // readings after which take looks whether the pass may be committed
 	expectAtOnce = 64                   // topics that the windower is told of before they are fed
 	promptly     = 2 * time.Millisecond // how soon a publisher goes on that waited for its answer
 )
+
+// windowsAtMost is how many windows the next pass closes before it puts further ones off: twice as many as its readings will close where a window has sixty of them, and a quarter of what is put off already. A
+// fleet's windows close together, and all of them in one pass would hold up everybody's answers; so they are spread over the next ones.
+func (l *line) windowsAtMost() int {
+	return min(max(fewWindows, l.size/30, l.windower.PutOff()/4), maxBatchWindows)
+}
 
 func newPass() *pass { return &pass{batch: &store.Batch{}} }
 
@@ -60,7 +69,7 @@ func (l *line) gather() error {
 	return l.take()
 }
 
-// take decodes and windows what waits, until the filling pass is full.
+// take decodes and windows what waits, until the filling pass is full, or may be committed: whoever commits is not kept waiting by what comes after.
 func (l *line) take() error {
 	mono := time.Since(l.began)
 	p := l.filling
@@ -68,9 +77,19 @@ func (l *line) take() error {
 		p.prompt = l.waiting[0].QoS > 0 && !l.committing && time.Since(l.answered) < promptly
 	}
 	p.acks = slices.Grow(p.acks, min(len(l.waiting), maxBatch-len(p.acks)))
+	look := l.windower.Size() + takeAtOnce
 	for n := 0; len(l.waiting) > 0 && !l.full(); n++ {
 		if n%expectAtOnce == 0 {
 			l.expect()
+		}
+		if size := l.windower.Size(); size >= look {
+			look = size + takeAtOnce
+			if err := l.lookDone(); err != nil {
+				return err
+			}
+			if !l.committing && l.due(l.intake.drained) == 0 {
+				return nil
+			}
 		}
 		m := &l.waiting[0]
 		in := stream.Message{Topic: m.Topic, Client: m.Client, Payload: m.Payload, Received: m.Received}

@@ -59,27 +59,79 @@ func TestWhoWaitsIsNotKeptWaiting(t *testing.T) {
 	}
 }
 
-// TestPassIsBoundedInWindows closes the windows of more sensors than a pass may hold windows.
-func TestPassIsBoundedInWindows(t *testing.T) {
+// scoring is a line that scores windows by rules, while a pass is with commit.
+func scoring(t *testing.T) *line {
+	t.Helper()
 	l := idle(t, "")
-	l.holds, l.hot, l.atHand = map[int64]model.Hold{}, map[int64]model.Hot{}, true
-	rules, err := model.NewScorer(nil, model.DefaultRules(), model.DefaultAlertConfig())
-	if err != nil {
+	l.holds, l.hot, l.atHand, l.committing = map[int64]model.Hold{}, map[int64]model.Hot{}, true, true
+	var err error
+	if l.scorer, err = model.NewScorer(nil, model.DefaultRules(), model.DefaultAlertConfig()); err != nil {
 		t.Fatal(err)
 	}
-	l.scorer = rules
-	const sensors = maxBatchWindows + 200
+	return l
+}
+
+// due gives messages of sensors with one asset each, the last of each of which makes its window due.
+func due(sensors int) (messages []broker.Message) {
 	ts := base()
 	for i := range 8 {
 		for n := range sensors {
-			l.waiting = append(l.waiting, broker.Message{Topic: fmt.Sprintf("cidp/v1/telemetry/douala/loco-%d/axle1-left", n), Received: ts, Payload: []byte(series(ts+int64(i)*10_000, 1, steady))})
+			messages = append(messages, broker.Message{Topic: fmt.Sprintf("cidp/v1/telemetry/douala/loco-%d/axle1-left", n), Received: ts, Payload: []byte(series(ts+int64(i)*10_000, 1, steady))})
 		}
 	}
+	return messages
+}
+
+// TestPassIsBoundedInWindows closes the windows of more sensors than a pass may hold windows.
+func TestPassIsBoundedInWindows(t *testing.T) {
+	l := scoring(t)
+	const sensors = maxBatchWindows + 200
+	l.waiting = due(sensors)
 	if err := l.take(); err != nil {
 		t.Fatal(err)
 	}
 	if l.filling.windows != maxBatchWindows || len(l.waiting) != sensors-maxBatchWindows || l.due(false) != 0 {
 		t.Errorf("the pass holds %d windows, %d messages wait, and it waits %s", l.filling.windows, len(l.waiting), l.due(false))
+	}
+}
+
+// TestWindowsAreSpreadOverPasses closes the windows of more sensors than a pass closes before it puts further ones off. All messages are taken, and the next passes close the rest, though none comes.
+func TestWindowsAreSpreadOverPasses(t *testing.T) {
+	dir := t.TempDir()
+	p, stop := start(t, dir, nil)
+	c := client(t, p, "fleet")
+	const sensors = 3 * fewWindows
+	ts := base()
+	for n := range sensors {
+		c.Publish(fmt.Sprintf("cidp/v1/telemetry/douala/loco-%d/axle1-left", n), 1, false, series(ts, 71, steady))
+	}
+	until(t, "all to be taken", func() bool { return p.broker.Stats().Received[1] == sensors })
+	stop()
+	if n := ask(t, dir, `SELECT count(*) FROM telemetry_window`); n != sensors {
+		t.Errorf("%d windows of %d closed", n, sensors)
+	}
+	if n := ask(t, dir, `SELECT max(n) FROM (SELECT count(*) AS n FROM telemetry_window GROUP BY closed_ms)`); n >= sensors {
+		t.Errorf("one pass closed all %d windows", n)
+	}
+}
+
+// TestPassIsBoundedInWindowsPutOff takes no more messages once too many windows are put off.
+func TestPassIsBoundedInWindowsPutOff(t *testing.T) {
+	l := scoring(t)
+	l.windower.CloseDue(fewWindows)
+	l.waiting = due(maxPutOff + 1000)
+	for l.windower.PutOff() < maxPutOff && len(l.waiting) > 0 {
+		l.windower.Take()
+		l.filling = newPass()
+		if err := l.take(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(l.waiting) == 0 || l.due(false) != 0 {
+		t.Errorf("%d windows are put off, %d messages wait, and the pass waits %s", l.windower.PutOff(), len(l.waiting), l.due(false))
+	}
+	if n := l.windowsAtMost(); n != maxBatchWindows {
+		t.Errorf("the next pass closes %d windows", n)
 	}
 }
 
@@ -128,7 +180,7 @@ func TestIntakeKeepsOrder(t *testing.T) {
 		for n := 0; !in.drained; n++ {
 			var messages []broker.Message
 			select {
-			case m, open := <-in.next(false, n%3 > 0):
+			case m, open := <-in.next(false, n%3 > 0, time.Duration(n%5)*time.Millisecond):
 				messages = in.came(m, open)
 			case <-in.look.C:
 				in.looking = false

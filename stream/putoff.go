@@ -1,0 +1,88 @@
+package stream
+
+import "slices"
+
+// A fleet's windows close together, and whoever commits them may want them in portions: what else is in a batch need not wait for all of them. So a batch may be given a bound (CloseDue): once it
+// holds as many windows, assets whose windows are due by event time are put off to the next one. That decides only when a window closes: its readings stay open meanwhile, and are told of as such.
+
+// putOff are the assets whose windows wait for the next batch.
+type putOff struct {
+	most   int           // windows of a batch, beyond which assets are put off; 0: none is
+	assets []*assetState // the one that waits longest first
+	looks  int           // PutOff
+}
+
+// waitsForBatch is an asset's place among them.
+type waitsForBatch struct {
+	looks    int   // about as many windows as are due: its sensors, and one for each that found something due since; 0: it does not wait
+	received int64 // receipt time of what made them due, ms: their age goes by it
+}
+
+// CloseDue closes the windows that former batches put off, those that wait longest first, and has the filling batch put off further ones once it holds so many; an asset's windows that are due close
+// together, and what a person puts back, falls silent or comes late is never put off. With 0 nothing is put off: so it is until the first call. Call it between Take and Feed.
+func (w *Windower) CloseDue(most int) {
+	p, received, n := &w.later, w.received, 0
+	p.most = most
+	for ; n < len(p.assets) && !w.holdsMost(); n++ {
+		w.closeWaiting(p.assets[n])
+	}
+	p.assets, w.received = slices.Delete(p.assets, 0, n), received
+}
+
+// PutOff is about how many windows are put off, never less than there are.
+func (w *Windower) PutOff() int { return w.later.looks }
+
+// holdsMost says whether the filling batch holds as many windows as it is to.
+func (w *Windower) holdsMost() bool { return w.later.most > 0 && len(w.batch.Windows) >= w.later.most }
+
+// closeDoubtful closes what is put off where a restart, which does not know that it was, would take it for held back by somebody who sends late (hold). Of windows that all members have passed,
+// as nearly all are, there is no doubt.
+func (w *Windower) closeDoubtful() {
+	p, received := &w.later, w.received
+	p.assets = slices.DeleteFunc(p.assets, func(a *assetState) bool {
+		doubtful := w.doubtful(a)
+		if doubtful {
+			w.closeWaiting(a)
+		}
+		return doubtful
+	})
+	w.received = received
+}
+
+func (w *Windower) doubtful(a *assetState) bool {
+	w.judged = w.judged[:0]
+	horizon, out := w.horizon(a, -1), a.context.behind
+	for _, s := range a.sensors {
+		_, by := w.heldBy(a, s, horizon)
+		out = out || s.behind || by != nobody
+	}
+	w.judged = w.judged[:0]
+	return out
+}
+
+// closeWaiting closes the windows of an asset that has waited.
+func (w *Windower) closeWaiting(a *assetState) {
+	w.received = a.later.received
+	w.later.looks -= a.later.looks
+	a.later = waitsForBatch{}
+	w.closeDue(a, -1)
+}
+
+// putOff has an asset wait for the next batch, if the filling one holds as many windows as it is to.
+func (w *Windower) putOff(a *assetState) bool {
+	p, l := &w.later, &a.later
+	switch {
+	case w.releasing:
+		return false
+	case l.looks > 0:
+		l.looks++
+		p.looks++
+		return true
+	case !w.holdsMost():
+		return false
+	}
+	l.looks, l.received = len(a.sensors), w.received
+	p.looks += l.looks
+	p.assets = append(p.assets, a)
+	return true
+}

@@ -62,7 +62,7 @@ func TestWhoWaitsIsNotKeptWaiting(t *testing.T) {
 // TestPassIsBoundedInWindows closes the windows of more sensors than a pass may hold windows.
 func TestPassIsBoundedInWindows(t *testing.T) {
 	l := idle(t, "")
-	l.holds, l.hot, l.atHand = map[int64]model.Hold{}, map[int64]model.Hot{}, true
+	l.atHand = true
 	rules, err := model.NewScorer(nil, model.DefaultRules(), model.DefaultAlertConfig())
 	if err != nil {
 		t.Fatal(err)

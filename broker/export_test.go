@@ -216,3 +216,15 @@ func (r *RetainTree) Get(topic string) []byte {
 func (r *RetainTree) Books() (messages, inputs, bytes int, levels bool) {
 	return int(r.t.count.Load()), r.t.inputs, r.t.inputBytes, r.t.root.only != nil || r.t.root.below != nil
 }
+
+// MaxBegins is how many beginnings of filters are told apart.
+const MaxBegins = maxBegins
+
+// MayBeWanted says whether somebody with one of the filters may be subscribed to a topic.
+func MayBeWanted(filters []string, topic string) bool {
+	var w wanted
+	for _, f := range filters {
+		w.add(f)
+	}
+	return w.may(topic)
+}

@@ -45,6 +45,8 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 		sub.Filter, sub.RetainHandling = a.sub.Filter, 2 // mochi sends none
 		if a.refused || !validFilter(sub.Filter) {
 			sub.Filter = "" // mochi refuses this one
+		} else {
+			h.b.routing.expect(sub.Filter)
 		}
 		filters[i] = sub
 	}

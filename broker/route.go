@@ -32,9 +32,9 @@ type routing struct {
 	lastMessage int64 // newest id of an output
 }
 
-func (r *routing) init() {
+func (r *routing) init(common []string) {
 	r.cached = map[string]*mqtt.Subscribers{}
-	r.retained.init()
+	r.retained.init(common)
 }
 
 // expect tells that there will be a subscription with a filter.

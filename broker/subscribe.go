@@ -177,7 +177,7 @@ func (b *Broker) stored(filter string) []string {
 // newest gives what is retained on a topic now, nil when nothing is. The routing lock is held.
 func (b *Broker) newest(topic string) *outgoing {
 	if m := b.routing.retained.get(topic); m != nil {
-		return m.outgoing()
+		return b.routing.retained.outgoing(m)
 	}
 	if !underSys(topic) {
 		return nil

@@ -254,7 +254,7 @@ func (p *Platform) startBroker(standing []store.Publication) error {
 	if err != nil {
 		return err
 	}
-	bc := broker.Config{Addr: p.cfg.MQTT, MaxPayload: p.cfg.MaxPayload, QueueBytes: queueBytes, AllowAnonymous: p.cfg.AllowAnonymous, Restore: sessions, Log: p.cfg.Log}
+	bc := broker.Config{Addr: p.cfg.MQTT, MaxPayload: p.cfg.MaxPayload, QueueBytes: queueBytes, AllowAnonymous: p.cfg.AllowAnonymous, Restore: sessions, Phrases: model.RiskPhrases(), Log: p.cfg.Log}
 	for _, s := range standing {
 		bc.Standing = append(bc.Standing, broker.Retained{Topic: s.Topic, Payload: s.Payload})
 	}

@@ -92,7 +92,7 @@ func Start(cfg Config) (*Broker, error) {
 	b.registry = newRegistry(&b.shared)
 	b.changes.init(cfg.Restore != nil)
 	b.held.init(cfg.HeldBytes)
-	b.routing.init()
+	b.routing.init(cfg.Phrases)
 	b.names.init()
 	b.server = mqtt.New(b.options())
 	if err := b.serve(); err != nil {

@@ -37,6 +37,9 @@ type Config struct {
 	// Standing is what stood retained before a restart. It is set before the port accepts, so that nobody who comes back finds nothing.
 	Standing []Retained
 
+	// Phrases are what the payloads of retained outputs have in common, as the names of their fields: those are kept without. At most 31, of three bytes and more; others are not used.
+	Phrases []string
+
 	Clock func() time.Time // for Message.Received and the absence of clients. Default time.Now
 	Log   zerolog.Logger
 

@@ -186,10 +186,10 @@ func FullOfSent(n int) {
 // RetainTree holds retained messages.
 type RetainTree struct{ t retainTree }
 
-// NewRetainTree makes one.
-func NewRetainTree() *RetainTree {
+// NewRetainTree makes one that keeps outputs without what they have in common.
+func NewRetainTree(common ...string) *RetainTree {
 	r := &RetainTree{}
-	r.t.init()
+	r.t.init(common)
 	return r
 }
 
@@ -207,7 +207,7 @@ func (r *RetainTree) Expire(now int64) { r.t.expire(now) }
 // Get gives the payload retained on a topic, nil when there is none.
 func (r *RetainTree) Get(topic string) []byte {
 	if m := r.t.get(topic); m != nil {
-		return m.payload
+		return r.t.outgoing(m).payload
 	}
 	return nil
 }
@@ -247,4 +247,26 @@ func (o *Outbox) Idle() bool {
 	o.o.mu.Lock()
 	defer o.o.mu.Unlock()
 	return !o.o.flushing && o.o.backlog == 0 && o.sh.held.used.Load() == 0
+}
+
+// MaxBegins is how many beginnings of filters are told apart.
+const MaxBegins = maxBegins
+
+// MayBeWanted says whether somebody with one of the filters may be subscribed to a topic.
+func MayBeWanted(filters []string, topic string) bool {
+	var w wanted
+	for _, f := range filters {
+		w.add(f)
+	}
+	return w.may(topic)
+}
+
+// Shortened tells a text in short and back; packed is nil where it cannot be told so.
+func Shortened(common []string, text []byte) (packed, back []byte) {
+	p := newPhrases(common)
+	short, ok := p.pack(nil, text)
+	if !ok {
+		return nil, nil
+	}
+	return short, p.unpack(string(short))
 }

@@ -83,6 +83,7 @@ func (b *Broker) resubscribe(s *session, f savedFilter) {
 		return
 	}
 	s.place(sub, f.RetainedDue)
+	b.routing.expect(sub.Filter)
 	b.server.Topics.Subscribe(s.id, sub)
 	atomic.AddInt64(&b.server.Info.Subscriptions, 1)
 }

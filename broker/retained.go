@@ -15,6 +15,8 @@ type retainTree struct {
 	inputBytes int                // what these hold
 	expiring   map[*kept]struct{} // inputs with an MQTT 5 expiry
 	soonest    int64              // none of these expires before, epoch seconds
+	phrases    *phrases
+	scratch    []byte // of pack
 }
 
 // level is one level of topics. Nearly all have one child or none: a map for each of those would be most of the tree.
@@ -28,12 +30,15 @@ type level struct {
 
 // kept is a retained message.
 type kept struct {
-	topic   string
-	payload []byte
-	input   *outgoing // as it came from outside; nil for our own, which are all of QoS 1 and without properties
+	topic  string
+	output string    // payload of one of our own, which are all of QoS 1 and without properties, in short
+	whole  bool      // it cannot be told in short
+	input  *outgoing // as it came from outside; nil for our own
 }
 
-func (t *retainTree) init() { t.expiring = map[*kept]struct{}{} }
+func (t *retainTree) init(common []string) {
+	t.expiring, t.phrases = map[*kept]struct{}{}, newPhrases(common)
+}
 
 // set replaces what is retained on a topic; an empty payload clears it. Input is nil for our own outputs. The topic may be kept as it is.
 func (t *retainTree) set(topic string, payload []byte, input *outgoing) {
@@ -50,10 +55,11 @@ func (t *retainTree) set(topic string, payload []byte, input *outgoing) {
 	} else {
 		t.unbook(m)
 	}
-	m.payload, m.input = payload, input
-	if input == nil {
+	if m.input = input; input == nil {
+		t.keep(m, payload)
 		return
 	}
+	m.output = ""
 	t.inputs++
 	t.inputBytes += input.size()
 	if input.expires > 0 {
@@ -63,6 +69,22 @@ func (t *retainTree) set(topic string, payload []byte, input *outgoing) {
 		t.expiring[m] = struct{}{}
 	}
 }
+
+// keep puts the payload of an output into a message.
+func (t *retainTree) keep(m *kept, payload []byte) {
+	short, ok := t.phrases.pack(t.scratch[:0], payload)
+	if t.scratch = short; ok {
+		m.output, m.whole = string(short), false
+	} else {
+		m.output, m.whole = string(payload), true
+	}
+	if cap(short) > maxScratch {
+		t.scratch = nil
+	}
+}
+
+// maxScratch is the largest scratch that is kept, in bytes.
+const maxScratch = 64 << 10
 
 // unbook takes an input off the books.
 func (t *retainTree) unbook(m *kept) {
@@ -234,10 +256,15 @@ func (l *level) all(found []string) []string {
 }
 
 // outgoing is the message as a new subscription is given it.
-func (m *kept) outgoing() *outgoing {
-	o := &outgoing{topic: m.topic, payload: m.payload, qos: 1, retain: true, stored: true}
-	if in := m.input; in != nil {
-		o.origin, o.props, o.expires, o.qos = in.origin, in.props, in.expires, in.qos
+func (t *retainTree) outgoing(m *kept) *outgoing {
+	o := &outgoing{topic: m.topic, qos: 1, retain: true, stored: true}
+	switch in := m.input; {
+	case in != nil:
+		o.payload, o.origin, o.props, o.expires, o.qos = in.payload, in.origin, in.props, in.expires, in.qos
+	case m.whole:
+		o.payload = []byte(m.output)
+	default:
+		o.payload = t.phrases.unpack(m.output)
 	}
 	return o
 }

@@ -73,7 +73,7 @@ func TestRetainTreeAgainstPlainList(t *testing.T) {
 		expires int64
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	tree, plain := broker.NewRetainTree(), map[string]message{}
+	tree, plain := broker.NewRetainTree(`{"n":`, `,"step":`), map[string]message{}
 	check := func(step int) {
 		t.Helper()
 		inputs, size := 0, 0
@@ -106,7 +106,7 @@ func TestRetainTreeAgainstPlainList(t *testing.T) {
 		}
 	}
 	for step := range 6000 {
-		topic, m := randomName(r, false), message{payload: fmt.Sprint(step), input: r.IntN(2) == 0}
+		topic, m := randomName(r, false), message{payload: fmt.Sprintf(`{"n":1,"step":%d}`, step) + []string{"", "\x01"}[r.IntN(2)], input: r.IntN(2) == 0}
 		clears := r.IntN(3)
 		if step/600%2 == 1 {
 			clears = r.IntN(2) // now and then few are left, or none

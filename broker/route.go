@@ -27,13 +27,21 @@ type routing struct {
 	cached   map[string]*mqtt.Subscribers // by topic, nil = nobody; valid for cachedAt
 	cachedAt uint64
 	retained retainTree
+	wanted   wanted
 
 	lastMessage int64 // newest id of an output
 }
 
-func (r *routing) init() {
+func (r *routing) init(common []string) {
 	r.cached = map[string]*mqtt.Subscribers{}
-	r.retained.init()
+	r.retained.init(common)
+}
+
+// expect tells that there will be a subscription with a filter.
+func (r *routing) expect(filter string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wanted.add(filter)
 }
 
 // changed says that subscriptions changed. It must follow the change.
@@ -189,6 +197,9 @@ func (b *Broker) count(d delivery) {
 // subscribers gives who subscribed to a topic, nil when nobody did. The routing lock is held.
 func (b *Broker) subscribers(topic string) *mqtt.Subscribers {
 	r := &b.routing
+	if !r.wanted.may(topic) {
+		return nil
+	}
 	now := r.generation.Load() // before looking: what changes meanwhile makes the answer stale
 	if r.cachedAt != now || len(r.cached) >= maxCached {
 		clear(r.cached)

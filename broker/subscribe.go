@@ -45,6 +45,8 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
 		sub.Filter, sub.RetainHandling = a.sub.Filter, 2 // mochi sends none
 		if a.refused || !validFilter(sub.Filter) {
 			sub.Filter = "" // mochi refuses this one
+		} else {
+			h.b.routing.expect(sub.Filter)
 		}
 		filters[i] = sub
 	}
@@ -175,7 +177,7 @@ func (b *Broker) stored(filter string) []string {
 // newest gives what is retained on a topic now, nil when nothing is. The routing lock is held.
 func (b *Broker) newest(topic string) *outgoing {
 	if m := b.routing.retained.get(topic); m != nil {
-		return m.outgoing()
+		return b.routing.retained.outgoing(m)
 	}
 	if !underSys(topic) {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -80,6 +81,29 @@ func FuzzString(f *testing.F) {
 			t.Fatalf("%q came back as %q", s, back)
 		}
 	})
+}
+
+// TestRiskPhrases: what risks have in common is more than half of each, and the broker can use it.
+func TestRiskPhrases(t *testing.T) {
+	var pairs []string
+	for _, p := range model.RiskPhrases() {
+		if len(p) < 3 {
+			t.Errorf("%q is too short", p)
+		}
+		pairs = append(pairs, p, "\x01")
+	}
+	if n := len(pairs) / 2; n > 31 {
+		t.Errorf("there are %d", n)
+	}
+	w := window(sensor(stream.Bearing), 0, 70)
+	w.N, w.Expected, w.Completeness = 60, 60, 1
+	usual, score := 45.276165, 0.0001409410118105825
+	risk := model.AppendRisk(nil, w, &model.Prediction{PFailure: 0.00002389953974631346, Source: "forest", ModelID: "0123456789abcdef", Score: &score, Explanation: []model.Contribution{
+		{Feature: "mean_c", Value: 38.45428571428572, Contribution: -0.008267669922106506, Usual: &usual},
+		{Feature: "last_c", Value: 38.47, Contribution: -0.007846698040766568, Usual: &usual}}})
+	if left := strings.NewReplacer(pairs...).Replace(string(risk)); 2*len(left) > len(risk) {
+		t.Errorf("of %d bytes %d are left: %q", len(risk), len(left), left)
+	}
 }
 
 // BenchmarkAppendRisk writes a risk payload into a buffer that is used again.

@@ -24,7 +24,7 @@ func (s *sensorState) periodNow() int64 {
 	if s.period > 0 {
 		return s.period
 	}
-	return s.learned
+	return s.past.period
 }
 
 // candidate is the window that a sensor closes next. Windows of a sensor tile the time: where the length grew, the first longer one begins where
@@ -182,7 +182,7 @@ func (w *Windower) closeGroup(a *assetState, c candidate, by ClosedBy, mono time
 			continue
 		}
 		if s.hop != nil {
-			s.hop.keep(g.candidate, w.open, s.memory)
+			s.hop.keep(g.candidate, w.open, s.past)
 		}
 		if m != nil {
 			closed = append(closed, m)
@@ -195,7 +195,7 @@ func (w *Windower) closeGroup(a *assetState, c candidate, by ClosedBy, mono time
 		s.frontier = c.end
 		w.touch(s)
 	}
-	mates := a.mates(closed, behind)
+	mates := a.mates(w.mates, closed, behind)
 	for _, m := range closed {
 		m.compare(mates)
 	}
@@ -206,12 +206,13 @@ func (w *Windower) closeGroup(a *assetState, c candidate, by ClosedBy, mono time
 			w.score(m.window)
 		} else {
 			m.learn(w.score(m.window))
-			m.window.Memory = m.sensor.memory.encode()
+			m.window.Memory = m.sensor.past.packed
 		}
 		m.window.PeriodMs = m.sensor.periodNow()
 		w.batch.Windows = append(w.batch.Windows, m.window)
 	}
 	a.remember(mates)
+	w.mates = mates
 	if !c.between {
 		a.setJointEnd(c.length, c.end)
 	}

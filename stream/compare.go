@@ -21,8 +21,8 @@ func (o *mate) sound() bool { return o.verdict == gaugeSound }
 
 // mates gives what the windows that close now are compared with: each other, those of sensors that are behind and stay open, and those that closed
 // before while another sensor still had readings of that time. Windows that end early are not compared: when each is found to end depends on who sent first.
-func (a *assetState) mates(groups ...[]*closing) []mate {
-	out := a.closed
+func (a *assetState) mates(scratch []mate, groups ...[]*closing) []mate {
+	out := append(scratch[:0], a.closed...)
 	for _, group := range groups {
 		for _, m := range group {
 			m.judge()
@@ -36,9 +36,9 @@ func (a *assetState) mates(groups ...[]*closing) []mate {
 
 // remember keeps the closed windows that a sensor of the asset has open readings beside: its own will be compared with them.
 func (a *assetState) remember(all []mate) {
-	a.closed = slices.DeleteFunc(all, func(m mate) bool {
+	a.closed = append([]mate(nil), slices.DeleteFunc(all, func(m mate) bool {
 		return !m.sensor.hasClosed(&m) || !slices.ContainsFunc(a.sensors, func(s *sensorState) bool { return s != m.sensor && s.hasOpen(&m) })
-	})
+	})...)
 }
 
 // minPeers is the fewest peers whose median means something; minPeersZ the fewest whose spread does.

@@ -204,7 +204,7 @@ func (s *sensorState) member(from, to, disorder int64) (mark int64, ok bool) {
 		return 0, false
 	case s.newest < to || last >= from && last < to:
 		return mark, true
-	case last >= to && s.memory.First < to:
+	case last >= to && s.past.first < to:
 		return max(mark, to), true
 	}
 	i := s.from(from)

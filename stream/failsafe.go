@@ -100,7 +100,7 @@ func (w *Windower) guardClosed(a *assetState, c candidate, closed []*closing) {
 			m.refuse(FailsafeOpen, "%d of the asset's last %d windows are quarantined, limit %.0f %%", before.quarantined(), before.n, limit*100)
 			m.window.Detail = strings.Join(m.why, "; ")
 		}
-		if !alone && m.sensor.memory.Windows > 0 && w.passed(m.sensor, c.end) {
+		if !alone && m.sensor.past.packed != nil && w.passed(m.sensor, c.end) {
 			a.guard.count(bad)
 			live = live || m.window.Live
 		}

@@ -28,7 +28,7 @@ type hopping struct {
 	held   bool    // the readings of the last window that learnt are held
 	start  int64   // its start, ms
 	kept   pending // and its readings, in dispute or not
-	before memory  // the sensor's before that window
+	before past    // the sensor's before that window
 	stale  bool    // the hop is new: what lies behind is not known yet
 }
 
@@ -229,7 +229,7 @@ func (h *hopping) whole(start, end, nominal int64, cut bool) bool {
 }
 
 // keep takes a window that learns as it closes, with its readings and the memory before it: windows between go on from them.
-func (h *hopping) keep(c candidate, entries []entry, before memory) {
+func (h *hopping) keep(c candidate, entries []entry, before past) {
 	if !h.whole(c.start, c.end, c.length, c.cut) {
 		h.held, h.kept, h.next = false, pending{}, max(h.next, h.first(c.end))
 		return
@@ -281,11 +281,10 @@ func (w *Windower) measureBetween(s *sensorState, c candidate, by ClosedBy) *clo
 	h, head := s.hop, floor(c.start, c.length)
 	w.open = h.kept.entries(w.open[:0], h.kept.from(head), h.kept.from(c.end))
 	w.open = s.pending.entries(w.open, s.from(head), s.from(c.end))
-	g := &sensorState{Sensor: s.Sensor, source: s.source, limits: s.limits, mate: s.mate, period: s.period, asset: s.asset, memory: s.memory}
+	g := &sensorState{Sensor: s.Sensor, source: s.source, limits: s.limits, mate: s.mate, period: s.period, asset: s.asset, past: s.past}
 	if h.held && h.start == head {
-		g.memory = h.before
+		g.past = h.before
 	}
-	g.learned = g.memory.period()
 	m := w.measureFrom(g, w.open, c, by)
 	if m != nil {
 		m.sensor = s
@@ -301,7 +300,7 @@ func (w *Windower) measureFrom(g *sensorState, entries []entry, c candidate, by 
 	}
 	if n > 0 {
 		if m := w.measure(g, entries[:n], candidate{start: floor(c.start, c.length), end: c.start, length: c.length}, by); m != nil {
-			g.memory = m.memory // how its readings ended: a value that stands still, a fault code that goes on
+			g.past = m.memory.pack() // how its readings ended: a value that stands still, a fault code that goes on
 		}
 	}
 	m := w.measure(g, entries[n:], c, by)

@@ -22,7 +22,7 @@ func (r *revising) refresh(s *sensorState) error {
 	}
 	g, err := ghost(s, w)
 	if err == nil {
-		h.before = g.memory
+		h.before = g.past
 	}
 	return err
 }
@@ -121,7 +121,7 @@ func (r *revising) remake(p revisionPlan) error {
 	if err != nil {
 		return err
 	}
-	if before == nil && p.old != nil && s.memory.First != 0 && s.memory.First < head { // what was before it has expired
+	if before == nil && p.old != nil && s.past.first != 0 && s.past.first < head { // what was before it has expired
 		if p.released {
 			r.stand(Key(p.start, s.ID))
 		}
@@ -160,7 +160,8 @@ func (r *revising) hopped(p revisionPlan) (bool, error) {
 	if err != nil || r.length(g) != h.length {
 		return false, err
 	}
-	return last == nil || last.End <= p.start || h.whole(last.Start, last.End, g.memory.Nominal, g.memory.Cut != 0), nil
+	k := g.past.memory()
+	return last == nil || last.End <= p.start || h.whole(last.Start, last.End, k.Nominal, k.Cut != 0), nil
 }
 
 // putBetween judges a window between and puts it into the batch, with what others said of its last revision.

@@ -41,7 +41,8 @@ type closing struct {
 // other reading is not made.
 func (w *Windower) measure(s *sensorState, entries []entry, c candidate, by ClosedBy) *closing {
 	m := w.newClosing(len(entries))
-	m.sensor, m.limits, m.memory, m.length, m.cut = s, s.limits, s.memory, c.length, c.cut
+	m.sensor, m.limits, m.length, m.cut = s, s.limits, c.length, c.cut
+	s.past.unpack(&m.memory)
 	m.first, m.last = entries[0].TS, entries[len(entries)-1].TS
 	m.held, m.heldSince, m.lastBefore = m.memory.Value, m.memory.Since, m.memory.Last
 	if len(s.unmade) > 0 {
@@ -225,5 +226,5 @@ func (m *closing) learn(frozen bool) {
 	if over := w.Features[FOverAmbient]; !frozen && w.SelfValid() && !math.IsNaN(over) {
 		k.learnRise(speedBin(w.Features[FSpeed]), over)
 	}
-	m.sensor.memory, m.sensor.learned = *k, k.period()
+	m.sensor.past = k.pack()
 }

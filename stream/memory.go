@@ -174,14 +174,57 @@ func (m *memory) unpack(b []byte) bool {
 		if i == memoryWords { // the half byte that fills the last one up
 			return n == 0 && len(rest) == 0
 		}
-		if n > 8 || n > len(rest) || n > 0 && rest[n-1] == 0 {
+		if n == 0 {
+			words[i] = 0
+			continue
+		}
+		if n > 8 || n > len(rest) || rest[n-1] == 0 {
 			return false
 		}
-		var word [8]byte
-		copy(word[:], rest[:n])
-		words[i], rest = binary.LittleEndian.Uint64(word[:]), rest[n:]
+		if len(rest) >= 8 {
+			words[i] = binary.LittleEndian.Uint64(rest) & (1<<(8*n) - 1)
+		} else {
+			var word [8]byte
+			copy(word[:], rest[:n])
+			words[i] = binary.LittleEndian.Uint64(word[:])
+		}
+		rest = rest[n:]
 	}
 	return len(rest) == 0
+}
+
+// past is a sensor's memory between two windows, as its last window left it: the bytes that are stored with that window, which nobody changes. Of a sensor they are a quarter of what the
+// memory itself takes, and a window reads them once.
+type past struct {
+	packed []byte // nil: no window has closed yet
+	first  int64  // memory.First
+	period int64  // the learned one, ms; 0: not known yet
+}
+
+// pack gives a memory as past.
+func (m *memory) pack() past { return past{m.encode(), m.First, m.period()} }
+
+// unpack writes the memory to m.
+func (p *past) unpack(m *memory) {
+	if p.packed == nil {
+		*m = memory{}
+		return
+	}
+	m.unpack(p.packed) // it can be read: encode wrote it
+}
+
+// memory gives the memory.
+func (p *past) memory() (m memory) {
+	p.unpack(&m)
+	return m
+}
+
+// recall gives a sensor its past from what was stored with its last window.
+func (s *sensorState) recall(stored []byte) (k memory, err error) {
+	if err = k.decode(stored); err == nil {
+		s.past = k.pack()
+	}
+	return k, err
 }
 
 // unpackWhole reads the form of the versions before, in which every field has its 8 bytes, and does not touch what they lack.

@@ -33,14 +33,14 @@ func (w *Windower) RestoreSensor(sensor Sensor, windowEnd int64, memory []byte) 
 	if windowEnd == 0 {
 		return nil
 	}
-	if err := s.memory.decode(memory); err != nil {
+	k, err := s.recall(memory)
+	if err != nil {
 		return fmt.Errorf("restore sensor %s/%s/%s: %w", sensor.Site, sensor.Asset, sensor.Name, err)
 	}
-	s.learned = s.memory.period()
-	s.frontier, s.made, s.last = windowEnd, windowEnd, s.memory.Last
-	s.advance(s.memory.Last)
-	a.advance(s.memory.Last, 0)
-	a.setJointEnd(s.memory.Nominal, windowEnd)
+	s.frontier, s.made, s.last = windowEnd, windowEnd, k.Last
+	s.advance(k.Last)
+	a.advance(k.Last, 0)
+	a.setJointEnd(k.Nominal, windowEnd)
 	return nil
 }
 
@@ -84,17 +84,17 @@ func (w *Windower) RestoreContext(assetID int64, c Context, conflicted bool) err
 }
 
 // RestoreClosed gives back a closed window that another sensor of its asset has open readings in or before: their windows are compared with it. It
-// follows the readings; mean is NaN when the window has none, memory is what was stored with it.
-func (w *Windower) RestoreClosed(sensorID, start, end int64, mean float64, valid bool, memory []byte) error {
+// follows the readings; mean is NaN when the window has none, stored is what was stored with it as its memory.
+func (w *Windower) RestoreClosed(sensorID, start, end int64, mean float64, valid bool, stored []byte) error {
 	if sensorID < 1 || sensorID > int64(len(w.sensors)) {
 		return fmt.Errorf("restore window: sensor %d is not known", sensorID)
 	}
 	s := w.sensors[sensorID-1]
-	if IsBetween(memory) { // Settle looks for those itself
+	if IsBetween(stored) { // Settle looks for those itself
 		return nil
 	}
-	m := s.memory
-	if err := m.decode(memory); err != nil {
+	var m memory
+	if err := m.decode(stored); err != nil {
 		return fmt.Errorf("restore window of %s/%s/%s: %w", s.Site, s.Asset, s.Name, err)
 	}
 	s.asset.setJointEnd(m.Nominal, end)

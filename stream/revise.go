@@ -249,10 +249,9 @@ func ghost(s *sensorState, last *Window) (*sensorState, error) {
 	if last == nil {
 		return g, nil
 	}
-	if err := g.memory.decode(last.Memory); err != nil {
+	if _, err := g.recall(last.Memory); err != nil {
 		return nil, fmt.Errorf("look up window of %s/%s/%s: %w", s.Site, s.Asset, s.Name, err)
 	}
-	g.learned = g.memory.period()
 	return g, nil
 }
 
@@ -274,12 +273,13 @@ func (r *revising) make(p revisionPlan) error {
 	c := candidate{start: p.start, end: p.end}
 	by := ByLate
 	if p.old != nil {
-		was, err := ghost(s, p.old)
+		old, err := ghost(s, p.old)
 		if err != nil {
 			return err
 		}
-		c.length, c.cut, by = was.memory.Nominal, was.memory.Cut != 0, p.old.ClosedBy
-		if before == nil && was.memory.Windows > 1 { // what was before it has expired
+		was := old.past.memory()
+		c.length, c.cut, by = was.Nominal, was.Cut != 0, p.old.ClosedBy
+		if before == nil && was.Windows > 1 { // what was before it has expired
 			before = p.old
 		}
 	}
@@ -425,10 +425,11 @@ func (r *revising) replace(p revisionPlan, m *closing) error {
 		return nil
 	}
 	k.Last = max(k.Last, m.last) // the watermark must be the same after a restart
+	remade := k.pack()
 	if !w.Behind {
-		s.memory = k
+		s.past = remade
 	}
-	w.Memory = k.encode()
+	w.Memory = remade.packed
 	r.score(w)
 	for i := range s.asset.closed {
 		if c := &s.asset.closed[i]; c.sensor == s && c.start == w.Start {
@@ -452,15 +453,15 @@ func sameFigures(w, old *Window) bool {
 // fill makes a window where there was none. It remembers what the one before it did and itself; the sensor goes on from there only when no later one has closed.
 func (r *revising) fill(p revisionPlan, before *Window, m *closing) error {
 	s, g, w := p.sensor, m.sensor, m.window
-	was, err := ghost(s, before)
+	old, err := ghost(s, before)
 	if err != nil {
 		return err
 	}
 	m.judge()
 	m.learn(r.score(w))
-	w.Memory, w.PeriodMs = g.memory.encode(), g.periodNow()
+	w.Memory, w.PeriodMs = g.past.packed, g.periodNow()
 	if !w.Behind {
-		s.memory, s.learned, s.made = g.memory, g.learned, w.End
+		s.past, s.made = g.past, w.End
 		s.unmade = slices.DeleteFunc(s.unmade, func(ts int64) bool { return ts < w.End })
 		r.touch(s)
 	}
@@ -471,7 +472,8 @@ func (r *revising) fill(p revisionPlan, before *Window, m *closing) error {
 		a.remember(append(a.closed, mate{s, w.Start, w.End, m.length, w.Features[FMean], w.Features[FSlope], m.memory.Gauge.Verdict, false}))
 	}
 	r.put(m)
-	return r.follow(p, was.memory.carry(), g.memory.carry())
+	was, is := old.past.memory(), g.past.memory()
+	return r.follow(p, was.carry(), is.carry())
 }
 
 func (r *revising) put(m *closing) {

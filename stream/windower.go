@@ -45,6 +45,7 @@ type Windower struct {
 	group    []dueSensor    // scratch of closeGroup: whose windows end together
 	closed   []*closing     // likewise: the windows that close
 	lagging  []*closing     // likewise: those of sensors that are behind
+	mates    []mate         // likewise: what they are compared with
 	judged   []judged       // scratch of closeDue: windows of one asset already judged
 	received int64          // receipt time of what is being processed, ms
 	most     int            // sensors, and assets: what a Key has room for
@@ -131,11 +132,10 @@ type sensorState struct {
 	limits  *Limits // in force
 	mate    *string // the one that the registry names; nil: by position
 	period  int64   // configured, ms; 0: learned
-	learned int64   // by the memory, ms; 0: not known yet
 	made    int64   // end of the last window that was made, ms; MinInt64: none
 	last    int64   // event time of the last reading in a closed window, made or not, ms
 	unmade  []int64 // event times of the readings of closed windows since the last one made, all in dispute, the first maxTimes+1 of them: a restart needs them
-	memory  memory
+	past    past    // what its next window needs of it
 }
 
 // NewWindower gives a windower with no past. past may be nil when nothing precedes (tests, training); score may be nil.
@@ -176,7 +176,7 @@ func (w *Windower) Take() *Batch {
 	}
 	w.tellOpen()
 	if len(w.batch.Windows) == 0 { // a quiet line needs no scratch
-		w.spare, w.group, w.closed, w.lagging, w.open = nil, nil, nil, nil, nil
+		w.spare, w.group, w.closed, w.lagging, w.open, w.mates = nil, nil, nil, nil, nil, nil
 	}
 	w.taken, w.batch = w.batch, newBatch()
 	w.recent = uncommitted{}

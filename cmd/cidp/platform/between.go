@@ -17,7 +17,7 @@ func (l *line) between(w *stream.Window) {
 		}
 		return
 	}
-	hold := l.holds[w.Sensor.ID]
+	hold, _ := l.holds.get(w.Sensor.ID)
 	if w.Revision > 0 || w.Behind || w.ClosedBy == stream.ByLate {
 		var err error
 		if hold, _, err = l.holdAt(w.Sensor.ID, w.Start); err != nil {

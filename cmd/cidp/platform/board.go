@@ -17,18 +17,26 @@ import (
 type board struct {
 	mu      sync.Mutex
 	assets  map[[2]string]*boardAsset
-	sensors map[int64]*console.Sensor
+	sensors bySensor[boardSensor]
 	rates   rates
 }
 
 type boardAsset struct {
 	site, name string
-	sensors    []*console.Sensor
+	sensors    []*boardSensor
 }
 
-func newBoard() *board {
-	return &board{assets: map[[2]string]*boardAsset{}, sensors: map[int64]*console.Sensor{}}
+// boardSensor is a console.Sensor in half the memory.
+type boardSensor struct {
+	name, level, source string
+	failure, mean       console.Figure
+	start, end          console.Time // of the window; 0: there is none yet
+	reasons             []string
+	kind                stream.Kind
+	valid               bool // the window
 }
+
+func newBoard() *board { return &board{assets: map[[2]string]*boardAsset{}} }
 
 // add gives a sensor its place; the caller holds mu.
 func (b *board) add(s *stream.Sensor) {
@@ -38,9 +46,20 @@ func (b *board) add(s *stream.Sensor) {
 		a = &boardAsset{site: s.Site, name: s.Asset}
 		b.assets[key] = a
 	}
-	v := &console.Sensor{Sensor: s.Name, Kind: s.Kind.String(), Level: console.LevelUnknown, PFailure: console.Missing(), MeanC: console.Missing()}
-	a.sensors = append(a.sensors, v)
-	b.sensors[s.ID] = v
+	a.sensors = append(a.sensors, b.sensors.set(s.ID, boardSensor{name: s.Name, kind: s.Kind, level: console.LevelUnknown, failure: console.Missing(), mean: console.Missing()}))
+}
+
+// shown is the sensor as the console has it.
+func (v *boardSensor) shown() console.Sensor {
+	verdict := ""
+	switch {
+	case v.valid:
+		verdict = "valid"
+	case v.end != 0:
+		verdict = "quarantined"
+	}
+	return console.Sensor{Sensor: v.name, Kind: v.kind.String(), Level: v.level, PFailure: v.failure, MeanC: v.mean, Source: v.source,
+		WindowStart: v.start, WindowEnd: v.end, Verdict: verdict, Reasons: v.reasons}
 }
 
 // restore shows what the warehouse knows at a start.
@@ -55,12 +74,11 @@ func (b *board) restore(ctx context.Context, rec *store.Recovery, pages *store.C
 		return err
 	}
 	for _, n := range newest {
-		if v := b.sensors[n.SensorID]; v != nil {
-			v.WindowStart, v.WindowEnd = console.Time(n.StartMs), console.Time(n.EndMs)
-			v.Verdict, v.Reasons, v.Source = n.Verdict, n.Reasons, n.Source
-			v.MeanC, v.PFailure, v.Level = figure(n.MeanC), figure(n.PFailure), n.Level
-			if n.Verdict != "valid" {
-				v.Level = console.LevelQuarantined
+		if v := b.sensors.at(n.SensorID); v != nil {
+			v.start, v.end, v.reasons, v.source = console.Time(n.StartMs), console.Time(n.EndMs), n.Reasons, n.Source
+			v.mean, v.failure, v.level, v.valid = figure(n.MeanC), figure(n.PFailure), n.Level, n.Verdict == "valid"
+			if !v.valid {
+				v.level = console.LevelQuarantined
 			}
 		}
 	}
@@ -84,24 +102,23 @@ func (b *board) committed(batch *store.Batch) {
 		b.add(s)
 	}
 	for i := range batch.Changed {
-		if v := b.sensors[batch.Changed[i].ID]; v != nil {
-			v.Kind = batch.Changed[i].Kind.String()
+		if v := b.sensors.at(batch.Changed[i].ID); v != nil {
+			v.kind = batch.Changed[i].Kind
 		}
 	}
 	predicted := predictions(batch)
 	for _, w := range batch.Windows {
-		v := b.sensors[w.Sensor.ID]
+		v := b.sensors.at(w.Sensor.ID)
 		if v == nil || w.Behind {
 			continue
 		}
-		v.WindowStart, v.WindowEnd = console.Time(w.Start), console.Time(w.End)
-		v.MeanC = console.Figure(w.Features[stream.FMean])
-		v.Verdict, v.Level, v.Source, v.PFailure, v.Reasons = "quarantined", console.LevelQuarantined, "", console.Missing(), nil
+		v.start, v.end, v.mean = console.Time(w.Start), console.Time(w.End), console.Figure(w.Features[stream.FMean])
+		v.valid, v.level, v.source, v.failure, v.reasons = false, console.LevelQuarantined, "", console.Missing(), nil
 		for _, r := range w.Reasons {
-			v.Reasons = append(v.Reasons, string(r))
+			v.reasons = append(v.reasons, string(r))
 		}
 		if p := predicted[predictionKey{w.ID(), w.Revision}]; p != nil {
-			v.Verdict, v.Level, v.Source, v.PFailure = "valid", p.Level.String(), p.Source, console.Figure(p.PFailure)
+			v.valid, v.level, v.source, v.failure = true, p.Level.String(), p.Source, console.Figure(p.PFailure)
 		}
 	}
 }
@@ -122,10 +139,10 @@ func (b *board) show(s *console.Snapshot) {
 	for _, a := range b.assets {
 		out := console.Asset{Site: a.site, Asset: a.name, Level: console.LevelUnknown, Sensors: make([]console.Sensor, 0, len(a.sensors))}
 		for _, v := range a.sensors {
-			out.Sensors = append(out.Sensors, *v)
-			*levels[v.Level]++
-			if ranks[v.Level] > ranks[out.Level] {
-				out.Level = v.Level
+			out.Sensors = append(out.Sensors, v.shown())
+			*levels[v.level]++
+			if ranks[v.level] > ranks[out.Level] {
+				out.Level = v.level
 			}
 		}
 		slices.SortFunc(out.Sensors, func(x, y console.Sensor) int { return cmp.Compare(x.Sensor, y.Sensor) })

@@ -13,7 +13,8 @@ import (
 // clocks is what was found of the devices' clocks since the start: an advisory beside their windows. It is safe for concurrent use; commit writes it, the console reads it.
 type clocks struct {
 	mu    sync.Mutex
-	known map[int64]stream.ClockNote // by sensor
+	known bySensor[stream.ClockNote]
+	wrong int // of those known
 	jumps int
 }
 
@@ -33,12 +34,7 @@ func (c *clocks) observe(r *prometheus.Registry) {
 func (c *clocks) figures() (wrong, jumps int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, n := range c.known {
-		if n.Behind.Abs() > clockWrong {
-			wrong++
-		}
-	}
-	return wrong, c.jumps
+	return c.wrong, c.jumps
 }
 
 // committed takes what a commit brought.
@@ -46,19 +42,26 @@ func (c *clocks) committed(notes []stream.ClockNote) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, n := range notes {
-		if c.known == nil {
-			c.known = map[int64]stream.ClockNote{}
-		}
-		c.jumps += n.Jumps - c.known[n.SensorID].Jumps
-		c.known[n.SensorID] = n
+		before, _ := c.known.get(n.SensorID)
+		c.jumps += n.Jumps - before.Jumps
+		c.wrong += isWrong(&n) - isWrong(&before)
+		c.known.set(n.SensorID, n)
 	}
+}
+
+// isWrong is 1 where a clock is off by more than it may, else 0.
+func isWrong(n *stream.ClockNote) int {
+	if n.Behind.Abs() > clockWrong {
+		return 1
+	}
+	return 0
 }
 
 // of gives what is known of a sensor's, nil when nothing is.
 func (c *clocks) of(sensorID int64) *console.Clock {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n, ok := c.known[sensorID]
+	n, ok := c.known.get(sensorID)
 	if !ok {
 		return nil
 	}

@@ -31,7 +31,7 @@ func (l *line) judge(w *stream.Window) (frozen bool) {
 	if w.Revision > 0 || w.Behind {
 		return l.revised(w)
 	}
-	hold := l.holds[w.Sensor.ID]
+	hold, _ := l.holds.get(w.Sensor.ID)
 	l.watchHot(w, hold)
 	if !w.Valid() {
 		if w.Live {
@@ -50,7 +50,7 @@ func (l *line) scored(w *stream.Window, hold model.Hold) (frozen bool) {
 		l.log.Error().Err(err).Msg("score window")
 		return true
 	}
-	l.holds[w.Sensor.ID] = scored.Prediction.Hold
+	l.holds.set(w.Sensor.ID, scored.Prediction.Hold)
 	b.Predictions, b.Shadows = append(b.Predictions, scored.Prediction), append(b.Shadows, scored.Shadows...)
 	if scored.Alert != nil {
 		b.Alerts = append(b.Alerts, *scored.Alert)

@@ -34,9 +34,9 @@ type line struct {
 	windower *stream.Windower
 	past     holdHistory
 	scorer   *model.Scorer
-	holds    map[int64]model.Hold // by sensor, owned by feed
+	holds    bySensor[model.Hold] // owned by feed
 	shown    map[string][]shown   // alerts that stand told, by topic, owned by feed
-	hot      map[int64]model.Hot  // by sensor, owned by feed
+	hot      bySensor[hot]        // owned by feed
 	standing map[standingKey]model.Alert
 	hold     withholding
 	pages    func() *store.Console

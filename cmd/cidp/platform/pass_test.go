@@ -63,7 +63,7 @@ func TestWhoWaitsIsNotKeptWaiting(t *testing.T) {
 func scoring(t *testing.T) *line {
 	t.Helper()
 	l := idle(t, "")
-	l.holds, l.hot, l.atHand, l.committing = map[int64]model.Hold{}, map[int64]model.Hot{}, true, true
+	l.atHand, l.committing = true, true
 	var err error
 	if l.scorer, err = model.NewScorer(nil, model.DefaultRules(), model.DefaultAlertConfig()); err != nil {
 		t.Fatal(err)

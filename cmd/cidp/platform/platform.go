@@ -173,7 +173,7 @@ func (p *Platform) restore(scorer *model.Scorer) (again []store.Publication, err
 	p.line = &line{
 		db: p.db, file: file, admit: p.keeper.admit, scorer: scorer, status: p.status, metrics: p.metrics, board: p.board, clocks: &p.clocks, drift: p.drift, log: p.cfg.Log, step: p.cfg.Step,
 		every: p.cfg.CommitEvery, enough: make(chan struct{}), filling: newPass(),
-		shown: map[string][]shown{}, hot: map[int64]model.Hot{}, standing: map[standingKey]model.Alert{}, pages: p.Warehouse,
+		shown: map[string][]shown{}, standing: map[standingKey]model.Alert{}, pages: p.Warehouse,
 		hold:   withholding{limit: p.cfg.Stream.FailShare, assets: map[int64]evidence{}, free: make(chan struct{}, 1), newest: map[string]int64{}, waiting: p.metrics.withheld},
 		config: &p.config, configs: make(chan *configuration), releases: make(chan *release), registry: p.registry, using: p.use.Load(), use: &p.use, asks: make(chan *modelAsk), released: map[int64]store.Outcome{},
 	}
@@ -254,7 +254,7 @@ func (p *Platform) startBroker(standing []store.Publication) error {
 	if err != nil {
 		return err
 	}
-	bc := broker.Config{Addr: p.cfg.MQTT, MaxPayload: p.cfg.MaxPayload, QueueBytes: queueBytes, AllowAnonymous: p.cfg.AllowAnonymous, Restore: sessions, Log: p.cfg.Log}
+	bc := broker.Config{Addr: p.cfg.MQTT, MaxPayload: p.cfg.MaxPayload, QueueBytes: queueBytes, AllowAnonymous: p.cfg.AllowAnonymous, Restore: sessions, Phrases: model.RiskPhrases(), Log: p.cfg.Log}
 	for _, s := range standing {
 		bc.Standing = append(bc.Standing, broker.Retained{Topic: s.Topic, Payload: s.Payload})
 	}

@@ -66,12 +66,8 @@ func (l *line) raiseFailsafe(f *stream.Failsafe) {
 
 // watchHot folds a window into its sensor's data-quality alert.
 func (l *line) watchHot(w *stream.Window, hold model.Hold) {
-	before, known := l.hot[w.Sensor.ID]
-	if !known {
-		before = noHot()
-	}
-	next, a, t := l.scorer.QuarantinedHot(w, hold, before)
-	l.hot[w.Sensor.ID] = next
+	next, a, t := l.scorer.QuarantinedHot(w, hold, l.hotOf(w.Sensor.ID))
+	l.noteHot(w.Sensor.ID, next)
 	if a != nil {
 		l.move(w.Sensor, a, t, w.Live)
 	}
@@ -80,9 +76,7 @@ func (l *line) watchHot(w *stream.Window, hold model.Hold) {
 // recallQuality gives the line its standing alerts back that no score made. Silence that is not watched for any more ends.
 func (l *line) recallQuality(rec *store.Recovery, silentAfter time.Duration) error {
 	for _, g := range rec.Good {
-		h := noHot()
-		h.Good, h.Until = g.LastC, g.End
-		l.hot[g.SensorID] = h
+		l.noteHot(g.SensorID, model.Hot{Good: g.LastC, Until: g.End})
 	}
 	for i := range rec.Alerts {
 		a := rec.Alerts[i]
@@ -90,12 +84,9 @@ func (l *line) recallQuality(rec *store.Recovery, silentAfter time.Duration) err
 		key := standingKey{a.Rule, model.Place{Site: s.Site, Asset: s.Asset, Sensor: s.Name}}
 		switch a.Rule {
 		case model.RuleQuarantinedHot:
-			h, known := l.hot[a.SensorID]
-			if !known {
-				h = noHot()
-			}
+			h := l.hotOf(a.SensorID)
 			h.Alert = a
-			l.hot[a.SensorID] = h
+			l.noteHot(a.SensorID, h)
 		case model.RuleFailsafe:
 			l.standing[key] = a
 		case model.RuleSilence:
@@ -135,5 +126,32 @@ func scopeOf(p model.Place) stream.Scope {
 	return stream.OfSensor
 }
 
-// noHot is the past of a sensor without windows.
-func noHot() model.Hot { return model.Hot{Good: math.NaN()} }
+// hot is a model.Hot as it is kept of each sensor: nearly none has an alert, which would be ten times as large as the rest.
+type hot struct {
+	good  float64
+	until int64
+	alert *model.Alert // nil: none
+}
+
+// hotOf gives a sensor's; that of one without windows when it is not known.
+func (l *line) hotOf(sensorID int64) model.Hot {
+	h, known := l.hot.get(sensorID)
+	if !known {
+		return model.Hot{Good: math.NaN()}
+	}
+	out := model.Hot{Good: h.good, Until: h.until}
+	if h.alert != nil {
+		out.Alert = *h.alert
+	}
+	return out
+}
+
+// noteHot keeps a sensor's.
+func (l *line) noteHot(sensorID int64, h model.Hot) {
+	kept := hot{good: h.Good, until: h.Until}
+	if h.Alert.ID != "" {
+		a := h.Alert
+		kept.alert = &a
+	}
+	l.hot.set(sensorID, kept)
+}

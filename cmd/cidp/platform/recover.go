@@ -21,7 +21,6 @@ func (p *Platform) recover(rec *store.Recovery) (err error) {
 		return err
 	}
 	l.commitID = rec.LastCommit
-	l.holds = rec.Holds
 	for _, a := range rec.Assets {
 		from, ok := rec.ContextsFrom[a.ID]
 		if !ok {
@@ -32,6 +31,9 @@ func (p *Platform) recover(rec *store.Recovery) (err error) {
 		}
 	}
 	for _, s := range rec.Sensors {
+		if h, ok := rec.Holds[s.ID]; ok {
+			l.holds.set(s.ID, h)
+		}
 		w := rec.Windows[s.ID]
 		if err := l.windower.RestoreSensor(*s, w.End, w.Memory); err != nil {
 			return err

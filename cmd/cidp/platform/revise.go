@@ -12,7 +12,7 @@ import (
 
 // revised scores a revision, or a window that a late reading made. It answers as judge does.
 func (l *line) revised(w *stream.Window) (frozen bool) {
-	hold := l.holds[w.Sensor.ID]
+	hold, _ := l.holds.get(w.Sensor.ID)
 	if !w.Behind { // the sensor's Hot is that of its newest window's newest revision, as after a restart
 		l.watchHot(w, hold)
 	}

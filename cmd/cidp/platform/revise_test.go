@@ -73,7 +73,7 @@ func TestLateReadingsReviseThroughTheLine(t *testing.T) {
 		t.Error("what it said before is gone")
 	}
 	p.board.mu.Lock()
-	if got := p.board.sensors[1].WindowStart; got != console.Time(ts+180_000) {
+	if got := p.board.sensors.at(1).start; got != console.Time(ts+180_000) {
 		t.Errorf("the console shows the window from %v, not the newest", got)
 	}
 	p.board.mu.Unlock()

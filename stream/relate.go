@@ -186,16 +186,25 @@ func (m *closing) growth(r peersOf, limit float64) {
 	if r.mate == nil || !(f[FSpeed] < standStill) || math.IsNaN(r.mate.slope) || len(m.cleanTS) < minReadings {
 		return
 	}
-	span := float64(m.cleanTS[len(m.cleanTS)-1]-m.cleanTS[0]) / 60_000
-	line := float64(f[FSlope]*f[FSlope]) * float64(span*span) / 12
-	scatter := max(float64(f[FStd]*f[FStd])-line, minScatter)
-	weight := float64(len(m.cleanTS)) * float64(span*span) / (2 * 12 * scatter)
+	span := m.minutes()
+	weight := float64(len(m.cleanTS)) * float64(span*span) / (2 * 12 * max(m.scatter(), minScatter))
 	apart := f[FSlope] - r.mate.slope
 	if math.Abs(apart) > growMost {
 		return
 	}
 	g.Grow += float64(weight * apart)
 	g.GrowW += weight
+}
+
+// minutes is the time from the first to the last cleaned reading.
+func (m *closing) minutes() float64 {
+	return float64(m.cleanTS[len(m.cleanTS)-1]-m.cleanTS[0]) / 60_000
+}
+
+// scatter is the variance of the cleaned readings about their line, K².
+func (m *closing) scatter() float64 {
+	f, span := &m.window.Features, m.minutes()
+	return float64(f[FStd]*f[FStd]) - float64(f[FSlope]*f[FSlope])*float64(span*span)/12
 }
 
 // grows says whether a sensor above its mate still rises against it at standstill.

@@ -247,11 +247,11 @@ func (m *closing) astray(r peersOf, x, limit float64) {
 	}
 }
 
-// peersHot says whether so many peers are hot that their lower quartile is, too: they agree by far less than sound ones do, and the sensor's own past says that it is sound. Then it
+// peersHot says whether so many peers are hot that their lower quartile is, too: they agree by less than sound ones do, and the sensor's own past says that it is sound. Then it
 // is they who are off.
 func (m *closing) peersHot(r peersOf, limit float64) bool {
 	g := &m.memory.Gauge
-	return r.n >= minRelated && g.Off < 0 && r.high-r.mean > stepLimits*limit && g.OwnN >= ownMemory && g.Own > peersOwn*g.Off
+	return r.n >= minRelated && g.Off < 0 && r.high-r.mean > limit && g.OwnN >= ownMemory && g.Own > peersOwn*g.Off
 }
 
 // runsAway says whether a sensor that is known to drift upwards leaves its peers faster than a drift does: heat has come to the error. What Off lags behind by, of something that goes at

@@ -468,7 +468,7 @@ func TestFaultsAreDetected(t *testing.T) {
 	// piece is good data: both are seen by what is told of the clock. The sensors that are silent until then are told silent, too.
 	promised := map[string]atLeast{
 		simulator.Stuck: {soon: 95}, simulator.Spikes: {soon: 95}, simulator.Dropout: {soon: 90}, simulator.OpenCircuit: {soon: 95},
-		simulator.ClockSkew: {soon: 45, seen: 95}, simulator.LateBursts: {soon: 80, seen: 95}, simulator.Swap: {soon: 90, small: 95, plain: 95},
+		simulator.ClockSkew: {soon: 45, seen: 95}, simulator.LateBursts: {soon: 80, seen: 95}, simulator.Swap: {soon: 85, small: 95, plain: 95},
 		simulator.Fouling: {near: 70}, simulator.Drift: {near: 80},
 	}
 	runs := []qualityRun{{assets: 48, rateHz: 1, span: 150 * time.Minute, share: 0.3, seed: 7}}

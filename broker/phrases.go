@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// phrases keep retained outputs short: what all of them have in common, the names of fields, stands in each as one byte. JSON has no use for bytes below a blank, so that nothing else is
-// one of these. A general compressor makes them shorter still and takes several times as long (DESIGN.md).
+// phrases keep retained outputs short: what all of them have in common, the names of fields, stands in each as one byte. Our payloads have no bytes below a blank, so that nothing else is
+// one of these; one that has is kept whole. A general compressor makes them shorter still and takes several times as long (DESIGN.md).
 type phrases struct {
 	all   []string
 	first [256]bool   // what they begin with

@@ -138,7 +138,7 @@ func (s *sensorState) overtaken(c candidate, horizon int64) bool {
 	return i < s.pending.len() && (s.hop != nil || s.pending.ts(i) < horizon) // what hops has later windows with the same readings
 }
 
-// hold marks, after a restart, whose fault it was that a window did not close before: it would have otherwise.
+// hold marks, after a restart, whose fault it was that a window did not close before. One that nobody held was put off.
 func (w *Windower) hold(a *assetState) {
 	w.judged = w.judged[:0]
 	horizon := w.horizon(a, -1)

@@ -29,7 +29,7 @@ func (w *Windower) CloseDue(most int) {
 	p.assets, w.received = slices.Delete(p.assets, 0, n), received
 }
 
-// PutOff is about how many windows are put off, never less than there are.
+// PutOff is about how many windows are put off: one for each time that a sensor's came due. An asset that was held back may have more of them.
 func (w *Windower) PutOff() int { return w.later.looks }
 
 // holdsMost says whether the filling batch holds as many windows as it is to.
@@ -60,6 +60,11 @@ func (w *Windower) doubtful(a *assetState) bool {
 	return out
 }
 
+// late says whether somebody of an asset was ever behind its window's closing: a restart takes its windows for held back (doubtful).
+func (a *assetState) late() bool {
+	return a.context.behind || slices.ContainsFunc(a.sensors, func(s *sensorState) bool { return s.behind })
+}
+
 // closeWaiting closes the windows of an asset that has waited.
 func (w *Windower) closeWaiting(a *assetState) {
 	w.received = a.later.received
@@ -78,7 +83,7 @@ func (w *Windower) putOff(a *assetState) bool {
 		l.looks++
 		p.looks++
 		return true
-	case !w.holdsMost():
+	case !w.holdsMost(), a.late(): // those of whoever was late would all close before their batch is taken, beyond any bound
 		return false
 	}
 	l.looks, l.received = len(a.sensors), w.received

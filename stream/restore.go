@@ -109,7 +109,7 @@ func (w *Windower) RestoreClosed(sensorID, start, end int64, mean float64, valid
 // batch every ten minutes loses nothing. It falls with each message.
 const unknownStride = 200_000
 
-// Settle ends a restart: silence is counted from mono on. Windows that are due by event time close; after a plain restart none is.
+// Settle ends a restart: silence is counted from mono on. Windows that are due by event time close: those that were put off, and after a plain stop none.
 func (w *Windower) Settle(mono time.Duration, wall int64) {
 	w.received = wall
 	for _, s := range w.sensors {

@@ -60,11 +60,9 @@ func (w *Windower) inTime(s *sensorState, ts int64) bool {
 // A late reading where its sensor has no window makes the one that it belongs to, with revision 0: of the length that the sensor's windows had before it, aligned to that length,
 // cut where a neighbour begins or ends. An error is fatal, as Feed's. Windows that were put off and must not wait close before.
 func (w *Windower) MakeRevisions() error {
-	if w.failed != nil {
+	w.closeDoubtful()
+	if w.failed != nil || len(w.late) == 0 {
 		return w.failed
-	}
-	if w.closeDoubtful(); len(w.late) == 0 {
-		return nil
 	}
 	clear(w.expired)
 	err := w.makeRevisions()

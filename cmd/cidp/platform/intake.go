@@ -24,7 +24,6 @@ type intake struct {
 const (
 	receiveMax = 4096                 // messages taken from the broker at once
 	gatherFor  = 2 * time.Millisecond // how long messages may gather
-	findFew    = 64                   // who finds fewer looks again when a pass may be committed, and no sooner
 	findMany   = 512                  // who finds so many looks again at once
 	keepRoom   = 64                   // messages for which room is always kept
 )
@@ -45,9 +44,8 @@ func (in *intake) receive(ctx context.Context) {
 	}
 }
 
-// next sees that the next messages are told of, unless some are held back: by the channel that it gives, or by look while the line is busy and there is a flow of messages. due is how long it takes until a pass may be
-// committed, as far as the cadence goes.
-func (in *intake) next(held, busy bool, due time.Duration) (from <-chan []broker.Message) {
+// next sees that the next messages are told of, unless some are held back: by the channel that it gives, or by look while the line is busy and there is a flow of messages.
+func (in *intake) next(held, busy bool) (from <-chan []broker.Message) {
 	switch {
 	case held, in.drained:
 		return nil
@@ -55,7 +53,7 @@ func (in *intake) next(held, busy bool, due time.Duration) (from <-chan []broker
 	case busy && in.found > 0:
 		if !in.looking {
 			in.looking = true
-			in.look.Reset(in.rest(due))
+			in.look.Reset(in.rest())
 		}
 		return nil
 	default:
@@ -65,21 +63,11 @@ func (in *intake) next(held, busy bool, due time.Duration) (from <-chan []broker
 }
 
 // rest is how long to wait before feed looks again.
-func (in *intake) rest(due time.Duration) time.Duration {
-	switch {
-	case in.found >= findMany:
+func (in *intake) rest() time.Duration {
+	if in.found >= findMany {
 		return 0
-	case in.found < findFew:
-		return max(gatherFor, due)
 	}
 	return gatherFor
-}
-
-// flows notes how many messages the last pass had: more than one are a flow, though the last look may have found nothing.
-func (in *intake) flows(n int) {
-	if n > 1 {
-		in.found = max(in.found, 1)
-	}
 }
 
 func (in *intake) ask() {

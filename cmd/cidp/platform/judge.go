@@ -68,7 +68,7 @@ func (l *line) scored(w *stream.Window, hold model.Hold) (frozen bool) {
 // tellScored lays out the risk, the alert's present state and its transitions.
 func (l *line) tellScored(w *stream.Window, s *model.Scored) {
 	l.payload = model.AppendRisk(l.payload[:0], w, &s.Prediction)
-	if l.tell(riskPrefix, w.Sensor, bytes.Clone(l.payload), true) { // it is retained, a sensor's each: no longer than it is
+	if l.tell(riskPrefix, w.Sensor, bytes.Clone(l.payload), true) { // it waits in the outbox: no longer than it is
 		b := l.filling.batch
 		told := &b.Outbox[len(b.Outbox)-1]
 		told.WindowID, told.Revision = s.Prediction.WindowID, s.Prediction.Revision

@@ -80,8 +80,8 @@ type line struct {
 	remember   bool                    // sessions changed
 	swept      bool                    // they were asked for the last time
 	committing bool                    // a pass is with commit
-	last       time.Time               // when the last one began to be sealed
-	size       int                     // readings, contexts and refusals in that
+	last       time.Time               // when it went there
+	size       int                     // readings, contexts and refusals in it
 	answered   time.Time               // when the last one was done
 	alone      string                  // client of the only message in the last pass that had any; empty: it had more
 	failed     error                   // of a look-up while scoring: fatal
@@ -136,8 +136,7 @@ func (l *line) feed(ctx context.Context) error {
 		if held && !l.committing { // the commit was done before all was taken
 			continue
 		}
-		due := l.every - time.Since(l.last)
-		from := in.next(held, l.committing || due > 0, due)
+		from := in.next(held, l.committing || time.Since(l.last) < l.every)
 		configs, releases, asks := l.configs, l.releases, l.asks
 		if in.drained { // the next start reads the file anew
 			configs, releases, asks = nil, nil, nil
@@ -226,14 +225,13 @@ func (l *line) commitWhenDue(cadence *time.Timer, draining bool) (end bool, err 
 	told := l.unsent.Load() == 0 // asked before due, so that what was told last is marked sent
 	switch wait := l.due(draining); {
 	case wait == 0:
-		begin := time.Now()
 		if err := l.gather(); err != nil { // of what has come since feed looked last, as much as takes no time
 			return false, err
 		}
 		if err := l.seal(); err != nil {
 			return false, err
 		}
-		l.last, l.committing = begin, true // what sealing takes is part of the cadence
+		l.last, l.committing = time.Now(), true
 		l.reconfigure()
 		l.exchange()
 		l.windower.CloseDue(l.windowsAtMost())
@@ -305,7 +303,6 @@ func (l *line) seal() error {
 	}
 	l.drift.fold(p.batch)
 	p.batch.Withhold = l.hold.changed()
-	l.intake.flows(len(p.acks))
 	if n := len(p.acks); n > 1 {
 		l.alone = ""
 	} else if n == 1 {

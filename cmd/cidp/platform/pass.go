@@ -49,7 +49,7 @@ const (
 // windowsAtMost is how many windows the next pass closes before it puts further ones off: twice as many as its readings will close where a window has sixty of them, and a quarter of what is put off already. A
 // fleet's windows close together, and all of them in one pass would hold up everybody's answers; so they are spread over the next ones.
 func (l *line) windowsAtMost() int {
-	return min(max(fewWindows, l.size/30, l.windower.PutOff()/4), maxBatchWindows)
+	return min(max(fewWindows, l.size/30, l.windower.PutOff()/4), maxBatchWindows/2) // so that the pass is not full with them, and takes messages, too
 }
 
 func newPass() *pass { return &pass{batch: &store.Batch{}} }

@@ -130,7 +130,7 @@ func TestPassIsBoundedInWindowsPutOff(t *testing.T) {
 	if len(l.waiting) == 0 || l.due(false) != 0 {
 		t.Errorf("%d windows are put off, %d messages wait, and the pass waits %s", l.windower.PutOff(), len(l.waiting), l.due(false))
 	}
-	if n := l.windowsAtMost(); n != maxBatchWindows {
+	if n := l.windowsAtMost(); n != maxBatchWindows/2 {
 		t.Errorf("the next pass closes %d windows", n)
 	}
 }
@@ -180,7 +180,7 @@ func TestIntakeKeepsOrder(t *testing.T) {
 		for n := 0; !in.drained; n++ {
 			var messages []broker.Message
 			select {
-			case m, open := <-in.next(false, n%3 > 0, time.Duration(n%5)*time.Millisecond):
+			case m, open := <-in.next(false, n%3 > 0):
 				messages = in.came(m, open)
 			case <-in.look.C:
 				in.looking = false

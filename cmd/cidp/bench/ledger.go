@@ -131,8 +131,9 @@ func (r *run) verify(ctx context.Context) error {
 	if !report.OK {
 		return fmt.Errorf("verify the database: %d breaches, the first is %s: %s", len(report.Breaches), report.Breaches[0].Check, report.Breaches[0].Detail)
 	}
-	if t := store.Sum(report.Ledger); int64(t.Received) != r.ledger.Received || int64(t.Stored) != r.ledger.Stored {
-		return fmt.Errorf("verify the database: it has received %d and stored %d, the platform counted %d and %d", t.Received, t.Stored, r.ledger.Received, r.ledger.Stored)
+	received, stored := r.earlier.Received+r.ledger.Received, r.earlier.Stored+r.ledger.Stored
+	if t := store.Sum(report.Ledger); int64(t.Received) != received || int64(t.Stored) != stored {
+		return fmt.Errorf("verify the database: it has received %d and stored %d, the platform counted %d and %d", t.Received, t.Stored, received, stored)
 	}
 	r.ledger.Verified++
 	return nil

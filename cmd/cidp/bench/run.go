@@ -23,6 +23,7 @@ type run struct {
 	sent     int64
 	figures  figures
 	ledger   Ledger
+	earlier  Ledger // of the runs that filled the same database before
 	stages   []Stage
 	load     *load.Load
 }

@@ -105,7 +105,6 @@ func SampleMemory() []byte {
 	m.Pair = pairing{Apart: [pairRing]float64{1, -2, 3, -4, 5}, Both: [pairRing]float64{-6, 7, -8, 9, -10}, N: 4, End: 11, Move: 0.12, MoveBoth: 0.13, MoveN: 14, Jump: -1.5, Limit: 0.16, Level: -0.7, Left: 17}
 	m.Twin = twin{At: 18, Off: -19.5, Own: 20.5, Moves: 21.5, Bends: 22.5, N: 6.5}
 	m.Cool = cooling{{YY: 34.5, SY: 35.5, N: 36, Off: -37.5, OffN: 5, Last: -45, Var: 38.5}, {YY: 39.5, SY: -40.5, N: 41, Off: 42.5, OffN: 6, Last: 46, Var: 43.5}}
-	m.Course.pack(&course{Level: 0.5, Heat: -0.25, Trend: 0.125, P: [6]float64{1.5, -2.5, 3.5, 4.5, -5.5, 6.5}, N: 7, Chance: 0.5, Noise: 0.75, Doubt: 8, Sum: -9.5, Warm: [pairRing]float64{10, 11, 12, 13, -14}})
 	return m.encode()
 }
 
@@ -139,12 +138,6 @@ func SameFolds(a, b []byte) bool {
 	x.Last, x.Gauge.Verdict, x.Gauge.Slope = y.Last, y.Gauge.Verdict, y.Gauge.Slope
 	return x == y
 }
-
-// MemoryHead is where the words of a stored memory begin.
-const MemoryHead = memoryHead
-
-// CourseBytes is how long the course is that version 7 of the memory added.
-var CourseBytes = binary.Size(packedCourse{})
 
 // CoolBytes is how long the cooling is that version 5 of the memory added.
 var CoolBytes = binary.Size(cooling{})

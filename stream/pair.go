@@ -10,7 +10,7 @@ import (
 // one end loses does not appear in the other. Both windows are out then, as of a sensor that measures something else.
 //
 // It is seen by the windows' means: how far the two are apart, and how far both together are off the others. Each is held against how it usually moves, so that rough sensors and
-// rough lines ask for larger jumps. Smaller ones course.go looks for. The state ends when they jump back, and after swapWindows: the readings are true, and whoever was to look at the cables has been told.
+// rough lines ask for larger jumps. The state ends when they jump back, and after swapWindows: the readings are true, and whoever was to look at the cables has been told.
 
 // The limits of two that changed places.
 const (
@@ -60,36 +60,22 @@ func (p *pairing) sound() bool {
 
 // pair holds a window against its mate's and says when the two have changed places. Hot readings stay in: whichever end they are of, they are what the alarms are for.
 func (m *closing) pair(with []mate) {
-	p, c, w := &m.memory.Pair, m.memory.Course.unpack(), m.window
+	p, w := &m.memory.Pair, m.window
 	if p.Left > 0 {
 		p.Left--
 	}
 	name := "its mate"
 	if o, others := m.beside(with); o != nil {
 		name = o.sensor.Name
-		quanta := float64(swapQuanta * m.memory.Quantum.Float())
-		p.follow(w, o.mean, others, max(swapLeast, quanta))
-		if !w.Between {
-			c.follow(p, (w.Features[FMean]+o.mean)/2, max(courseLeast, quanta), 2*max(m.scatter(), 0)/float64(len(m.cleanTS)))
-		}
+		p.follow(w, o.mean, others, max(swapLeast, float64(swapQuanta*m.memory.Quantum.Float())))
 	} else {
 		p.N = 0
-		c.lose(p)
-	}
-	if !w.Between {
-		m.memory.Course.pack(&c)
 	}
 	over := w.Features[FOverAmbient]
 	if math.IsNaN(over) {
 		over = w.Features[FMean] - swapUnknown
 	}
-	if over >= hotK {
-		return
-	}
-	if p.Left == 0 && c.Doubt > 0 {
-		m.object(Swapped, "it and %s seem to have changed places: at once one went up and the other down by %.2f K, limit %.2f K, which is no heat", name, math.Abs(p.Jump)/2, p.Limit/2)
-	}
-	if p.Left > 0 {
+	if p.Left > 0 && over < hotK {
 		m.object(Swapped, "it and %s have changed places: at once one went up and the other down by %.2f K, limit %.2f K, and each goes on where the other was", name, math.Abs(p.Jump)/2, p.Limit/2)
 	}
 }

@@ -33,7 +33,6 @@ const (
 	pairK       = 2.5  // K: with fewer, the limit is this and pairShare of their rise, how they came apart must say so (twin.go), and the sensor's own past
 	pairShare   = 0.06
 	pairOwn     = 0.6 // share of the deviation that must show against the sensor's own baseline
-	peersOwn    = 0.2 // and at least so much where its peers disagree among themselves
 	discK       = 2.0 // K: of discs, whose past says little, the limit is this and discShare
 	discShare   = 0.04
 	ownMemory   = 15   // windows that Own stands on
@@ -108,7 +107,7 @@ func (m *closing) relate(with []mate) {
 	}
 	m.growth(r, limit)
 	m.astray(r, x, limit)
-	if r.n >= minRelated && off < -stepLimits*limit && g.Astray == 0 && !m.peersHot(r, limit) {
+	if r.n >= minRelated && off < -stepLimits*limit && g.Astray == 0 {
 		m.object(PeerDisagreement, "it reads %.1f K below what %d peers say, limit %.1f K: nothing cools one component alone", -off, r.n, stepLimits*limit)
 	}
 }
@@ -117,8 +116,7 @@ func (m *closing) relate(with []mate) {
 type peersOf struct {
 	mean float64
 	n    int
-	high float64 // their upper quartile
-	mate *mate   // the other end of the axle, the first by name, also one that is out for spikes alone; nil without one
+	mate *mate // the other end of the axle, the first by name, also one that is out for spikes alone; nil without one
 }
 
 func (m *closing) reference(with []mate) (r peersOf) {
@@ -140,7 +138,7 @@ func (m *closing) reference(with []mate) (r peersOf) {
 	}
 	if r.n = len(means); r.n > 0 {
 		slices.Sort(means)
-		r.mean, r.high = means[(r.n-1)/4], means[r.n-1-(r.n-1)/4]
+		r.mean = means[(r.n-1)/4]
 	}
 	return r
 }
@@ -188,25 +186,16 @@ func (m *closing) growth(r peersOf, limit float64) {
 	if r.mate == nil || !(f[FSpeed] < standStill) || math.IsNaN(r.mate.slope) || len(m.cleanTS) < minReadings {
 		return
 	}
-	span := m.minutes()
-	weight := float64(len(m.cleanTS)) * float64(span*span) / (2 * 12 * max(m.scatter(), minScatter))
+	span := float64(m.cleanTS[len(m.cleanTS)-1]-m.cleanTS[0]) / 60_000
+	line := float64(f[FSlope]*f[FSlope]) * float64(span*span) / 12
+	scatter := max(float64(f[FStd]*f[FStd])-line, minScatter)
+	weight := float64(len(m.cleanTS)) * float64(span*span) / (2 * 12 * scatter)
 	apart := f[FSlope] - r.mate.slope
 	if math.Abs(apart) > growMost {
 		return
 	}
 	g.Grow += float64(weight * apart)
 	g.GrowW += weight
-}
-
-// minutes is the time from the first to the last cleaned reading.
-func (m *closing) minutes() float64 {
-	return float64(m.cleanTS[len(m.cleanTS)-1]-m.cleanTS[0]) / 60_000
-}
-
-// scatter is the variance of the cleaned readings about their line, K².
-func (m *closing) scatter() float64 {
-	f, span := &m.window.Features, m.minutes()
-	return float64(f[FStd]*f[FStd]) - float64(f[FSlope]*f[FSlope])*float64(span*span)/12
 }
 
 // grows says whether a sensor above its mate still rises against it at standstill.
@@ -218,7 +207,7 @@ func (g *gauge) grows() bool {
 func (m *closing) astray(r peersOf, x, limit float64) {
 	g := &m.memory.Gauge
 	switch {
-	case m.peersHot(r, limit), g.Astray == astrayHigh && (g.Off < limit/2 || m.hot(hotMostK) || m.runsAway() || r.n < minRelated && m.memory.Cool.heated()), r.n < minRelated && m.otherHot(x), (g.Astray == astrayLow || g.Astray == astrayGain) && g.Off > -limit/2:
+	case g.Astray == astrayHigh && (g.Off < limit/2 || m.hot(hotMostK) || m.runsAway() || r.n < minRelated && m.memory.Cool.heated()), r.n < minRelated && m.otherHot(x), (g.Astray == astrayLow || g.Astray == astrayGain) && g.Off > -limit/2:
 		g.Astray, g.Grow, g.GrowW = 0, 0, 0
 	case g.Astray != 0 || g.OffN < offMemory:
 	case r.n < minRelated:
@@ -245,13 +234,6 @@ func (m *closing) astray(r peersOf, x, limit float64) {
 	case g.Astray == astraySoak:
 		m.blame(astraySoak, "it was %.1f K off ambient in cold soak, limit %.1f K", g.Soak, soakLimit)
 	}
-}
-
-// peersHot says whether so many peers are hot that their lower quartile is, too: they agree by less than sound ones do, and the sensor's own past says that it is sound. Then it
-// is they who are off.
-func (m *closing) peersHot(r peersOf, limit float64) bool {
-	g := &m.memory.Gauge
-	return r.n >= minRelated && g.Off < 0 && r.high-r.mean > limit && g.OwnN >= ownMemory && g.Own > peersOwn*g.Off
 }
 
 // runsAway says whether a sensor that is known to drift upwards leaves its peers faster than a drift does: heat has come to the error. What Off lags behind by, of something that goes at

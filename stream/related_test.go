@@ -89,12 +89,11 @@ func (v *vehicle) minutes(t *testing.T, n int64, odd func(name string, rise, min
 	}
 }
 
-// others fails the test for every sensor but one that was ever quarantined. One window in a thousand shows by chance what exchanged mates would, and puts both in doubt for a window or two.
+// others fails the test for every sensor but one that was ever quarantined.
 func (v *vehicle) others(t *testing.T, but string) {
 	t.Helper()
 	for name, s := range v.told {
-		doubted := len(s.reasons) == 1 && s.reasons[stream.Swapped] <= 2
-		if name != but && s.first != 0 && !doubted {
+		if name != but && s.first != 0 {
 			t.Errorf("%s was sound, and out from window %d on: %v", name, s.first, s.reasons)
 		}
 	}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"iter"
-	"math"
 	"time"
 
 	"github.com/camrail/cidp/stream"
@@ -25,32 +24,37 @@ func (r *Recovery) Feed() iter.Seq2[Fed, error] {
 
 // inOrder gives what two searches find in event-time order, contexts first.
 func inOrder(c *sqlite3.Conn, contexts, readings *search) iter.Seq2[Fed, error] {
+	return merged(contexts.rows(c), readings.rows(c), func(context, reading Fed) bool { return context.TS <= reading.TS })
+}
+
+// merged gives what two ordered sequences give in one order: of the one what comes before the next of the other, as before says. It ends with the first error.
+func merged(one, other iter.Seq2[Fed, error], before func(one, other Fed) bool) iter.Seq2[Fed, error] {
 	return func(yield func(Fed, error) bool) {
-		context, stop := iter.Pull2(contexts.rows(c))
+		pull, stop := iter.Pull2(one)
 		defer stop()
-		next, err, more := context()
-		upTo := func(ts int64) bool { // gives the contexts up to a time
-			for more && err == nil && next.TS <= ts {
+		next, err, more := pull()
+		give := func(due func() bool) bool { // gives of the one what is due
+			for more && err == nil && due() {
 				if !yield(next, nil) {
 					return false
 				}
-				next, err, more = context()
+				next, err, more = pull()
 			}
 			if err != nil {
 				yield(Fed{}, err)
 			}
 			return err == nil
 		}
-		for f, ferr := range readings.rows(c) {
+		for f, ferr := range other {
 			if ferr != nil {
 				yield(Fed{}, ferr)
 				return
 			}
-			if !upTo(f.TS) || !yield(f, nil) {
+			if !give(func() bool { return before(next, f) }) || !yield(f, nil) {
 				return
 			}
 		}
-		upTo(math.MaxInt64)
+		give(func() bool { return true })
 	}
 }
 

@@ -109,31 +109,8 @@ func (f *search) rows(c *sqlite3.Conn) iter.Seq2[Fed, error] {
 			f.unpacked(c)(yield)
 			return
 		}
-		packed, stop := iter.Pull2(f.packed(c))
-		defer stop()
-		next, err, more := packed()
-		upTo := func(key int64) bool { // gives the packed ones before a key
-			for more && err == nil && stream.Key(next.TS, next.SensorID) < key {
-				if !yield(next, nil) {
-					return false
-				}
-				next, err, more = packed()
-			}
-			if err != nil {
-				yield(Fed{}, err)
-			}
-			return err == nil
-		}
-		for r, err := range f.unpacked(c) {
-			if err != nil {
-				yield(r, err)
-				return
-			}
-			if !upTo(stream.Key(r.TS, r.SensorID)) || !yield(r, nil) {
-				return
-			}
-		}
-		upTo(math.MaxInt64)
+		key := func(r Fed) int64 { return stream.Key(r.TS, r.SensorID) }
+		merged(f.packed(c), f.unpacked(c), func(packed, row Fed) bool { return key(packed) < key(row) })(yield)
 	}
 }
 

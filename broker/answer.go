@@ -70,9 +70,7 @@ func (b *Broker) answerBatch(acks []Ack, touched []*conn) []*conn {
 		c.collect(m, acks[i].Outcome)
 	}
 	for _, c := range touched {
-		if c.writeAcks() {
-			b.counters.acksWritten.Add(int64(c.nacks))
-		} else {
+		if !c.writeAcks() {
 			b.counters.acksDropped.Add(int64(c.nacks))
 		}
 		c.nacks, c.dirty = 0, false
@@ -180,14 +178,14 @@ func (c *conn) collectLate(upTo uint64) {
 	c.hasLate.Store(len(c.order.late) > 0)
 }
 
-// writeAcks writes what was collected, and is false when the connection is closed.
+// writeAcks writes what was collected and counts it, and is false when the connection is closed.
 func (c *conn) writeAcks() bool {
 	c.unanswered.remove(c.freed...)
 	c.order.Lock()
 	defer c.order.Unlock()
 	c.collectLate(c.last)
 	c.order.answered = c.last
-	err := c.writeAtOnce(c.acks)
+	err := c.writeAtOnce(c.acks, &c.counters.acksWritten, c.nacks)
 	c.acks, c.freed = c.acks[:0], c.freed[:0]
 	if cap(c.acks) > keepBuffer {
 		c.acks, c.freed = nil, nil

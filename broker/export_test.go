@@ -183,6 +183,12 @@ func FullOfSent(n int) {
 	}
 }
 
+// Expiring gives what asks whether a message that comes now with a Message Expiry Interval is over.
+func Expiring(seconds uint32) (over func() bool) {
+	o := &outgoing{expires: expiry(&packets.Properties{MessageExpiryInterval: seconds})}
+	return o.expired
+}
+
 // RetainTree holds retained messages.
 type RetainTree struct{ t retainTree }
 
@@ -237,7 +243,9 @@ func (o *Outbox) Write(p []byte) error {
 	return err
 }
 
-func (o *Outbox) WriteAtOnce(p []byte) error { return o.o.writeAtOnce(p) }
+func (o *Outbox) WriteAtOnce(p []byte) error {
+	return o.o.writeAtOnce(p, &o.sh.counters.acksWritten, 1)
+}
 
 func (o *Outbox) Close() { _ = o.o.Close() }
 

@@ -21,7 +21,7 @@ type Message struct {
 	seq   uint64              // position among the messages of conn that get an answer
 	props *packets.Properties // MQTT 5 properties that subscribers must see, nil when none
 
-	expires int64 // MQTT 5 message expiry, epoch seconds; 0 = never
+	expires int64 // MQTT 5 message expiry, epoch milliseconds; 0 = never
 	held    int   // bytes of memory it keeps: topic, payload and properties are parts of the packet they came in
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -87,37 +88,51 @@ func (o *outbox) init(inner net.Conn, timeout time.Duration, sh *shared) {
 func (o *outbox) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.writeLocked(p)
+	if err := o.admitLocked(len(p)); err != nil {
+		return 0, err
+	}
+	o.queueLocked(p)
+	return len(p), nil
 }
 
 // writeAtOnce is Write for what comes once a commit and in one piece: while nothing waits before it, the socket gets it here and now, as far as there is room.
-// It spares a goroutine and a deadline for four bytes. Where many packets follow each other Write is better: they pile up and go together.
-func (o *outbox) writeAtOnce(p []byte) error {
+// It spares a goroutine and a deadline for four bytes. Where many packets follow each other Write is better: they pile up and go together. What p holds is n more
+// in count, unless it fails: the peer may have it before this returns, and finds it counted.
+func (o *outbox) writeAtOnce(p []byte, count *atomic.Int64, n int) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.flushing && !o.closing && !o.broken { // then nothing waits
-		n := o.direct.write(p)
-		o.counters.bytesSent.Add(int64(n))
-		if p = p[n:]; len(p) == 0 {
+	if err := o.admitLocked(len(p)); err != nil {
+		return err
+	}
+	count.Add(int64(n))
+	if !o.flushing { // then nothing waits
+		written := o.direct.write(p)
+		o.counters.bytesSent.Add(int64(written))
+		if p = p[written:]; len(p) == 0 {
 			return nil
 		}
 	}
-	_, err := o.writeLocked(p)
-	return err
+	o.queueLocked(p)
+	return nil
 }
 
-func (o *outbox) writeLocked(p []byte) (int, error) {
+// admitLocked fails when n more bytes cannot be taken: the connection is closed, or far too slow.
+func (o *outbox) admitLocked(n int) error {
 	if o.closing || o.broken {
-		return 0, net.ErrClosed
+		return net.ErrClosed
 	}
-	if o.backlog+len(p) > maxBacklog {
+	if o.backlog+n > maxBacklog {
 		o.counters.slowClosed.Add(1)
 		o.breakLocked()
-		return 0, net.ErrClosed
+		return net.ErrClosed
 	}
+	return nil
+}
+
+// queueLocked takes p, which was admitted.
+func (o *outbox) queueLocked(p []byte) {
 	o.buf = append(o.buf, p...)
 	o.startLocked(len(p))
-	return len(p), nil
 }
 
 // startLocked counts n new bytes and sees that they are written.

@@ -14,7 +14,7 @@ type retainTree struct {
 	inputs     int                // of them those from outside
 	inputBytes int                // what these hold
 	expiring   map[*kept]struct{} // inputs with an MQTT 5 expiry
-	soonest    int64              // none of these expires before, epoch seconds
+	soonest    int64              // none of these expires before, epoch milliseconds
 	phrases    *phrases
 	scratch    []byte // of pack
 }
@@ -111,7 +111,7 @@ func (t *retainTree) clear(topic string) {
 	}
 }
 
-// expire clears the messages that are over at a time in epoch seconds.
+// expire clears the messages that are over at a time in epoch milliseconds.
 func (t *retainTree) expire(now int64) {
 	if len(t.expiring) == 0 || now < t.soonest {
 		return

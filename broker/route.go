@@ -129,17 +129,20 @@ func (b *Broker) routeOne(a *Ack) bool {
 	if m.Retain {
 		b.keep(o)
 	}
-	if a.Outcome == Accepted && b.fanOut(o) {
-		b.counters.routed.Add(1)
+	if a.Outcome == Accepted {
+		b.fanOut(o)
 	}
 	return true
 }
 
-// fanOut delivers to every subscriber, and says whether there is any. The routing lock is held.
-func (b *Broker) fanOut(o *outgoing) bool {
+// fanOut delivers to every subscriber. The routing lock is held.
+func (b *Broker) fanOut(o *outgoing) {
 	subs := b.subscribers(o.topic)
 	if subs == nil {
-		return false
+		return
+	}
+	if o.telemetry {
+		b.counters.routed.Add(1)
 	}
 	for id, sub := range subs.Subscriptions {
 		if s := b.registry.get(id); s != nil {
@@ -155,7 +158,6 @@ func (b *Broker) fanOut(o *outgoing) bool {
 	if b.claims.Load() > maxClaims {
 		b.forgo()
 	}
-	return true
 }
 
 // deliverShared delivers to one client of a shared subscription: one that is there and takes it if any, else one that is away.
@@ -244,5 +246,5 @@ func (b *Broker) keep(o *outgoing) {
 func (b *Broker) expireRetained(now time.Time) {
 	b.routing.mu.Lock()
 	defer b.routing.mu.Unlock()
-	b.routing.retained.expire(now.Unix())
+	b.routing.retained.expire(now.UnixMilli())
 }

@@ -26,11 +26,11 @@ type Stats struct {
 	Redelivered        int64    // QoS 2 messages sent again and recognised
 	Denied             int64    // PUBLISHes on topics that nobody from outside may publish on
 	ProtocolErrors     int64    // connections closed for what their client sent: malformed or too large packets, unknown aliases, too many unacknowledged messages
-	AcksWritten        int64
-	AcksDropped        int64 // the client was gone
+	AcksWritten        int64    // counted before a client can have them
+	AcksDropped        int64    // the client was gone
 	AcksWithheld       int64
 	Published          int64 // calls of Publish
-	Routed             int64 // accepted messages that had a subscriber
+	Routed             int64 // accepted messages that had a subscriber; likewise
 	Delivered          int64 // PUBLISHes written to subscribers
 	DeliveriesDropped  int64 // not written: the subscriber is too slow, or its packet limit too small
 	RetainsRefused     int64 // retained inputs beyond the bound

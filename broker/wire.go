@@ -47,7 +47,7 @@ type outgoing struct {
 	payload   []byte
 	origin    string // client that published it, empty for our own
 	props     *packets.Properties
-	expires   int64 // epoch seconds; 0 = never
+	expires   int64 // epoch milliseconds; 0 = never
 	held      int   // bytes of memory it keeps if they are more than its own: the packet it came in
 	qos       byte
 	retain    bool // as published
@@ -71,7 +71,7 @@ func (o *outgoing) share() float64 {
 
 func (o *outgoing) size() int { return max(o.held, len(o.topic)+len(o.payload)) }
 
-func (o *outgoing) expired() bool { return o.expires > 0 && time.Now().Unix() >= o.expires }
+func (o *outgoing) expired() bool { return o.expires > 0 && time.Now().UnixMilli() >= o.expires }
 
 // parcel is an outgoing message for one subscriber.
 type parcel struct {
@@ -133,7 +133,7 @@ func publishProps(p *parcel) []byte {
 		props = *p.props
 	}
 	if p.expires > 0 { // what is left of it (MQTT 5, section 3.3.2.3.3)
-		props.MessageExpiryInterval = uint32(max(1, p.expires-time.Now().Unix()))
+		props.MessageExpiryInterval = uint32(max(1, (p.expires-time.Now().UnixMilli()+999)/1000))
 	}
 	props.SubscriptionIdentifier = p.ids
 	var buf bytes.Buffer
@@ -151,10 +151,10 @@ func forwarded(p *packets.Properties) *packets.Properties {
 	return &kept
 }
 
-// expiry gives when a message with these properties expires, in epoch seconds; 0 = never.
+// expiry gives when a message with these properties expires, in epoch milliseconds; 0 = never. Whole seconds would end one of a second at once.
 func expiry(p *packets.Properties) int64 {
 	if p == nil || p.MessageExpiryInterval == 0 {
 		return 0
 	}
-	return time.Now().Unix() + int64(p.MessageExpiryInterval)
+	return time.Now().UnixMilli() + 1000*int64(p.MessageExpiryInterval)
 }

@@ -362,14 +362,14 @@ func TestKeepaliveOfAPublisherHeldBack(t *testing.T) {
 		if version == 5 {
 			props = []byte{0}
 		}
-		c.write(frame(tConnect<<4, text("MQTT"), []byte{version, 2, 0, 1}, props, text("a"))) // 1 s
+		c.write(frame(tConnect<<4, text("MQTT"), []byte{version, 2, 0, 2}, props, text("a"))) // 2 s: cut after 3
 		c.expect(tConnack)
 		for id := uint16(1); id <= 5; id++ {
 			c.publish(0, 1, id, topicA, "x")
 		}
 		c.write([]byte{tPingreq << 4, 0})
 		eventually(t, "the publisher is held back", func() bool { return b.Stats().Queued == 1 })
-		time.Sleep(2500 * time.Millisecond) // longer than its keepalive: what is tested is that this time does not count
+		time.Sleep(4 * time.Second) // longer than its keepalive: what is tested is that this time does not count
 		got := mustReceive(t, b, 5)
 		c.expect(tPingresp)
 		acknowledge(b, broker.Accepted, got...)

@@ -92,7 +92,7 @@ func (d *disk) flush(b *broker.Broker) broker.SessionChanges {
 	return c
 }
 
-// attend commits changes as they are told, until the returned function is called.
+// attend commits changes as they are told, until the returned function is called. What was told last may be left: only what a client waits for is on disk then.
 func (d *disk) attend(b *broker.Broker) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup

@@ -52,6 +52,7 @@ func TestBacklogsOfAllAreBounded(t *testing.T) {
 			for i := range n {
 				mustPublish(t, b, eventA, payload, false)
 				most = max(most, b.Stats().Held)
+				eventually(t, "who gave way has left", func() bool { return b.Stats().Held <= limit+2*size })
 				if i%100 == 99 {
 					mostHeap = max(mostHeap, heap()-before)
 				}
@@ -59,7 +60,7 @@ func TestBacklogsOfAllAreBounded(t *testing.T) {
 					t.Fatalf("the reader got something else than message %d", i)
 				}
 			}
-			if most > limit+size*2 {
+			if most > 2*limit { // what is being written to those who gave way goes a moment later
 				t.Errorf("%d bytes were held, the limit is %d", most, limit)
 			}
 			if mostHeap > 3*limit {

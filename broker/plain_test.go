@@ -321,17 +321,18 @@ func TestPlainPublishesKeepAlive(t *testing.T) {
 	b := mustStart(t, broker.Config{})
 	acceptAll(t, b)
 	c := dial(t, b)
-	c.write(frame(tConnect<<4, text("MQTT"), []byte{4, 2, 0, 1}, text("a"))) // keepalive 1 s: cut after 1 s, as mochi rounds it down
+	c.write(frame(tConnect<<4, text("MQTT"), []byte{4, 2, 0, 2}, text("a"))) // keepalive 2 s: cut after 3 s
 	c.expect(tConnack)
-	for id := range uint16(12) {
-		c.publish(0, 1, id+1, topicA, reading)
-		c.expectAck(tPuback, id+1, 0)
-		time.Sleep(150 * time.Millisecond)
+	var last time.Time
+	for id, begin := uint16(1), time.Now(); time.Since(begin) < 3500*time.Millisecond; id++ {
+		last = time.Now()
+		c.publish(0, 1, id, topicA, reading)
+		c.expectAck(tPuback, id, 0)
+		time.Sleep(100 * time.Millisecond) // longer than its keepalive in all
 	}
-	stopped := time.Now()
-	c.write(publishFrame(4, 0, 1, 99, topicA, 0, reading)[:20])
+	c.write(publishFrame(4, 0, 1, 999, topicA, 0, reading)[:20])
 	c.expectClosed()
-	if after := time.Since(stopped); after < 500*time.Millisecond || after > 2*time.Second {
+	if after := time.Since(last); after < 2800*time.Millisecond || after > 6*time.Second {
 		t.Errorf("closed %v after its last packet", after)
 	}
 }

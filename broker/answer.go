@@ -14,7 +14,7 @@ type ackBatch struct {
 }
 
 // Acknowledge answers messages whose outcome is final, in their order, and then gives the accepted ones to live subscribers. It hands the slice,
-// which must not be used afterwards, to another goroutine and returns; it waits only when four batches are unfinished. After Close it does nothing.
+// which must not be used afterwards (Room may give it again), to another goroutine and returns; it waits only when four batches are unfinished. After Close it does nothing.
 // It also says that what SessionChanges gave last is on disk.
 func (b *Broker) Acknowledge(acks []Ack) {
 	b.changes.confirm()

@@ -55,6 +55,7 @@ type Broker struct {
 
 	acks    chan ackBatch // from Acknowledge to answer
 	routes  chan ackBatch // from answer to route
+	rooms   rooms         // from route back to whoever acknowledges
 	stopped chan struct{} // closed when answer and route must end
 
 	workers sync.WaitGroup // accept, answer, route
@@ -86,6 +87,7 @@ func Start(cfg Config) (*Broker, error) {
 		queue:     newQueue(cfg.Queue, cfg.QueueBytes),
 		acks:      make(chan ackBatch, 4),
 		routes:    make(chan ackBatch, 4),
+		rooms:     newRooms(),
 		stopped:   make(chan struct{}),
 		open:      openConns{all: map[*conn]struct{}{}},
 	}

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"bytes"
 	"encoding/binary"
 	"net"
 	"sync"
@@ -149,25 +148,26 @@ func (b *Broker) gather(c *conn, r *run) (n int, next found) {
 	return n, next
 }
 
-// fill completes messages and takes them off what was read. Their payloads are parts of one copy of it.
+// fill completes messages and takes them off what was read. Their payloads lie in one copy, without what is between them: that would be a third of it.
 func (b *Broker) fill(c *conn, messages []Message) {
-	size := 0
+	kept := 0
 	for i := range messages {
-		size += messages[i].held
+		kept += messages[i].Size
 	}
-	packets := bytes.Clone(c.unread[:size])
-	c.unread = c.unread[size:]
-	received, end := b.cfg.Clock().UnixMilli(), 0
+	payloads := make([]byte, 0, kept)
+	received, size := b.cfg.Clock().UnixMilli(), 0
 	for i := range messages {
 		m := &messages[i]
-		end += m.held
-		m.Payload = packets[end-m.Size : end : end]
+		size += m.held
+		payloads = append(payloads, c.unread[size-m.Size:size]...)
+		m.Payload = payloads[len(payloads)-m.Size : len(payloads) : len(payloads)]
 		m.Received = received
 		if m.QoS > 0 {
 			c.seq++
 			m.conn, m.seq = c, c.seq
 		}
 	}
+	c.unread = c.unread[size:]
 	c.topic = messages[len(messages)-1].Topic
 	atomic.AddInt64(&b.server.Info.BytesReceived, int64(size))
 	atomic.AddInt64(&b.server.Info.PacketsReceived, int64(len(messages)))

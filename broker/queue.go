@@ -114,9 +114,7 @@ func (q *queue) call() {
 // push appends with the lock held, reusing the room before head when the slice is full.
 func (q *queue) push(m *Message) {
 	if q.head > 0 && len(q.messages) == cap(q.messages) {
-		n := copy(q.messages, q.messages[q.head:])
-		clear(q.messages[n:])
-		q.messages, q.head = q.messages[:n], 0
+		q.moveUp()
 	}
 	if cap(q.messages) == 0 {
 		q.messages = make([]Message, 0, q.usual)
@@ -125,6 +123,13 @@ func (q *queue) push(m *Message) {
 	q.bytes += m.cost()
 	q.received[m.QoS]++
 	q.payloads += int64(m.Size)
+}
+
+// moveUp moves what is queued to the front of its slice. The lock is held.
+func (q *queue) moveUp() {
+	n := copy(q.messages, q.messages[q.head:])
+	clear(q.messages[n:])
+	q.messages, q.head = q.messages[:n], 0
 }
 
 func (q *queue) wake() {
@@ -165,14 +170,16 @@ func (q *queue) take(ctx context.Context, dst []Message, max int) ([]Message, er
 
 // exchange takes all messages. The lock is held.
 func (q *queue) exchange(dst []Message) []Message {
-	queued := q.messages[q.head:]
-	if len(dst) > 0 {
+	if queued := q.messages[q.head:]; len(dst) > 0 {
 		dst = append(dst, queued...)
 		clear(queued)
 		q.messages = q.messages[:0]
 	} else {
-		dst, q.messages = queued, dst
-		q.usual = len(queued)
+		if q.head > 0 { // or the room before it would be lost with every exchange
+			q.moveUp()
+		}
+		dst, q.messages = q.messages, dst
+		q.usual = len(dst)
 	}
 	q.head, q.bytes = 0, 0
 	q.call()

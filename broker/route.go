@@ -85,6 +85,7 @@ func (b *Broker) route() {
 			for rest := batch.acks; len(rest) > 0; {
 				rest = rest[b.routeSome(rest):]
 			}
+			b.rooms.giveBack(batch.acks)
 			if batch.flushed != nil {
 				close(batch.flushed)
 			}

@@ -18,6 +18,7 @@ type Source interface {
 type messages interface {
 	Receive(ctx context.Context, dst []broker.Message, max int) ([]broker.Message, error)
 	Acknowledge(acks []broker.Ack)
+	Room(n int) []broker.Ack
 	Publish(topic string, payload []byte, retain bool) error
 	lasting
 }
@@ -54,6 +55,8 @@ func (a atHand) Receive(ctx context.Context, dst []broker.Message, max int) ([]b
 }
 
 func (atHand) Acknowledge([]broker.Ack) {}
+
+func (atHand) Room(n int) []broker.Ack { return make([]broker.Ack, 0, n) }
 
 func (atHand) Publish(string, []byte, bool) error {
 	return errors.New("nothing is published of what is at hand")

@@ -309,7 +309,7 @@ func (l *line) seal() error {
 		l.alone = p.acks[0].Message.Client
 	}
 	l.filling = newPass()
-	l.filling.acks = make([]broker.Ack, 0, len(p.acks)) // growing to as many would copy each twice
+	l.filling.acks = l.broker.Room(len(p.acks)) // growing to as many would copy each twice
 	l.sentMu.Lock()
 	p.batch.Sent, l.sent = l.sent, nil
 	l.sentMu.Unlock()

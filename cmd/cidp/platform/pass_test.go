@@ -200,16 +200,23 @@ func TestIntakeKeepsOrder(t *testing.T) {
 	})
 }
 
-// TestIntakeGivesRoomBack takes a rush, and then little.
+// TestIntakeGivesRoomBack takes a rush, and then little for long.
 func TestIntakeGivesRoomBack(t *testing.T) {
 	from := bursts{portions: make(chan []broker.Message, 1)}
 	in := newIntake(from)
-	for _, n := range []int{receiveMax, 4, 4} {
+	take := func(n int) {
 		from.portions <- make([]broker.Message, n)
 		if got := len(in.now()); got != n {
 			t.Fatalf("%d messages of %d", got, n)
 		}
 		in.taken()
+	}
+	take(receiveMax)
+	if take(4); cap(in.room) < receiveMax {
+		t.Errorf("room for %d messages is kept at the first lull, want %d", cap(in.room), receiveMax)
+	}
+	for range keepSparse + 1 {
+		take(4)
 	}
 	if cap(in.room) > keepRoom {
 		t.Errorf("room for %d messages is kept when 4 come", cap(in.room))

@@ -54,7 +54,7 @@ type line struct {
 	using    *inUse                 // what the filling pass is scored with, owned by feed
 	use      *atomic.Pointer[inUse] // what the newest commit was
 	asks     chan *modelAsk         // what is asked of models
-	every    time.Duration          // shortest time between the starts of two commits
+	every    time.Duration          // shortest time from the start of one seal to that of the next
 	began    time.Time              // zero of the windower's monotonic time, owned by feed
 
 	intake   intake
@@ -80,7 +80,7 @@ type line struct {
 	remember   bool                    // sessions changed
 	swept      bool                    // they were asked for the last time
 	committing bool                    // a pass is with commit
-	last       time.Time               // when its sealing began
+	last       time.Time               // when gathering for it began
 	size       int                     // readings, contexts and refusals in it
 	answered   time.Time               // when the last one was done
 	alone      string                  // client of the only message in the last pass that had any; empty: it had more
@@ -225,14 +225,14 @@ func (l *line) commitWhenDue(cadence *time.Timer, draining bool) (end bool, err 
 	told := l.unsent.Load() == 0 // asked before due, so that what was told last is marked sent
 	switch wait := l.due(draining); {
 	case wait == 0:
-		l.last = time.Now()                // the cadence is that of starts: what gathering and sealing take is within it
+		start := time.Now()                // the cadence is that of starts: what gathering and sealing take is within it
 		if err := l.gather(); err != nil { // of what has come since feed looked last, as much as takes no time
 			return false, err
 		}
 		if err := l.seal(); err != nil {
 			return false, err
 		}
-		l.committing = true
+		l.last, l.committing = start, true // not before: gather would not see that a commit is due, and take all there is
 		l.reconfigure()
 		l.exchange()
 		l.windower.CloseDue(l.windowsAtMost())

@@ -14,7 +14,7 @@ type ackBatch struct {
 }
 
 // Acknowledge answers messages whose outcome is final, in their order, and then gives the accepted ones to live subscribers. It hands the slice,
-// which must not be used afterwards (Room may give it again), to another goroutine and returns; it waits only when four batches are unfinished. After Close it does nothing.
+// which must not be used afterwards, nor its capacity (Room may give it again), to another goroutine and returns; it waits only when four batches are unfinished. After Close it does nothing.
 // It also says that what SessionChanges gave last is on disk.
 func (b *Broker) Acknowledge(acks []Ack) {
 	b.changes.confirm()
@@ -185,7 +185,7 @@ func (c *conn) writeAcks() bool {
 	defer c.order.Unlock()
 	c.collectLate(c.last)
 	c.order.answered = c.last
-	err := c.writeAtOnce(c.acks, &c.counters.acksWritten, c.nacks)
+	err := c.writeAtOnce(c.acks, c.nacks)
 	c.acks, c.freed = c.acks[:0], c.freed[:0]
 	if cap(c.acks) > keepBuffer {
 		c.acks, c.freed = nil, nil

@@ -244,7 +244,7 @@ func (o *Outbox) Write(p []byte) error {
 }
 
 func (o *Outbox) WriteAtOnce(p []byte) error {
-	return o.o.writeAtOnce(p, &o.sh.counters.acksWritten, 1)
+	return o.o.writeAtOnce(p, 1)
 }
 
 func (o *Outbox) Close() { _ = o.o.Close() }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -96,15 +95,15 @@ func (o *outbox) Write(p []byte) (int, error) {
 }
 
 // writeAtOnce is Write for what comes once a commit and in one piece: while nothing waits before it, the socket gets it here and now, as far as there is room.
-// It spares a goroutine and a deadline for four bytes. Where many packets follow each other Write is better: they pile up and go together. What p holds is n more
-// in count, unless it fails: the peer may have it before this returns, and finds it counted.
-func (o *outbox) writeAtOnce(p []byte, count *atomic.Int64, n int) error {
+// It spares a goroutine and a deadline for four bytes. Where many packets follow each other Write is better: they pile up and go together. It holds n acknowledgements,
+// which are counted before the peer can have them.
+func (o *outbox) writeAtOnce(p []byte, n int) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err := o.admitLocked(len(p)); err != nil {
 		return err
 	}
-	count.Add(int64(n))
+	o.counters.acksWritten.Add(int64(n))
 	if !o.flushing { // then nothing waits
 		written := o.direct.write(p)
 		o.counters.bytesSent.Add(int64(written))

@@ -243,9 +243,7 @@ func (o *Outbox) Write(p []byte) error {
 	return err
 }
 
-func (o *Outbox) WriteAtOnce(p []byte) error {
-	return o.o.writeAtOnce(p, 1)
-}
+func (o *Outbox) WriteAtOnce(p []byte) error { return o.o.writeAtOnce(p, 1) }
 
 func (o *Outbox) Close() { _ = o.o.Close() }
 

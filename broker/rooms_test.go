@@ -146,3 +146,55 @@ func TestListsOfARushGo(t *testing.T) {
 		t.Errorf("room for %d messages is kept when 4 come", got)
 	}
 }
+
+// Of several lists that go round none is kept for a rush that is over, though small ones come between the large ones; a need that comes back now and then keeps them.
+func TestSpare(t *testing.T) {
+	var s broker.Spare
+	s.Keep(5000, 8000)
+	for i := range broker.SpareUses {
+		if !s.Keep(4, []int{8000, 10}[i%2]) {
+			t.Fatalf("a list goes after %d uses", i+1)
+		}
+	}
+	for i := range 4 {
+		if room := []int{8000, 10}[i%2]; s.Keep(4, room) != (room == 10) {
+			t.Errorf("room for %d: kept %v", room, room != 10)
+		}
+	}
+	for i := range 3 * broker.SpareUses {
+		used := 4
+		if i%100 == 0 {
+			used = 5000
+		}
+		if !s.Keep(used, 8000) {
+			t.Fatalf("use %d: a list goes that is needed every hundred uses", i)
+		}
+	}
+}
+
+// Both of two lists in circulation go after a rush.
+func TestListsOfARushAllGo(t *testing.T) {
+	b := mustStart(t, broker.Config{})
+	size := func(messages int) (most int) {
+		rooms := [][]broker.Ack{b.Room(messages), b.Room(messages)}
+		for _, room := range rooms {
+			room = append(room, make([]broker.Ack, messages)...)
+			for i := range room {
+				room[i].Outcome = broker.PayloadInvalid
+			}
+			most = max(most, cap(room))
+			b.Acknowledge(room)
+		}
+		if err := b.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		return most
+	}
+	size(5000)
+	for range 300 {
+		size(4)
+	}
+	if got := size(4); got > 64 {
+		t.Errorf("room for %d messages is kept when 4 come", got)
+	}
+}

@@ -19,15 +19,13 @@ type intake struct {
 	looking bool             // look runs
 	found   int              // messages that came last
 	room    []broker.Message // where the next ones go; receive's while asked
-	sparse  int              // rooms in a row that were far too large
+	spare   broker.Spare     // of the rooms that go round between the queue and here
 }
 
 const (
 	receiveMax = 4096                 // messages taken from the broker at once
 	gatherFor  = 2 * time.Millisecond // how long messages may gather
 	findMany   = 512                  // who finds so many looks again at once
-	keepRoom   = 64                   // messages for which room is always kept
-	keepSparse = 256                  // rooms in a row that are too large before one goes back: fleets come in bursts
 )
 
 func newIntake(b messages) intake {
@@ -117,11 +115,8 @@ func (in *intake) taken() {
 		return
 	}
 	clear(in.room)
-	if in.sparse++; cap(in.room) <= max(keepRoom, 4*len(in.room)) {
-		in.sparse = 0
-	}
-	if in.sparse > keepSparse {
-		in.room, in.sparse = nil, 0
+	if !in.spare.Keep(len(in.room), cap(in.room)) {
+		in.room = nil
 	}
 	in.room = in.room[:0]
 }

@@ -215,10 +215,10 @@ func TestIntakeGivesRoomBack(t *testing.T) {
 	if take(4); cap(in.room) < receiveMax {
 		t.Errorf("room for %d messages is kept at the first lull, want %d", cap(in.room), receiveMax)
 	}
-	for range keepSparse + 1 {
+	for range broker.SpareUses + 1 {
 		take(4)
 	}
-	if cap(in.room) > keepRoom {
+	if cap(in.room) > broker.SpareRoom {
 		t.Errorf("room for %d messages is kept when 4 come", cap(in.room))
 	}
 }

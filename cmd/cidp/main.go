@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/rs/zerolog"
@@ -14,6 +15,9 @@ import (
 var version = "0.1.0-dev"
 
 func main() {
+	if slices.Contains(os.Args[1:], "run") { // a file of that name costs a few milliseconds
+		beCalm()
+	}
 	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00" // zerolog's own ends at the second
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go func() {

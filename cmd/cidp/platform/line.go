@@ -54,7 +54,6 @@ type line struct {
 	using    *inUse                 // what the filling pass is scored with, owned by feed
 	use      *atomic.Pointer[inUse] // what the newest commit was
 	asks     chan *modelAsk         // what is asked of models
-	every    time.Duration          // shortest time from the start of one seal to that of the next
 	began    time.Time              // zero of the windower's monotonic time, owned by feed
 
 	intake   intake
@@ -80,7 +79,7 @@ type line struct {
 	remember   bool                    // sessions changed
 	swept      bool                    // they were asked for the last time
 	committing bool                    // a pass is with commit
-	last       time.Time               // when gathering for it began
+	cadence    cadence                 // of commits
 	size       int                     // readings, contexts and refusals in it
 	answered   time.Time               // when the last one was done
 	alone      string                  // client of the only message in the last pass that had any; empty: it had more
@@ -136,7 +135,7 @@ func (l *line) feed(ctx context.Context) error {
 		if held && !l.committing { // the commit was done before all was taken
 			continue
 		}
-		from := in.next(held, l.committing || time.Since(l.last) < l.every)
+		from := in.next(held, l.committing || !l.cadence.passed(time.Now(), l.windower.Size()))
 		configs, releases, asks := l.configs, l.releases, l.asks
 		if in.drained { // the next start reads the file anew
 			configs, releases, asks = nil, nil, nil
@@ -232,7 +231,8 @@ func (l *line) commitWhenDue(cadence *time.Timer, draining bool) (end bool, err 
 		if err := l.seal(); err != nil {
 			return false, err
 		}
-		l.last, l.committing = start, true // not before: gather would not see that a commit is due, and take all there is
+		l.cadence.began(start, l.size) // not before: gather would not see that a commit is due, and take all there is
+		l.committing = true
 		l.reconfigure()
 		l.exchange()
 		l.windower.CloseDue(l.windowsAtMost())
@@ -260,7 +260,7 @@ func (l *line) leave() {
 
 // due says how long the filling pass must still wait: 0 to commit now, below 0 when there is nothing to commit.
 func (l *line) due(draining bool) time.Duration {
-	every := l.every
+	every := l.cadence.period(l.windower.Size())
 	switch {
 	case l.windower.Pending(), len(l.filling.releases) > 0, len(l.filling.asks) > 0, l.asked != nil, l.remember, l.filling.batch.Config != nil && l.commitID > 0:
 	case l.hasSent():
@@ -271,7 +271,7 @@ func (l *line) due(draining bool) time.Duration {
 	if draining || l.full() || l.oneWaits() {
 		return 0
 	}
-	return max(0, every-time.Since(l.last))
+	return max(0, every-time.Since(l.cadence.last))
 }
 
 func (l *line) hasSent() bool {

@@ -16,7 +16,7 @@ import (
 // idle is a line that has just answered the only message of a pass.
 func idle(t *testing.T, client string) *line {
 	t.Helper()
-	l := &line{filling: newPass(), began: time.Now(), every: 10 * time.Millisecond, last: time.Now(), answered: time.Now(), alone: client}
+	l := &line{filling: newPass(), began: time.Now(), cadence: cadence{every: 10 * time.Millisecond, last: time.Now()}, answered: time.Now(), alone: client}
 	var err error
 	if l.windower, err = stream.NewWindower(stream.DefaultConfig(), nil, l.judge); err != nil {
 		t.Fatal(err)
@@ -51,7 +51,7 @@ func TestWhoWaitsIsNotKeptWaiting(t *testing.T) {
 					t.Fatal(err)
 				}
 				wait := l.due(false)
-				if want := l.every - c.after; c.waits && wait != want || !c.waits && wait != 0 {
+				if want := l.cadence.every - c.after; c.waits && wait != want || !c.waits && wait != 0 {
 					t.Errorf("the pass waits %s", wait)
 				}
 			})

@@ -172,7 +172,7 @@ func (p *Platform) restore(scorer *model.Scorer) (again []store.Publication, err
 	}
 	p.line = &line{
 		db: p.db, file: file, admit: p.keeper.admit, scorer: scorer, status: p.status, metrics: p.metrics, board: p.board, clocks: &p.clocks, drift: p.drift, log: p.cfg.Log, step: p.cfg.Step,
-		every: p.cfg.CommitEvery, enough: make(chan struct{}), filling: newPass(),
+		cadence: cadence{every: p.cfg.CommitEvery}, enough: make(chan struct{}), filling: newPass(),
 		shown: map[string][]shown{}, standing: map[standingKey]model.Alert{}, pages: p.Warehouse,
 		hold:   withholding{limit: p.cfg.Stream.FailShare, assets: map[int64]evidence{}, free: make(chan struct{}, 1), newest: map[string]int64{}, waiting: p.metrics.withheld},
 		config: &p.config, configs: make(chan *configuration), releases: make(chan *release), registry: p.registry, using: p.use.Load(), use: &p.use, asks: make(chan *modelAsk), released: map[int64]store.Outcome{},

@@ -15,11 +15,11 @@ func TestCadence(t *testing.T) {
 		want   time.Duration
 	}{
 		{"a fleet of 10,000 at 1 Hz", 10_000, 2 * time.Millisecond, every},
-		{"not enough to fill half", 38_000, 2 * time.Millisecond, every},
-		{"enough to fill half", 50_000, 2 * time.Millisecond, every / 2},
+		{"not enough to fill more commits", 38_000, 2 * time.Millisecond, every},
+		{"enough to fill more commits", 50_000, 2 * time.Millisecond, every * 2 / 5},
 		{"so dense that the disk is busy", 100_000, 2 * time.Millisecond, every},
 		{"flat out", 800_000, 18 * time.Millisecond, 18 * time.Millisecond},
-		{"a disk that is slower than half", 50_000, 7 * time.Millisecond, 7 * time.Millisecond},
+		{"a disk that is slower than that", 50_000, 7 * time.Millisecond, 7 * time.Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			start := time.Unix(1_700_000_000, 0)
@@ -51,7 +51,7 @@ func TestCadenceAfterAFlow(t *testing.T) {
 		now = now.Add(5 * time.Millisecond)
 		cad.began(now, 250)
 	}
-	if p := cad.period(250); p != 5*time.Millisecond {
+	if p := cad.period(250); p != 4*time.Millisecond {
 		t.Fatalf("in the flow the period is %s", p)
 	}
 	if p := cad.period(20); p != 10*time.Millisecond {

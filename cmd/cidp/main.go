@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/rs/zerolog"
@@ -15,7 +16,7 @@ import (
 var version = "0.1.0-dev"
 
 func main() {
-	if slices.Contains(os.Args[1:], "run") { // a file of that name costs a few milliseconds
+	if isRun(os.Args[1:]) {
 		beCalm()
 	}
 	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00" // zerolog's own ends at the second
@@ -25,4 +26,19 @@ func main() {
 		stop() // a second signal stops at once
 	}()
 	os.Exit(Main(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// isRun says whether a command line starts the platform. It is asked before the line is read properly: what is wrong with it is told later.
+func isRun(args []string) bool {
+	for i := 0; i < len(args); i++ {
+		switch a := args[i]; {
+		case a == "--config", a == "--log-level":
+			i++ // and its value
+		case a == "run":
+			return !slices.Contains(args, "--help") && !slices.Contains(args, "-h")
+		case !strings.HasPrefix(a, "-"):
+			return false
+		}
+	}
+	return false
 }

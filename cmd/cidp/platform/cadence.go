@@ -1,36 +1,49 @@
 package platform
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
-// cadence is when the next commit under load may begin: every after the last one began, which spares the disk. A flow that fills commits in less, and is not so
-// dense that the disk is busy anyway, is committed after two fifths of that.
+// cadence is when the next commit under load may begin: every after the last one began, which spares the disk. A flow that fills commits in less is
+// committed after two fifths of that, and answered so much sooner.
 //
-// A commit writes some 14 kB that are not its readings' (the ledger, its row, ends of trees), so that 250 commits a second instead of 100 write 2.1 MB/s more. That is
-// little for each of the readings of a flow, and it must not come on top of what 100,000 readings/s and more write.
+// Each commit more writes 30 to 40 kB that are not its readings' (the ledger, its row, ends of trees, and all of it once more at a checkpoint): a third more for each reading of such a flow. A
+// flood could not stay within what it may write a reading with that, nor may a fleet of everyday size; they have the whole time, and so has who wants the disk spared more and
+// has asked for a longer time than fullest.
 type cadence struct {
 	every time.Duration
 	last  time.Time // when gathering for the newest commit began
-	flow  float64   // readings a second, over the last commits
+	flow  float64   // readings a second, over about flowOver
+	dense bool      // the flow fills commits
 }
 
 const (
-	flowFrom  = 40_000 // readings a second from which commits are full even so: 160 readings at the default cadence
-	flowUpTo  = 75_000 // readings a second up to which more commits do not make the disk write more than it does at 100,000
-	flowOver  = 8      // commits that flow goes back, about
-	flowAlone = 128    // readings without which a commit is not full, whatever the flow was
+	fullest  = 10 * time.Millisecond // longest time between commits that the figures below were measured with
+	flowOver = 50 * time.Millisecond
+	fewest   = 128 // readings without which a commit is not full, whatever the flow was
+
+	// Readings a second from and up to which a flow begins to be dense, and ceases to be.
+	denseFrom, sparseBelow = 45_000, 40_500
+	denseUpTo, floodAbove  = 70_000, 75_000
 )
 
 // began notes that a commit of so many readings began.
 func (c *cadence) began(at time.Time, readings int) {
 	if took := at.Sub(c.last); took > 0 {
-		c.flow += (float64(readings)/took.Seconds() - c.flow) / flowOver
+		c.flow += (float64(readings)/took.Seconds() - c.flow) * -math.Expm1(-took.Seconds()/flowOver.Seconds())
 	}
 	c.last = at
+	if c.dense {
+		c.dense = c.flow >= sparseBelow && c.flow <= floodAbove
+	} else {
+		c.dense = c.flow >= denseFrom && c.flow <= denseUpTo
+	}
 }
 
 // period is the time from the last commit's beginning to the next one's, which holds so many readings already.
 func (c *cadence) period(readings int) time.Duration {
-	if readings >= flowAlone && c.flow >= flowFrom && c.flow <= flowUpTo {
+	if c.dense && readings >= fewest && c.every <= fullest {
 		return c.every * 2 / 5
 	}
 	return c.every

@@ -65,6 +65,19 @@ func (a *assetState) late() bool {
 	return a.context.behind || slices.ContainsFunc(a.sensors, func(s *sensorState) bool { return s.behind })
 }
 
+// lags says whether a window is due that a sensor with an earlier one open has not passed: it would go on, and close its own first, if the window waited. What is compared with what must not
+// depend on that.
+func (w *Windower) lags(a *assetState) bool {
+	w.judged = w.judged[:0]
+	horizon := w.horizon(a, -1)
+	out := slices.ContainsFunc(a.sensors, func(s *sensorState) bool {
+		c, ok := w.upcoming(s)
+		return ok && c.end <= horizon && s.newest < horizon
+	})
+	w.judged = w.judged[:0]
+	return out
+}
+
 // closeWaiting closes the windows of an asset that has waited.
 func (w *Windower) closeWaiting(a *assetState) {
 	w.received = a.later.received
@@ -79,12 +92,19 @@ func (w *Windower) putOff(a *assetState) bool {
 	switch {
 	case w.releasing:
 		return false
+	case l.looks == 0 && (!w.holdsMost() || a.late()): // those of whoever was late would all close before their batch is taken, beyond any bound
+		return false
+	case w.lags(a):
+		if l.looks > 0 {
+			p.assets = slices.DeleteFunc(p.assets, func(o *assetState) bool { return o == a })
+			p.looks -= l.looks
+			*l = waitsForBatch{}
+		}
+		return false
 	case l.looks > 0:
 		l.looks++
 		p.looks++
 		return true
-	case !w.holdsMost(), a.late(): // those of whoever was late would all close before their batch is taken, beyond any bound
-		return false
 	}
 	l.looks, l.received = len(a.sensors), w.received
 	p.looks += l.looks

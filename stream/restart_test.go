@@ -186,12 +186,16 @@ func TestContentIsAFunctionOfTheReadings(t *testing.T) {
 		mornings = 25
 	}
 	windows, valid := 0, 0
-	for seed := range uint64(mornings) {
+	one := func(seed uint64) {
 		t.Run(fmt.Sprint("morning ", seed), func(t *testing.T) {
 			n, good := oneMorning(t, seed)
 			windows, valid = windows+n, valid+good
 		})
 	}
+	for seed := range uint64(mornings) {
+		one(seed)
+	}
+	one(6184) // a window was put off that a mate had not passed, whose own came first meanwhile and became longer
 	if valid == 0 || valid == windows {
 		t.Errorf("%d of %d windows are valid: the mornings test little", valid, windows)
 	}

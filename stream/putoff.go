@@ -19,7 +19,7 @@ type waitsForBatch struct {
 }
 
 // CloseDue closes the windows that former batches put off, those that wait longest first, and has the filling batch put off further ones once it holds so many; an asset's windows that are due close
-// together, and what a person puts back, falls silent or comes late is never put off. With 0 nothing is put off: so it is until the first call. Call it between Take and Feed.
+// together, and what a person puts back, falls silent or comes late is never put off, nor what a sensor that hops lags behind. With 0 nothing is put off: so it is until the first call. Call it between Take and Feed.
 func (w *Windower) CloseDue(most int) {
 	p, received, n := &w.later, w.received, 0
 	p.most = most
@@ -65,14 +65,18 @@ func (a *assetState) late() bool {
 	return a.context.behind || slices.ContainsFunc(a.sensors, func(s *sensorState) bool { return s.behind })
 }
 
-// lags says whether a window is due that a sensor with an earlier one open has not passed: it would go on, and close its own first, if the window waited. What is compared with what must not
-// depend on that.
+// lags says whether a window is due that a sensor with an earlier one open has not passed, and that hops: it would go on, and close its own first, if the window waited. That may make its next ones
+// longer, and what overlaps them is then no window any more, though the one that waited is to be compared with it. Of a sensor that tumbles nothing is in the window but what is in its open one.
 func (w *Windower) lags(a *assetState) bool {
+	hops := func(s *sensorState) bool { return s.hop != nil }
+	if !slices.ContainsFunc(a.sensors, hops) {
+		return false
+	}
 	w.judged = w.judged[:0]
 	horizon := w.horizon(a, -1)
 	out := slices.ContainsFunc(a.sensors, func(s *sensorState) bool {
 		c, ok := w.upcoming(s)
-		return ok && c.end <= horizon && s.newest < horizon
+		return ok && hops(s) && c.end < horizon && s.newest < horizon
 	})
 	w.judged = w.judged[:0]
 	return out
@@ -86,7 +90,7 @@ func (w *Windower) closeWaiting(a *assetState) {
 	w.closeDue(a, -1)
 }
 
-// putOff has an asset wait for the next batch, if the filling one holds as many windows as it is to.
+// putOff has an asset wait for the next batch, if the filling one holds as many windows as it is to, and says that nothing more is to be closed now.
 func (w *Windower) putOff(a *assetState) bool {
 	p, l := &w.later, &a.later
 	switch {
@@ -95,12 +99,14 @@ func (w *Windower) putOff(a *assetState) bool {
 	case l.looks == 0 && (!w.holdsMost() || a.late()): // those of whoever was late would all close before their batch is taken, beyond any bound
 		return false
 	case w.lags(a):
-		if l.looks > 0 {
-			p.assets = slices.DeleteFunc(p.assets, func(o *assetState) bool { return o == a })
-			p.looks -= l.looks
-			*l = waitsForBatch{}
+		if l.looks == 0 {
+			return false
 		}
-		return false
+		p.assets = slices.DeleteFunc(p.assets, func(o *assetState) bool { return o == a })
+		received := w.received
+		w.closeWaiting(a)
+		w.received = received
+		return true
 	case l.looks > 0:
 		l.looks++
 		p.looks++

@@ -126,60 +126,61 @@ func TestLateSendersAreNotPutOff(t *testing.T) {
 	d.restart() // fails when it closes anything
 }
 
-// TestWhatAMateHasNotPassedIsNotPutOff has the windows of three sensors fall due that the fourth, which has readings in them, has not passed: they are compared with what it has. Put off until it
-// has sent again they would find its windows closed, longer ones, and nothing to compare with.
+// TestWhatAMateHasNotPassedIsNotPutOff has the overlapping windows of three sensors fall due that the fourth, which has readings in them, has not passed: they are compared with what it has. Put off until
+// it has sent again they would find its windows closed, longer ones, and nothing to compare with.
 func TestWhatAMateHasNotPassedIsNotPutOff(t *testing.T) {
-	var want []string
+	want, _ := mornWithALaggard(t, 0, 0)
 	for _, c := range []struct {
 		name   string
-		most   int  // windows of a batch
-		before bool // the asset waits already when it happens
-	}{{"nothing is put off", 0, false}, {"the batch is full", 1, false}, {"it waits already", 1, true}} {
+		filled int64 // when another asset fills the batch
+		waits  bool  // the asset waits already when the fourth begins to lag, at 8 s
+	}{{"the batch is full", 9000, false}, {"it waits already", 4000, true}} {
 		t.Run(c.name, func(t *testing.T) {
-			cfg := smallConfig()
-			cfg.Disorder, cfg.Hop = 0, time.Second
-			d := newDisk(t, cfg, nil)
-			w := d.windower()
-			feed := func(asset, sensor string, ts int64) {
-				t.Helper()
-				if _, err := w.FeedReading(stream.TelemetryTopic("d", asset, sensor), stream.Reading{TS: t0 + ts, Temp: 40_000 + stream.Milli(ts%7)}, t0+ts, 0); err != nil {
-					t.Fatal(err)
-				}
+			got, waited := mornWithALaggard(t, 60, c.filled)
+			if waited != c.waits {
+				t.Fatalf("it waits already: %t", waited)
 			}
-			w.CloseDue(c.most)
-			if !c.before {
-				fillBatch(feed)
-			}
-			for ts := int64(0); ts < 32_000; ts += 1000 {
-				if ts == 4000 && c.before {
-					fillBatch(feed)
-				}
-				for i := range 3 {
-					feed("loco", fmt.Sprint("axle1-x", i), ts)
-				}
-				if ts < 9000 && ts%3000 == 1000 { // it is slow, and stops in the first window
-					feed("loco", "axle1-x3", ts)
-				}
-			}
-			feed("loco", "axle1-x3", 90_000)
-			d.commit(w.Take())
-			for w.PutOff() > 0 {
-				w.CloseDue(c.most)
-				d.commit(w.Take())
-			}
-			d.windows = slices.DeleteFunc(d.windows, func(v *stream.Window) bool { return v.Sensor.Asset != "loco" })
-			if got := d.content(); c.most == 0 {
-				want = got
-			} else {
-				compareContent(t, c.name, got, want)
-			}
+			compareContent(t, c.name, got, want)
 		})
 	}
 }
 
-// fillBatch closes a window of another asset.
-func fillBatch(feed func(asset, sensor string, ts int64)) {
-	for ts := int64(0); ts < 20_000; ts += 1000 {
-		feed("other", "x", ts)
+// mornWithALaggard gives the windows of the asset, and whether it waited for the next batch when the fourth began to lag. most is how many windows a batch holds.
+func mornWithALaggard(t *testing.T, most int, filled int64) (content []string, waited bool) {
+	t.Helper()
+	cfg := smallConfig()
+	cfg.Disorder, cfg.Hop = 0, time.Second
+	d := newDisk(t, cfg, nil)
+	w := d.windower()
+	feed := func(asset, sensor string, ts int64) {
+		t.Helper()
+		if _, err := w.FeedReading(stream.TelemetryTopic("d", asset, sensor), stream.Reading{TS: t0 + ts, Temp: 40_000 + stream.Milli(ts%7)}, t0+ts, 0); err != nil {
+			t.Fatal(err)
+		}
 	}
+	w.CloseDue(most)
+	for ts := int64(0); ts < 32_000; ts += 1000 {
+		if ts == 8000 {
+			waited = w.PutOff() > 0
+		}
+		if ts == filled {
+			for ts := int64(0); ts < 100_000; ts += 1000 {
+				feed("other", "x", ts)
+			}
+		}
+		for i := range 3 {
+			feed("loco", fmt.Sprint("axle1-x", i), ts)
+		}
+		if ts < 9000 && ts%3000 == 1000 { // it is slow, and stops in the first window
+			feed("loco", "axle1-x3", ts)
+		}
+	}
+	feed("loco", "axle1-x3", 90_000)
+	d.commit(w.Take())
+	for w.PutOff() > 0 {
+		w.CloseDue(most)
+		d.commit(w.Take())
+	}
+	d.windows = slices.DeleteFunc(d.windows, func(v *stream.Window) bool { return v.Sensor.Asset != "loco" })
+	return d.content(), waited
 }

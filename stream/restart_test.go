@@ -195,7 +195,9 @@ func TestContentIsAFunctionOfTheReadings(t *testing.T) {
 	for seed := range uint64(mornings) {
 		one(seed)
 	}
-	one(6184) // a window was put off that a mate had not passed, whose own came first meanwhile and became longer
+	if mornings <= 6184 {
+		one(6184) // a window was put off that a mate had not passed, whose own came first meanwhile and became longer
+	}
 	if valid == 0 || valid == windows {
 		t.Errorf("%d of %d windows are valid: the mornings test little", valid, windows)
 	}

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/alecthomas/kong"
 )
 
 // TestRunIsCalm looks at what a running platform was started with, and whether its runtime goes by that: then a crash shows the scheduler's state.
@@ -55,6 +57,11 @@ func TestRunIsCalm(t *testing.T) {
 func TestNotStartedAgain(t *testing.T) {
 	for _, set := range []string{"", "madvdontneed=1"} {
 		t.Setenv("GODEBUG", set)
+		if set == "" {
+			if err := os.Unsetenv("GODEBUG"); err != nil {
+				t.Fatal(err)
+			}
+		}
 		var before, after syscall.Rlimit
 		if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
 			t.Fatal(err)
@@ -66,7 +73,7 @@ func TestNotStartedAgain(t *testing.T) {
 		if after != before {
 			t.Errorf("the limit of open files was %d and is %d", before.Cur, after.Cur)
 		}
-		if is := os.Getenv("GODEBUG"); is != set {
+		if is, there := os.LookupEnv("GODEBUG"); is != set || there != (set != "") {
 			t.Errorf("GODEBUG was %q and is %q", set, is)
 		}
 	}
@@ -87,6 +94,15 @@ func TestIsRun(t *testing.T) {
 	} {
 		if got := isRun(c.args); got != c.want {
 			t.Errorf("%q: %t", c.args, got)
+		}
+	}
+	app, err := kong.New(&commands{}, kong.Vars{"version": version})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range app.Model.Flags {
+		if !f.IsBool() && !isRun([]string{"--" + f.Name, "x", "run"}) {
+			t.Errorf("--%s takes a value, which is taken for the command", f.Name)
 		}
 	}
 }

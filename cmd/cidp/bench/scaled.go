@@ -41,7 +41,7 @@ func scaled() []scenario {
 				fits: func(p []Point) []Figure { return append(work(p), memory(p)...) }}},
 		{name: "scale-database", about: "what a reading, a start and a question cost with more and more readings in the database: 100 sensors at 1 Hz of event time, arrays of 100, as fast as it goes; --up-to 1e8 goes on to 100 million",
 			runs: 1, last: 3 * time.Second,
-			shape: shape{Connections: 10, Sensors: 100, Batch: 100, QoS: 1, Inflight: 10, Ago: 365 * 24},
+			shape: shape{Connections: 10, Sensors: 100, Batch: 100, QoS: 1, Inflight: 10, Ago: 365 * 24, Abreast: 2},
 			with:  neverHistory, own: true, targets: []Target{atMost(cpuSpread, flat)},
 			sizes: &sizes{of: grownReadings, list: []float64{1e6, 3e6, 1e7, 3e7, 1e8}, upTo: 1e7, measure: measureGrowth,
 				at:   func(s shape, _ float64) shape { return s },

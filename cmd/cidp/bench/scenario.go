@@ -22,6 +22,7 @@ type shape struct {
 	Live        bool    `json:"live"`                  // event time goes with the clock; else it begins a day ago, less an hour
 	Period      float64 `json:"period_s,omitempty"`    // event time between two readings of a sensor, seconds; 0: one, or that of the rate
 	Ago         float64 `json:"begin_h_ago,omitempty"` // event time begins so many hours ago instead
+	Abreast     int     `json:"abreast,omitempty"`     // flat out: messages of each sensor that a connection may be ahead of the slowest; 0: any
 }
 
 // sensorsOfAsset is how many sensors a vehicle has.
@@ -42,6 +43,7 @@ func (s *shape) plan(site string, now time.Time) load.Plan {
 	if s.Ago > 0 {
 		begin = now.Add(-time.Duration(s.Ago * float64(time.Hour)))
 	}
+	p.Abreast = uint64(s.Abreast) * uint64(p.Sensors)
 	p.Begin = begin.Truncate(time.Minute).UnixMilli()
 	return p
 }

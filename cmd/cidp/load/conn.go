@@ -115,7 +115,36 @@ func (c *conn) next() (n uint64, ok bool) {
 	if c.over || l.stopped() {
 		return 0, false
 	}
-	return uint64(l.Plan.Window) - (c.sent - c.done), true
+	room := uint64(l.Plan.Window) - (c.sent - c.done)
+	if l.Plan.Abreast == 0 {
+		return room, true
+	}
+	for !c.over && !l.stopped() {
+		sent := c.sent
+		c.mu.Unlock()
+		ahead := sent - min(sent, l.fewest())
+		if ahead >= l.Plan.Abreast {
+			time.Sleep(time.Millisecond) // until the slowest has come on
+		}
+		c.mu.Lock()
+		if ahead < l.Plan.Abreast {
+			return min(room, l.Plan.Abreast-ahead), true
+		}
+	}
+	return 0, false
+}
+
+// fewest is how many messages the connection has sent that has sent least, of those that are not over.
+func (l *Load) fewest() uint64 {
+	least := uint64(math.MaxUint64)
+	for _, c := range l.conns {
+		c.mu.Lock()
+		if !c.over {
+			least = min(least, c.sent)
+		}
+		c.mu.Unlock()
+	}
+	return least
 }
 
 // send writes the next messages, n at most and not much more than a chunk. It is false when the connection is over.

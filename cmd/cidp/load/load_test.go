@@ -42,6 +42,7 @@ func TestEverythingSentIsAcknowledged(t *testing.T) {
 		"one at a time":   func(p *load.Plan) { p.Window = 1 },
 		"QoS 2":           func(p *load.Plan) { p.QoS = 2 },
 		"QoS 2, one":      func(p *load.Plan) { p.QoS, p.Window = 2, 1 },
+		"abreast":         func(p *load.Plan) { p.Abreast = 10 },
 		"paced":           func(p *load.Plan) { p.Rate = 2000 },
 		"paced at QoS 2":  func(p *load.Plan) { p.Rate, p.QoS = 2000, 2 },
 		"paced, gathered": func(p *load.Plan) { p.Rate, p.Gather = 2000, 50*time.Millisecond },
@@ -69,6 +70,25 @@ func TestEverythingSentIsAcknowledged(t *testing.T) {
 				t.Errorf("%d readings in %d messages", l.Readings(), figures.Sent)
 			}
 		})
+	}
+}
+
+// TestAbreast: no connection is further ahead of the slowest than it may be.
+func TestAbreast(t *testing.T) {
+	m := broker(t)
+	p := plan()
+	p.Conns, p.Window, p.Abreast = 8, 50, 60
+	l, err := load.Start(m.Addr(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	time.Sleep(300 * time.Millisecond)
+	if err := l.Finish(10 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if least, greatest := l.Spread(); least < 2*p.Abreast || greatest-least > p.Abreast {
+		t.Errorf("connections sent %d to %d messages", least, greatest)
 	}
 }
 

@@ -88,6 +88,9 @@ func (s *stall) waited(now time.Duration) time.Duration {
 func (c *conn) publish() {
 	for {
 		n, ok := c.next()
+		if ok {
+			n, ok = c.abreast(n)
+		}
 		if !ok || !c.send(n) {
 			return
 		}
@@ -115,34 +118,42 @@ func (c *conn) next() (n uint64, ok bool) {
 	if c.over || l.stopped() {
 		return 0, false
 	}
-	room := uint64(l.Plan.Window) - (c.sent - c.done)
-	if l.Plan.Abreast == 0 {
-		return room, true
+	return uint64(l.Plan.Window) - (c.sent - c.done), true
+}
+
+// abreast waits until the slowest connection is near enough, and says how many messages of n keep it so. It is false when nothing more is to be sent.
+func (c *conn) abreast(n uint64) (uint64, bool) {
+	most := c.load.Plan.Abreast
+	if most == 0 {
+		return n, true
 	}
-	for !c.over && !l.stopped() {
-		sent := c.sent
-		c.mu.Unlock()
-		ahead := sent - min(sent, l.fewest())
-		if ahead >= l.Plan.Abreast {
-			time.Sleep(time.Millisecond) // until the slowest has come on
+	for !c.load.stopped() {
+		sent, over := c.progress()
+		if over {
+			break
 		}
-		c.mu.Lock()
-		if ahead < l.Plan.Abreast {
-			return min(room, l.Plan.Abreast-ahead), true
+		if ahead := sent - min(sent, c.load.fewest()); ahead < most {
+			return min(n, most-ahead), true
 		}
+		time.Sleep(time.Millisecond)
 	}
 	return 0, false
+}
+
+// progress is how many messages were sent, and whether that is all.
+func (c *conn) progress() (sent uint64, over bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sent, c.over
 }
 
 // fewest is how many messages the connection has sent that has sent least, of those that are not over.
 func (l *Load) fewest() uint64 {
 	least := uint64(math.MaxUint64)
 	for _, c := range l.conns {
-		c.mu.Lock()
-		if !c.over {
-			least = min(least, c.sent)
+		if sent, over := c.progress(); !over {
+			least = min(least, sent)
 		}
-		c.mu.Unlock()
 	}
 	return least
 }

@@ -122,28 +122,36 @@ func TestListsUsedAgain(t *testing.T) {
 
 // A list that a rush needed is kept through a fleet's burst and pause, and goes when the rush is over.
 func TestListsOfARushGo(t *testing.T) {
-	b := mustStart(t, broker.Config{})
-	size := func(messages int) int {
-		room := b.Room(messages)
-		room = append(room, make([]broker.Ack, messages)...)
-		for i := range room {
-			room[i].Outcome = broker.PayloadInvalid
+	for _, lists := range []int{1, 2} { // that are under way together
+		b := mustStart(t, broker.Config{})
+		size := func(messages int) (most int) {
+			rooms := make([][]broker.Ack, lists)
+			for i := range rooms {
+				rooms[i] = b.Room(messages)
+			}
+			for _, room := range rooms {
+				room = append(room, make([]broker.Ack, messages)...)
+				for i := range room {
+					room[i].Outcome = broker.PayloadInvalid
+				}
+				most = max(most, cap(room))
+				b.Acknowledge(room)
+			}
+			if err := b.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			return most
 		}
-		b.Acknowledge(room)
-		if err := b.Flush(); err != nil {
-			t.Fatal(err)
+		size(5000)
+		if got := size(4); got < 5000 {
+			t.Errorf("%d lists: after a rush room for %d is kept, want 5000", lists, got)
 		}
-		return cap(room)
-	}
-	size(5000)
-	if got := size(4); got < 5000 {
-		t.Errorf("after a rush room for %d is kept, want 5000", got)
-	}
-	for range 300 {
-		size(4)
-	}
-	if got := size(4); got > 64 {
-		t.Errorf("room for %d messages is kept when 4 come", got)
+		for range 300 {
+			size(4)
+		}
+		if got := size(4); got > 64 {
+			t.Errorf("%d lists: room for %d messages is kept when 4 come", lists, got)
+		}
 	}
 }
 
@@ -169,32 +177,5 @@ func TestSpare(t *testing.T) {
 		if !s.Keep(used, 8000) {
 			t.Fatalf("use %d: a list goes that is needed every hundred uses", i)
 		}
-	}
-}
-
-// Both of two lists in circulation go after a rush.
-func TestListsOfARushAllGo(t *testing.T) {
-	b := mustStart(t, broker.Config{})
-	size := func(messages int) (most int) {
-		rooms := [][]broker.Ack{b.Room(messages), b.Room(messages)}
-		for _, room := range rooms {
-			room = append(room, make([]broker.Ack, messages)...)
-			for i := range room {
-				room[i].Outcome = broker.PayloadInvalid
-			}
-			most = max(most, cap(room))
-			b.Acknowledge(room)
-		}
-		if err := b.Flush(); err != nil {
-			t.Fatal(err)
-		}
-		return most
-	}
-	size(5000)
-	for range 300 {
-		size(4)
-	}
-	if got := size(4); got > 64 {
-		t.Errorf("room for %d messages is kept when 4 come", got)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/alecthomas/kong"
 )
 
 // TestMain lets the test binary be the program: a test that needs a real process starts itself again with this variable set. With CIDP_TEST_KILL as well
@@ -183,4 +185,32 @@ func writeFile(t *testing.T, dir, name, text string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+func TestIsRun(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want bool
+	}{
+		{[]string{"run"}, true},
+		{[]string{"--log-json", "--config", "demo", "--log-level", "debug", "run", "--data", "x"}, true},
+		{[]string{"--config=x", "run"}, true},
+		{[]string{"run", "--help"}, false},
+		{[]string{"verify", "run"}, false},
+		{[]string{"--config", "run", "verify"}, false},
+		{nil, false},
+	} {
+		if got := isRun(c.args); got != c.want {
+			t.Errorf("%q: %t", c.args, got)
+		}
+	}
+	app, err := kong.New(&commands{}, kong.Vars{"version": version})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range app.Model.Flags {
+		if !f.IsBool() && !isRun([]string{"--" + f.Name, "x", "run"}) {
+			t.Errorf("--%s takes a value, which is taken for the command", f.Name)
+		}
+	}
 }

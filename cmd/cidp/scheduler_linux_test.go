@@ -10,8 +10,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/alecthomas/kong"
 )
 
 // TestRunIsCalm looks at what a running platform was started with, and whether its runtime goes by that: then a crash shows the scheduler's state.
@@ -75,34 +73,6 @@ func TestNotStartedAgain(t *testing.T) {
 		}
 		if is, there := os.LookupEnv("GODEBUG"); is != set || there != (set != "") {
 			t.Errorf("GODEBUG was %q and is %q", set, is)
-		}
-	}
-}
-
-func TestIsRun(t *testing.T) {
-	for _, c := range []struct {
-		args []string
-		want bool
-	}{
-		{[]string{"run"}, true},
-		{[]string{"--log-json", "--config", "demo", "--log-level", "debug", "run", "--data", "x"}, true},
-		{[]string{"--config=x", "run"}, true},
-		{[]string{"run", "--help"}, false},
-		{[]string{"verify", "run"}, false},
-		{[]string{"--config", "run", "verify"}, false},
-		{nil, false},
-	} {
-		if got := isRun(c.args); got != c.want {
-			t.Errorf("%q: %t", c.args, got)
-		}
-	}
-	app, err := kong.New(&commands{}, kong.Vars{"version": version})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range app.Model.Flags {
-		if !f.IsBool() && !isRun([]string{"--" + f.Name, "x", "run"}) {
-			t.Errorf("--%s takes a value, which is taken for the command", f.Name)
 		}
 	}
 }

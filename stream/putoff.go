@@ -90,30 +90,24 @@ func (w *Windower) closeWaiting(a *assetState) {
 	w.closeDue(a, -1)
 }
 
-// putOff has an asset wait for the next batch, if the filling one holds as many windows as it is to, and says that nothing more is to be closed now.
-func (w *Windower) putOff(a *assetState) bool {
-	p, l := &w.later, &a.later
-	switch {
-	case w.releasing:
-		return false
-	case l.looks == 0 && (!w.holdsMost() || a.late()): // those of whoever was late would all close before their batch is taken, beyond any bound
-		return false
-	case w.lags(a):
-		if l.looks == 0 {
-			return false
-		}
-		p.assets = slices.DeleteFunc(p.assets, func(o *assetState) bool { return o == a })
-		received := w.received
-		w.closeWaiting(a)
-		w.received = received
-		return true
-	case l.looks > 0:
-		l.looks++
-		p.looks++
-		return true
+// mayWait says whether an asset's windows can be put off: the filling batch holds as many as it is to. Those of whoever was late would all close before their batch is taken, beyond any bound.
+func (w *Windower) mayWait(a *assetState) bool { return w.holdsMost() && !a.late() && !w.lags(a) }
+
+// putOff has an asset wait for the next batch, or counts one more that is due of an asset that waits.
+func (w *Windower) putOff(a *assetState) {
+	p, l, looks := &w.later, &a.later, 1
+	if l.looks == 0 {
+		looks, l.received = len(a.sensors), w.received
+		p.assets = append(p.assets, a)
 	}
-	l.looks, l.received = len(a.sensors), w.received
-	p.looks += l.looks
-	p.assets = append(p.assets, a)
-	return true
+	l.looks += looks
+	p.looks += looks
+}
+
+// waitNoLonger closes in the filling batch what waits for the next one.
+func (w *Windower) waitNoLonger(a *assetState) {
+	received := w.received
+	w.later.assets = slices.DeleteFunc(w.later.assets, func(o *assetState) bool { return o == a })
+	w.closeWaiting(a)
+	w.received = received
 }

@@ -18,8 +18,13 @@ func (w *Windower) look(a *assetState) {
 	if by := a.waits.on; by != nil && by.newest-w.disorder < a.waits.end && a.newest-w.disorder < a.waits.until && !w.restless {
 		return
 	}
-	if !w.putOff(a) {
+	switch waiting := a.later.looks > 0; {
+	case w.releasing, !waiting && !w.mayWait(a):
 		w.closeDue(a, -1)
+	case waiting && w.lags(a):
+		w.waitNoLonger(a)
+	default:
+		w.putOff(a)
 	}
 }
 

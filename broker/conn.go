@@ -37,7 +37,7 @@ type client struct {
 
 func newConn(inner net.Conn, b *Broker) *conn {
 	c := &conn{served: make(chan struct{})}
-	c.broker, c.longest = b, b.cfg.MaxPacket
+	c.broker, c.longest, c.attempt = b, b.cfg.MaxPacket, c.tryRead
 	c.outbox.init(inner, b.cfg.WriteTimeout, &b.shared)
 	return c
 }

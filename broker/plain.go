@@ -120,7 +120,7 @@ func (b *Broker) takePlain(c *conn) (next found, err error) {
 // gather makes messages of the plain PUBLISHes that come next, at most a run, and takes them off what was read.
 func (b *Broker) gather(c *conn, r *run) (n int, next found) {
 	var f plain
-	most := min(len(c.space), b.cfg.MaxPacket)
+	most := min(readBuffer, b.cfg.MaxPacket)
 	end := 0
 	for next = whole; n < len(r); n++ {
 		if next = f.parse(c.unread[end:], c.version, most); next != whole {

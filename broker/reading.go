@@ -2,6 +2,7 @@ package broker
 
 import (
 	"net"
+	"sync"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -10,15 +11,21 @@ import (
 // maxConnect bounds the first packet of a connection, in bytes: a CONNECT with the longest name, will and password a device has.
 const maxConnect = 128 << 10
 
-// readBuffer is what a connection is read into, in bytes. A PUBLISH that does not fit goes to mochi, and is charged while it is under way: an idle connection
-// costs no less.
+// readBuffer is what a connection is read into, in bytes. A PUBLISH that does not fit goes to mochi, and is charged while it is under way.
 const readBuffer = 8 << 10
+
+// readSpace is lent to a connection while it has something to read. Of two thousand that send now and then, few have one, and what comes is read to where a processor has just been.
+type readSpace [readBuffer]byte
+
+var readSpaces = sync.Pool{New: func() any { return new(readSpace) }}
 
 // reading is owned by the reading goroutine.
 type reading struct {
 	broker    *Broker
-	unread    []byte // read, and not yet taken or handed to mochi
-	space     []byte // where it lies
+	unread    []byte                // read, and not yet taken or handed to mochi
+	space     *readSpace            // where it lies
+	attempt   func(fd uintptr) bool // tryRead, made once, for the socket to call
+	readErr   error                 // of the newest one
 	frames    framing
 	deadline  time.Time
 	keepalive time.Duration // from one packet to the end of the next; 0 = any
@@ -57,6 +64,7 @@ func (c *conn) Read(p []byte) (int, error) {
 			return c.handOver(p)
 		}
 		if len(c.unread) == 0 && c.frames.body > 0 && len(p) >= readBuffer {
+			c.giveBack()
 			n, err := c.Conn.Read(p[:min(len(p), c.frames.body)])
 			return c.handed(p[:n], err)
 		}
@@ -68,15 +76,53 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // readMore reads behind what is left. There is room: a longer packet goes to mochi in parts.
 func (c *conn) readMore() error {
-	if c.space == nil {
-		c.space = make([]byte, readBuffer)
+	if !readsAtOnce || c.direct.raw == nil {
+		c.borrow()
+		n, err := c.Conn.Read(c.space[len(c.unread):])
+		return c.took(n, err)
 	}
-	left := copy(c.space, c.unread)
-	n, err := c.Conn.Read(c.space[left:])
-	c.unread = c.space[:left+n]
+	if err := c.direct.raw.Read(c.attempt); err != nil { // closed, or its deadline has passed
+		c.giveBack()
+		return err
+	}
+	return c.readErr
+}
+
+// tryRead is called whenever there may be something to read, and says whether that is over: there was, or will never be.
+func (c *conn) tryRead(fd uintptr) bool {
+	c.borrow()
+	n, err := readAtOnce(fd, c.space[len(c.unread):])
+	if n < 0 {
+		c.giveBack()
+		return false
+	}
+	c.readErr = c.took(n, err)
+	return true
+}
+
+// borrow sees that there is room, and what is left at its beginning.
+func (c *conn) borrow() {
+	if c.space == nil {
+		c.space = readSpaces.Get().(*readSpace)
+	}
+	c.unread = c.space[:copy(c.space[:], c.unread)]
+}
+
+// giveBack ends the loan if nothing is left.
+func (c *conn) giveBack() {
+	if len(c.unread) == 0 && c.space != nil {
+		readSpaces.Put(c.space)
+		c.space, c.unread = nil, nil
+	}
+}
+
+// took counts n bytes more as read.
+func (c *conn) took(n int, err error) error {
+	c.unread = c.space[:len(c.unread)+n]
 	if n > 0 {
 		return nil // an error comes again
 	}
+	c.giveBack()
 	return err
 }
 

@@ -31,7 +31,7 @@ func readAtOnce(fd uintptr, p []byte) (int, error) {
 			return -1, nil
 		case err != nil:
 			return 0, os.NewSyscallError("read", err)
-		case n == 0:
+		case n == 0 && len(p) > 0:
 			return 0, io.EOF
 		default:
 			return n, nil

@@ -41,7 +41,7 @@ type outbox struct {
 	direct   direct
 }
 
-// direct writes to a socket without waiting and without a goroutine. The outbox's lock guards it.
+// direct writes to a socket without waiting and without a goroutine. The outbox's lock guards it, but raw, which stays what it is.
 type direct struct {
 	raw     syscall.RawConn       // nil when the connection is no bare socket
 	attempt func(fd uintptr) bool // made once, for raw to call

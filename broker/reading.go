@@ -14,7 +14,7 @@ const maxConnect = 128 << 10
 // readBuffer is what a connection is read into, in bytes. A PUBLISH that does not fit goes to mochi, and is charged while it is under way.
 const readBuffer = 8 << 10
 
-// readSpace is lent to a connection while it has something to read. Of two thousand that send now and then, few have one, and what comes is read to where a processor has just been.
+// readSpace is lent to a connection from when something has come until it has looked and nothing more has. Of two thousand that send now and then, few have one, and what comes is read to where a processor has just been.
 type readSpace [readBuffer]byte
 
 var readSpaces = sync.Pool{New: func() any { return new(readSpace) }}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"testing"
 	"time"
 )
@@ -57,6 +58,15 @@ func TestRoomToReadIsLent(t *testing.T) {
 	c.unread = c.unread[5:]
 	if try() || string(c.unread) != "a pac" {
 		t.Fatalf("what is left has become %q", c.unread)
+	}
+	if err := inner.SetReadDeadline(time.Now().Add(-time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.readMore(); !errors.Is(err, os.ErrDeadlineExceeded) || string(c.unread) != "a pac" {
+		t.Fatalf("after the deadline %v, and what is left is %q", err, c.unread)
+	}
+	if err := inner.SetReadDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
 	}
 	sent("ket")
 	if string(c.unread) != "a packet" || &c.unread[0] != &c.space[0] {

@@ -18,7 +18,7 @@ type Plan struct {
 	Window    int           // messages a connection has unacknowledged at most, below 65,535
 	Rate      float64       // messages a second of all connections together; 0: always more than goes out
 	Gather    time.Duration // what a paced connection has due within this time goes out together, as gateways do that poll their sensors; 0: 5 ms
-	Abreast   uint64        // flat out, above QoS 0: messages a connection may be ahead of the slowest, or their event times drift apart; 0: any
+	Abreast   uint64        // flat out: messages a connection may be ahead of the slowest, or their event times drift apart; 0: any
 	Overload  bool          // the rate is more than goes out: it only counts what is left behind, and latency counts from the writing
 	Begin     int64         // event time of the first reading of each sensor, epoch ms
 	Period    time.Duration // event time between two readings of a sensor

@@ -3,8 +3,8 @@
 package broker
 
 import (
+	"fmt"
 	"io"
-	"os"
 	"syscall"
 )
 
@@ -30,7 +30,7 @@ func readAtOnce(fd uintptr, p []byte) (int, error) {
 		case err == syscall.EAGAIN:
 			return -1, nil
 		case err != nil:
-			return 0, os.NewSyscallError("read", err)
+			return 0, fmt.Errorf("read connection: %w", err)
 		case n == 0 && len(p) > 0:
 			return 0, io.EOF
 		default:

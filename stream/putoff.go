@@ -21,12 +21,12 @@ type waitsForBatch struct {
 // CloseDue closes the windows that former batches put off, those that wait longest first, and has the filling batch put off further ones once it holds so many; an asset's windows that are due close
 // together, and what a person puts back, falls silent or comes late is never put off, nor what a sensor that hops lags behind. With 0 nothing is put off: so it is until the first call. Call it between Take and Feed.
 func (w *Windower) CloseDue(most int) {
-	p, received, n := &w.later, w.received, 0
+	p, n := &w.later, 0
 	p.most = most
 	for ; n < len(p.assets) && !w.holdsMost(); n++ {
 		w.closeWaiting(p.assets[n])
 	}
-	p.assets, w.received = slices.Delete(p.assets, 0, n), received
+	p.assets = slices.Delete(p.assets, 0, n)
 }
 
 // PutOff is about how many windows are put off: one for each time that a sensor's came due. An asset that was held back may have more of them.
@@ -38,7 +38,7 @@ func (w *Windower) holdsMost() bool { return w.later.most > 0 && len(w.batch.Win
 // closeDoubtful closes what is put off where a restart, which does not know that it was, would take it for held back by somebody who sends late (hold). Of windows that all members have passed,
 // as nearly all are, there is no doubt.
 func (w *Windower) closeDoubtful() {
-	p, received := &w.later, w.received
+	p := &w.later
 	p.assets = slices.DeleteFunc(p.assets, func(a *assetState) bool {
 		doubtful := w.doubtful(a)
 		if doubtful {
@@ -46,7 +46,6 @@ func (w *Windower) closeDoubtful() {
 		}
 		return doubtful
 	})
-	w.received = received
 }
 
 func (w *Windower) doubtful(a *assetState) bool {
@@ -82,12 +81,14 @@ func (w *Windower) lags(a *assetState) bool {
 	return out
 }
 
-// closeWaiting closes the windows of an asset that has waited.
+// closeWaiting closes the windows of an asset that has waited, as of when it began to.
 func (w *Windower) closeWaiting(a *assetState) {
+	received := w.received
 	w.received = a.later.received
 	w.later.looks -= a.later.looks
 	a.later = waitsForBatch{}
 	w.closeDue(a, -1)
+	w.received = received
 }
 
 // mayWait says whether an asset's windows can be put off: the filling batch holds as many as it is to. Those of whoever was late would all close before their batch is taken, beyond any bound.
@@ -106,8 +107,6 @@ func (w *Windower) putOff(a *assetState) {
 
 // waitNoLonger closes in the filling batch what waits for the next one.
 func (w *Windower) waitNoLonger(a *assetState) {
-	received := w.received
 	w.later.assets = slices.DeleteFunc(w.later.assets, func(o *assetState) bool { return o == a })
 	w.closeWaiting(a)
-	w.received = received
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync/atomic"
+	"testing"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -275,4 +276,30 @@ func Shortened(common []string, text []byte) (packed, back []byte) {
 		return nil, nil
 	}
 	return short, p.unpack(string(short))
+}
+
+// SocketPair gives both ends of a TCP connection with small buffers.
+func SocketPair(tb testing.TB) (ours, theirs *net.TCPConn) {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer l.Close()
+	dialed, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	accepted, err := l.Accept()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ours, theirs = accepted.(*net.TCPConn), dialed.(*net.TCPConn)
+	tb.Cleanup(func() { ours.Close(); theirs.Close() })
+	for _, err := range []error{ours.SetWriteBuffer(32 << 10), theirs.SetReadBuffer(32 << 10)} {
+		if err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return ours, theirs
 }

@@ -11,36 +11,10 @@ import (
 	"github.com/camrail/cidp/broker"
 )
 
-// socketPair gives both ends of a TCP connection with small buffers.
-func socketPair(tb testing.TB) (ours, theirs *net.TCPConn) {
-	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer l.Close()
-	dialed, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	accepted, err := l.Accept()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	ours, theirs = accepted.(*net.TCPConn), dialed.(*net.TCPConn)
-	tb.Cleanup(func() { ours.Close(); theirs.Close() })
-	for _, err := range []error{ours.SetWriteBuffer(32 << 10), theirs.SetReadBuffer(32 << 10)} {
-		if err != nil {
-			tb.Fatal(err)
-		}
-	}
-	return ours, theirs
-}
-
 // What is written at once and what is queued reach the peer in order, also when it reads nothing for a while, and when there is no bare socket.
 func TestWriteAtOnceKeepsOrder(t *testing.T) {
 	piped, pipe := net.Pipe()
-	socket, peer := socketPair(t)
+	socket, peer := broker.SocketPair(t)
 	for name, ends := range map[string][2]net.Conn{"socket": {socket, peer}, "pipe": {piped, pipe}} {
 		t.Run(name, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(3, 4))
@@ -89,7 +63,7 @@ func TestWriteAtOnceKeepsOrder(t *testing.T) {
 
 // A deadline that the writing goroutine left behind, and that has passed, is in nobody's way.
 func TestWriteAtOnceAfterDeadline(t *testing.T) {
-	ours, theirs := socketPair(t)
+	ours, theirs := broker.SocketPair(t)
 	o := broker.NewOutbox(ours, patience)
 	if err := ours.SetWriteDeadline(time.Now().Add(-time.Second)); err != nil {
 		t.Fatal(err)
@@ -107,7 +81,7 @@ func TestWriteAtOnceAfterDeadline(t *testing.T) {
 
 // A peer that is gone is found out.
 func TestWriteAtOnceToBrokenSocket(t *testing.T) {
-	ours, theirs := socketPair(t)
+	ours, theirs := broker.SocketPair(t)
 	o := broker.NewOutbox(ours, patience)
 	if err := theirs.SetLinger(0); err != nil { // reset
 		t.Fatal(err)

@@ -13,21 +13,7 @@ import (
 
 // TestRoomToReadIsLent: a connection has room while something of what it sent is left, and none while it waits.
 func TestRoomToReadIsLent(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	client, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	inner, err := listener.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer inner.Close()
+	inner, client := SocketPair(t)
 	c := newConn(inner, &Broker{})
 	try := func() (over bool) {
 		t.Helper()

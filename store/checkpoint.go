@@ -43,7 +43,8 @@ type Checkpointer struct {
 
 	mu    sync.Mutex // guards all below
 	c     *sqlite3.Conn
-	rest  time.Time     // commits are not made to wait again before
+	rest  time.Time     // commits are not made to wait again before, unless there is hope and the log has come to the backstop
+	hope  bool          // the last wait was not the longest, or ended well
 	took  time.Duration // what it took when the log was last begun anew: readers come in kinds
 	since time.Time     // when a reader began to hold the log back; zero: none does
 	done  int           // pages copied when that was last looked at
@@ -119,12 +120,12 @@ func (k *Checkpointer) Step(ctx context.Context, now time.Time) (r Checkpointed,
 		}
 		r.Copied = done != was
 	}
-	if log*walFrame >= walFull && (log != done || log != k.begun) && !now.Before(k.rest) {
+	if log*walFrame >= walFull && (log != done || log != k.begun) && !k.rests(now, log*walFrame) {
 		if r.Began, r.Waited, err = k.begin(log * walFrame); err != nil {
 			return r, err
 		}
 		rest := restShare * r.Waited
-		if r.Waited < longWait { // there is hope
+		if k.hope = r.Began || r.Waited < longWait; k.hope {
 			rest = min(rest, restMost)
 		}
 		k.rest = now.Add(time.Since(start) + rest) // from the end of the wait on
@@ -142,6 +143,11 @@ func (k *Checkpointer) Step(ctx context.Context, now time.Time) (r Checkpointed,
 	k.watch(&r, log, done, now)
 	r.Log, r.Left, r.Took = int64(log)*walFrame, int64(log-done)*walFrame, time.Since(start)
 	return r, nil
+}
+
+// rests says whether commits go on undisturbed, with a log of this many bytes.
+func (k *Checkpointer) rests(now time.Time, size int) bool {
+	return now.Before(k.rest) && !(k.hope && size >= backstop)
 }
 
 // copy runs a checkpoint and answers how many pages the log holds and how many of them are in the file. That somebody else copies or reads is no error.

@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -95,20 +92,6 @@ func sequential(t *testing.T) {
 	if raceDetector {
 		t.Skip("nothing in it is concurrent but the threads of a training: package model tests those")
 	}
-}
-
-// lowAddr gives a free port below those that outgoing connections take: a client that knocks while the program is down must not take its port.
-func lowAddr(t *testing.T) string {
-	t.Helper()
-	for range 1000 {
-		addr := "127.0.0.1:" + strconv.Itoa(12_000+rand.IntN(18_000))
-		if l, err := net.Listen("tcp", addr); err == nil {
-			l.Close()
-			return addr
-		}
-	}
-	t.Fatal("no free port")
-	return ""
 }
 
 func (m *mortal) database() string { return filepath.Join(m.data, "industrial_dwh.sqlite") }

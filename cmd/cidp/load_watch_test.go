@@ -62,6 +62,15 @@ func (p *program) scrape() (figures, error) {
 	return figures(counts), err
 }
 
+// stores waits until the child has stored so many readings.
+func (p *program) stores(t *testing.T, n float64) {
+	t.Helper()
+	wait(t, fmt.Sprintf("%.0f readings to be stored", n), func() bool {
+		s, err := p.scrape()
+		return err == nil && bench.Counts(s).Sum(`cidp_readings_total{outcome="stored"`) >= n
+	})
+}
+
 // since gives the growth of every figure.
 func (f figures) since(before figures) figures {
 	out := figures{}

@@ -3,11 +3,13 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -58,7 +60,7 @@ func startProgram(t *testing.T, data string, args ...string) *program {
 // launched runs a binary, this one or another, as a child on ports of its own, and waits for nothing.
 func launched(t *testing.T, binary, data string, args ...string) *program {
 	t.Helper()
-	p := &program{data: data, mqtt: freeAddr(t), http: freeAddr(t), stderr: &bytes.Buffer{}, done: make(chan error, 1)}
+	p := &program{data: data, mqtt: lowAddr(t), http: lowAddr(t), stderr: &bytes.Buffer{}, done: make(chan error, 1)}
 	p.cmd = exec.Command(binary, append([]string{"run", "--data", data, "--mqtt", p.mqtt, "--http", p.http}, args...)...)
 	p.cmd.Env = append(os.Environ(), "CIDP_TEST_AS_PROGRAM=1")
 	p.cmd.Stderr = p.stderr
@@ -102,14 +104,18 @@ func (p *program) port(t *testing.T) string {
 	return port
 }
 
-func freeAddr(t *testing.T) string {
+// lowAddr gives a free port below those that the kernel gives to outgoing connections and to whoever asks for any: nobody else takes it while the program is down.
+func lowAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		addr := "127.0.0.1:" + strconv.Itoa(12_000+rand.IntN(18_000))
+		if l, err := net.Listen("tcp", addr); err == nil {
+			l.Close()
+			return addr
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no free port")
+	return ""
 }
 
 // wait polls a condition of another process, for which there is nothing to wait on.

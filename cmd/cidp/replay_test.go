@@ -242,13 +242,19 @@ func TestReplayReportsMalformedRows(t *testing.T) {
 func TestReplayInterrupted(t *testing.T) {
 	p := startProgram(t, t.TempDir())
 	file := filepath.Join(t.TempDir(), "slow.csv")
-	if err := os.WriteFile(file, []byte("ts,a\n1700000000,20\n1700000001,21\n1700009999,22\n"), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte("ts,a\n1700000000,20\n1700000001,21\n1700999999,22\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	ctx, interrupt := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
 	var out, errOut bytes.Buffer
-	code := Main(ctx, []string{"replay", file, "--speedup", "1000", "--broker", "tcp://" + p.mqtt}, &out, &errOut)
+	ended := make(chan int)
+	go func() {
+		ended <- Main(ctx, []string{"replay", file, "--speedup", "1000", "--broker", "tcp://" + p.mqtt}, &out, &errOut)
+	}()
+	p.stores(t, 2) // the third is due in a quarter of an hour
+	interrupt()
+	code := <-ended
 	if code != 1 || errOut.String() != "cidp: stopped before the end of the file\n" || !strings.Contains(out.String(), "2 readings sent, 2 acknowledged") {
 		t.Errorf("exit %d, %q, %q", code, out.String(), errOut.String())
 	}

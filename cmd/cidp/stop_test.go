@@ -29,7 +29,7 @@ func TestStopUnderLoad(t *testing.T) {
 	for k := range clients {
 		running.Go(func() { acked[k] = flood(t, p, k, begin, stop) })
 	}
-	time.Sleep(1500 * time.Millisecond) // a load is what this test is about
+	p.stores(t, 20_000) // a load is what this test is about
 	p.stop(t)
 	close(stop)
 	running.Wait()

@@ -248,7 +248,7 @@ func TestReplayInterrupted(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
 	var out, errOut bytes.Buffer
-	ended := make(chan int)
+	ended := make(chan int, 1)
 	go func() {
 		ended <- Main(ctx, []string{"replay", file, "--speedup", "1000", "--broker", "tcp://" + p.mqtt}, &out, &errOut)
 	}()

@@ -47,6 +47,9 @@ func ServeBriefly(ctx context.Context, ln net.Listener, h http.Handler, read, gr
 	return serve(ctx, ln, h, limits{header: read, read: read, idle: time.Minute, grace: grace})
 }
 
+// Grace is how long a shutdown waits for requests.
+var Grace = serveLimits.grace
+
 // HostName is hostName, and HostAllowed is hostAllowed.
 var (
 	HostName    = hostName

@@ -34,6 +34,16 @@ func counted(m *floor.Mochi, n uint64) {
 	}
 }
 
+// until polls the load for a condition.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited 20 s for %s", what)
+		}
+	}
+}
+
 // TestEverythingSentIsAcknowledged publishes to a real broker, flat out and paced, at each QoS.
 func TestEverythingSentIsAcknowledged(t *testing.T) {
 	for name, f := range map[string]func(*load.Plan){
@@ -58,6 +68,7 @@ func TestEverythingSentIsAcknowledged(t *testing.T) {
 			}
 			defer l.Close()
 			time.Sleep(200 * time.Millisecond)
+			until(t, "an acknowledgement", func() bool { return l.Acked() > 0 })
 			if err := l.Finish(10 * time.Second); err != nil {
 				t.Fatal(err)
 			}
@@ -83,11 +94,14 @@ func TestAbreast(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	time.Sleep(300 * time.Millisecond)
+	until(t, "each connection to have sent so much that one could be far ahead", func() bool {
+		least, _ := l.Spread()
+		return least >= 20*p.Abreast
+	})
 	if err := l.Finish(10 * time.Second); err != nil {
 		t.Fatal(err)
 	}
-	if least, greatest := l.Spread(); least < 2*p.Abreast || greatest-least > p.Abreast {
+	if least, greatest := l.Spread(); greatest-least > p.Abreast {
 		t.Errorf("connections sent %d to %d messages", least, greatest)
 	}
 }
@@ -101,7 +115,7 @@ func TestQoS0IsOnlySent(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	time.Sleep(100 * time.Millisecond)
+	until(t, "messages to be sent", func() bool { return l.Figures().Sent > 20 })
 	if err := l.Finish(10 * time.Second); err != nil {
 		t.Fatal(err)
 	}
@@ -207,8 +221,7 @@ func stalling(t *testing.T, wait func()) (l *load.Load, stalled <-chan struct{})
 // not ten.
 func TestAStallCountsForAllThatWasDue(t *testing.T) {
 	l, _ := stalling(t, func() { time.Sleep(300 * time.Millisecond) })
-	for end := time.Now().Add(20 * time.Second); l.Acked() < 500 && time.Now().Before(end); time.Sleep(time.Millisecond) {
-	}
+	until(t, "the stall to be over", func() bool { return l.Acked() >= 500 })
 	if err := l.Finish(10 * time.Second); err != nil {
 		t.Fatal(err)
 	}
@@ -278,8 +291,7 @@ func TestWrongAcknowledgementsEndTheConnection(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer l.Close()
-			for end := time.Now().Add(10 * time.Second); l.Acked() == 0 && l.Figures().Sent == 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
-			}
+			until(t, "a message to be sent", func() bool { return l.Acked() > 0 || l.Figures().Sent > 0 })
 			time.Sleep(20 * time.Millisecond)
 			if err := l.Finish(5 * time.Second); err == nil || !strings.Contains(err.Error(), answer.says) {
 				t.Errorf("error %v, want one that says %q", err, answer.says)
@@ -291,15 +303,20 @@ func TestWrongAcknowledgementsEndTheConnection(t *testing.T) {
 // TestEventTimeStopsAtThePresent: no reading may be of the future, or the platform would rightly refuse it.
 func TestEventTimeStopsAtThePresent(t *testing.T) {
 	m := broker(t)
-	p := plan()
-	p.Begin, p.Period = time.Now().Add(-time.Minute).UnixMilli(), time.Minute // a few messages bring it there, however slow the machine is
-	l, err := load.Start(m.Addr(), p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(100 * time.Millisecond)
-	if err := l.Finish(10 * time.Second); err == nil || !strings.Contains(err.Error(), "come to the present") {
-		t.Error(err)
+	for span := 100 * time.Millisecond; ; span *= 2 { // nothing tells that a connection has ended but the end of the load
+		p := plan()
+		p.Begin, p.Period = time.Now().Add(-time.Minute).UnixMilli(), time.Minute // a few messages bring it there, however slow the machine is
+		l, err := load.Start(m.Addr(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(span)
+		if err = l.Finish(10 * time.Second); err != nil && strings.Contains(err.Error(), "come to the present") {
+			return
+		}
+		if err != nil || span > 10*time.Second {
+			t.Fatalf("after %s: %v", span, err)
+		}
 	}
 }
 

@@ -79,7 +79,7 @@ func TestBenchLosesNothing(t *testing.T) {
 		if l := s.Ledger; l.Acked == 0 || l.Acked != l.Sent || l.Stored != l.Acked || l.Verified != 1 {
 			t.Errorf("%s: ledger %+v", s.Name, l)
 		}
-		if f := figure(t, s, "readings_per_s"); f.Median < 50 || f.Median > 600 {
+		if f := figure(t, s, "readings_per_s"); f.Median < 50 || f.Median > 1000 { // what a slow disk held back before may come on top
 			t.Errorf("%s: %g readings/s, 500 are due", s.Name, f.Median)
 		}
 		if s.Load.QoS != 2 || s.Load.Rate != 500 {

@@ -57,7 +57,7 @@ func (e *ear) count(kind, cause string) (n int) {
 
 func quick(c *Config) { c.Stream.SilentAfter = time.Second }
 
-// keepSending sends a reading each 100 ms for every sensor until it is stopped.
+// keepSending sends a reading each 100 ms for every sensor until it is stopped, and then waits for what is not acknowledged: a commit that takes long must silence nobody.
 func keepSending(t *testing.T, c mqtt.Client, topics ...string) (stop func()) {
 	t.Helper()
 	end, ended := make(chan struct{}), make(chan struct{})
@@ -66,12 +66,15 @@ func keepSending(t *testing.T, c mqtt.Client, topics ...string) (stop func()) {
 		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
 		for n := 0; ; n++ {
+			var last mqtt.Token
 			for i, topic := range topics {
-				tok := c.Publish(topic, 1, false, fmt.Sprintf(`{"ts":%d,"temp_c":%d}`, time.Now().UnixMilli(), 40+(n+i)%5))
-				tok.WaitTimeout(5 * time.Second)
+				last = c.Publish(topic, 1, false, fmt.Sprintf(`{"ts":%d,"temp_c":%d}`, time.Now().UnixMilli(), 40+(n+i)%5))
 			}
 			select {
 			case <-end:
+				if !last.WaitTimeout(10*time.Second) || last.Error() != nil {
+					t.Errorf("not acknowledged: %v", last.Error())
+				}
 				return
 			case <-tick.C:
 			}

@@ -34,6 +34,7 @@ func follow(t *testing.T, p *Platform, box *inbox, subscribe bool) mqtt.Client {
 	t.Helper()
 	o := mqtt.NewClientOptions().AddBroker("tcp://" + p.MQTTAddr()).SetClientID("controller").SetCleanSession(false).SetAutoReconnect(false)
 	o.SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
+		m.Ack() // first: who sees it in the box may disconnect at once, and must not get it again
 		box.mu.Lock()
 		defer box.mu.Unlock()
 		box.got[m.Topic()+" "+string(m.Payload())]++
@@ -76,7 +77,7 @@ func TestLastingSubscriberMissesNothing(t *testing.T) {
 	c := follow(t, p, box, true)
 	send(p, 0, 150)
 	until(t, "the first quarantined window", func() bool { return box.has(event(1)) && box.has("/risk/") })
-	c.Disconnect(100)
+	c.Disconnect(5000)
 	send(p, 150, 270) // minute 3 while the controller is away
 	stop()
 
@@ -94,7 +95,7 @@ func TestLastingSubscriberMissesNothing(t *testing.T) {
 	until(t, "what the controller was owed to be settled", func() bool {
 		return ask(t, dir, `SELECT count(*) FROM session_owed`)+ask(t, dir, `SELECT count(*) FROM session_message`) == 0
 	})
-	c.Disconnect(100)
+	c.Disconnect(5000)
 	stop()
 	verify(t, dir)
 	box.mu.Lock()

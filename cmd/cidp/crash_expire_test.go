@@ -19,7 +19,7 @@ func TestCrashWhileExpiring(t *testing.T) {
 	p.args = append(p.args, "--keep-raw", "1h", "--keep-raw-min", "1h")
 	for _, at := range crashExpireSteps {
 		p.start(t, "CIDP_TEST_KILL="+at)
-		p.died(t, 30*time.Second)
+		p.died(t)
 		proveExpired(t, p, run)
 		if t.Failed() {
 			t.Fatalf("after a kill at %s", at)

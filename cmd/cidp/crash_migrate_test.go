@@ -22,7 +22,7 @@ func TestCrashWhileMigrating(t *testing.T) {
 	for _, at := range []string{"migrate:1", "migrate:1", "recover:300", "commit:1"} {
 		before := schemaVersion(t, p)
 		p.start(t, "CIDP_TEST_KILL="+at)
-		p.died(t, 20*time.Second)
+		p.died(t)
 		after := schemaVersion(t, p)
 		if migrating := strings.HasPrefix(at, "migrate"); migrating && after != before || !migrating && after <= 1 {
 			t.Errorf("%s: schema %d became %d", at, before, after)

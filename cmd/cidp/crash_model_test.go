@@ -42,7 +42,7 @@ func TestCrashDuringASwap(t *testing.T) {
 			if code, out := activate(); code == 0 && step != "acknowledged:2" {
 				t.Errorf("answered by a program that was killed: %s", out)
 			}
-			p.died(t, 10*time.Second)
+			p.died(t)
 			p.verified(t, p.database())
 			want := older
 			if swapped {

@@ -45,7 +45,7 @@ func TestCrashDuringARelease(t *testing.T) {
 			if code, out := release(); code == 0 {
 				t.Errorf("answered by a program that was killed: %s", out)
 			}
-			p.died(t, 10*time.Second)
+			p.died(t)
 			p.verified(t, p.database())
 			p.start(t)
 			p.ready(t)

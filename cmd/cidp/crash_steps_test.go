@@ -84,7 +84,7 @@ func TestCrashAtEachStep(t *testing.T) {
 	run, client := smallFleet(time.Now().AddDate(-1, 0, 0).Truncate(time.Hour).UnixMilli())
 	p := newMortal(t, "")
 	p.start(t, "CIDP_TEST_KILL=migrate:1") // while the database is made
-	p.died(t, 20*time.Second)
+	p.died(t)
 	p.start(t)
 	p.ready(t)
 	sub := watchCrashes(t, p.mqtt)
@@ -136,7 +136,7 @@ func proveStep(t *testing.T, p *mortal, run *crashRun, sub *crashSubscriber, at 
 	const tries = 10
 	for i := range tries {
 		p.start(t, fmt.Sprintf("CIDP_TEST_KILL=%s:%d", step, n+i))
-		p.died(t, 20*time.Second)
+		p.died(t)
 		missing := judgeStep(t, p, run, sub, step, n)
 		if missing == "" || t.Failed() {
 			return

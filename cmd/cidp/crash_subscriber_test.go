@@ -226,7 +226,7 @@ func (s *crashSubscriber) complete(t *testing.T, db *sqlite3.Conn) (transitions 
 		want[fmt.Sprintf("quarantine %s/%s/%s %d %d", r.ColumnText(0), r.ColumnText(1), r.ColumnText(2), r.ColumnInt64(3), r.ColumnInt64(4))] = true
 	})
 	var missing map[string]bool
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		missing = maps.Clone(want)
 		s.mu.Lock()
 		for _, m := range s.seen {
@@ -284,7 +284,7 @@ func retainedNow(t *testing.T, addr string, n int) map[string]toldMessage {
 		defer mu.Unlock()
 		return len(got)
 	}
-	for end := time.Now().Add(10 * time.Second); count() < n && time.Now().Before(end); {
+	for end := time.Now().Add(30 * time.Second); count() < n && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	time.Sleep(100 * time.Millisecond) // one too many would come too

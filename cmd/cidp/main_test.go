@@ -121,12 +121,12 @@ func lowAddr(t *testing.T) string {
 // wait polls a condition of another process, for which there is nothing to wait on.
 func wait(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if ok() {
 			return
 		}
 	}
-	t.Fatalf("waited 30 s for %s", what)
+	t.Fatalf("waited a minute for %s", what)
 }
 
 // peer finds a program from outside. Without it the test is skipped, or fails where CIDP_REQUIRE_PEERS=1 says that it must be there.

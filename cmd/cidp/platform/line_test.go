@@ -45,12 +45,12 @@ func holdWriter(t *testing.T, dir string) (release func()) {
 // until polls what nothing can be waited for on.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if ok() {
 			return
 		}
 	}
-	t.Fatalf("waited 15 s for %s", what)
+	t.Fatalf("waited a minute for %s", what)
 }
 
 func stopWithin(p *Platform, d time.Duration) error {

@@ -11,16 +11,6 @@ import (
 	"github.com/camrail/cidp/stream"
 )
 
-// eventually waits for a condition.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within 20 s", what)
-		}
-	}
-}
-
 // TestFullDisk: the whole line while the disk is full, and after. Nothing is acknowledged or stored meanwhile, everybody is told why, and when there is room again
 // what was waiting is acknowledged and stored once.
 func TestFullDisk(t *testing.T) {
@@ -36,7 +26,7 @@ func TestFullDisk(t *testing.T) {
 	topic := stream.TelemetryTopic("douala", "loco-1", "axle1-left")
 	publish(t, c, topic, series(base, 30, steady))
 	free.Store(1 << 20)
-	eventually(t, "readyz says no", func() bool { return strings.Contains(get(t, p, "/readyz"), "room: the disk is full: 1.0 MiB are free") })
+	until(t, "readyz says no", func() bool { return strings.Contains(get(t, p, "/readyz"), "room: the disk is full: 1.0 MiB are free") })
 	waiting := c.Publish(topic, 1, false, series(base+30_000, 30, steady))
 	if waiting.WaitTimeout(500 * time.Millisecond) {
 		t.Fatal("a reading was acknowledged on a full disk")
@@ -54,7 +44,7 @@ func TestFullDisk(t *testing.T) {
 	if !waiting.WaitTimeout(20*time.Second) || waiting.Error() != nil {
 		t.Fatalf("there is room again, and it is not acknowledged: %v", waiting.Error())
 	}
-	eventually(t, "it heals", func() bool { ok, _ := p.status.Ready(); return ok })
+	until(t, "it heals", func() bool { ok, _ := p.status.Ready(); return ok })
 	stop()
 	if n := ask(t, dir, `SELECT count(*) FROM reading`); n != 60 {
 		t.Errorf("%d readings are stored", n)
@@ -77,7 +67,7 @@ func TestRetentionInTheLine(t *testing.T) {
 	}
 	stop()
 	_, stop = start(t, dir, keep)
-	eventually(t, "the oldest go", func() bool {
+	until(t, "the oldest go", func() bool {
 		return ask(t, dir, `SELECT min(key) >> 20 FROM reading`) >= base+29*60_000 && ask(t, dir, `SELECT min(start_ms) FROM telemetry_window`) >= base+19*60_000
 	})
 	stop()

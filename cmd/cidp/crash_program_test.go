@@ -117,7 +117,7 @@ func (m *mortal) kill() {
 	m.ended = <-m.done
 	m.running = nil
 	m.kills++
-	if !m.log.has("cidp is running") {
+	if !m.log.has(saysItRuns) {
 		m.inRecovery++
 	}
 }
@@ -151,19 +151,36 @@ func (m *mortal) livesFor(t *testing.T, d time.Duration) {
 // ready waits until the program says that it accepts and commits.
 func (m *mortal) ready(t *testing.T) {
 	t.Helper()
-	wait(t, "the child to be ready", func() bool {
-		select {
-		case err := <-m.done:
-			m.running = nil
-			t.Fatalf("the child ended by itself with %v: %s", err, m.log)
-		default:
-		}
+	m.wait(t, "to be ready", func() bool {
 		res, err := http.Get("http://" + m.http + "/readyz")
 		if err != nil {
 			return false
 		}
 		defer res.Body.Close()
 		return res.StatusCode == http.StatusOK
+	})
+}
+
+// saysItRuns is what the program logs once it has recovered.
+const saysItRuns = "cidp is running"
+
+// runs waits until the program says that it runs.
+func (m *mortal) runs(t *testing.T) {
+	t.Helper()
+	m.wait(t, "to run", func() bool { return m.log.has(saysItRuns) })
+}
+
+// wait polls a condition of the program, which must not end meanwhile.
+func (m *mortal) wait(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	wait(t, "the child "+what, func() bool {
+		select {
+		case err := <-m.done:
+			m.running = nil
+			t.Fatalf("the child ended by itself with %v: %s", err, m.log)
+		default:
+		}
+		return ok()
 	})
 }
 

@@ -163,7 +163,7 @@ func judgeStep(t *testing.T, p *mortal, run *crashRun, sub *crashSubscriber, ste
 			t.Errorf("%s: nothing is left to be told again", step)
 		}
 	case step == platform.StepRecover || step == "migrate":
-		if p.log.has("cidp is running") {
+		if p.log.has(saysItRuns) {
 			t.Errorf("%s: the program says that it ran", step)
 		}
 	}

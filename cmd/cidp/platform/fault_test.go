@@ -67,6 +67,15 @@ func (w *witness) now() (int, Status) {
 	return w.told, w.status
 }
 
+// caughtUp waits until what has been sent has come: a status that is told now comes after it.
+func (w *witness) caughtUp(t *testing.T, p *Platform) {
+	t.Helper()
+	const mark = "all of that has come"
+	p.status.degrade("test", mark)
+	until(t, mark, func() bool { _, s := w.now(); return has(s.Reasons, mark) })
+	p.status.heal("test")
+}
+
 func watch(t *testing.T, p *Platform) *witness {
 	t.Helper()
 	w := &witness{}
@@ -153,6 +162,7 @@ func TestFaultHeals(t *testing.T) {
 			}
 			until(t, "the first risks to be told", func() bool { n, _ := w.now(); return n > 0 })
 			until(t, "all to be marked as sent", func() bool { return ask(t, dir, `SELECT count(*) FROM outbox`) == 0 })
+			w.caughtUp(t, p)
 			stored, told := ask(t, dir, `SELECT count(*) FROM telemetry`), func() int { n, _ := w.now(); return n }()
 
 			mend := c.disturb(t, disk, dir)

@@ -2,6 +2,7 @@ package platform
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,9 +25,11 @@ func withSensors(dir string) func(*Config) {
 	}
 }
 
+// writeSensors puts the file in its place whole: a platform that looks often may see one that is being written twice.
 func writeSensors(t *testing.T, dir, text string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, "sensors.toml"), []byte(text), 0o644); err != nil {
+	path := filepath.Join(dir, "sensors.toml")
+	if err := errors.Join(os.WriteFile(path+".new", []byte(text), 0o644), os.Rename(path+".new", path)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -44,21 +44,37 @@ func walSize(t *testing.T, db *store.DB) int64 {
 	return fi.Size()
 }
 
-// TestLogIsBounded: the writer at full speed with readers that come and go all the time, so that there is no moment without one.
+// TestLogIsBounded: the writer at full speed with readers that come and go all the time, so that there is no moment without one. Where the machine lets one of them hold its moment for longer than
+// WALBound allows, nothing is promised, and it is done again.
 func TestLogIsBounded(t *testing.T) {
+	const allowed, tries = 250 * time.Millisecond, 5
+	for try := 1; ; try++ {
+		most, held := floodBesideReaders(t)
+		// What is committed while the log is copied comes on top; a log without end has five of the bound here.
+		if most <= 2*store.WALBound {
+			return
+		}
+		if t.Failed() || held <= allowed || try == tries {
+			t.Fatalf("the log had %d bytes, and no reader held a moment for longer than %s", most, held)
+		}
+	}
+}
+
+// floodBesideReaders commits five times what the log may have, and gives the most that it had, and the longest time for which a reader held a moment.
+func floodBesideReaders(t *testing.T) (most int64, held time.Duration) {
+	t.Helper()
 	db := open(t, dbPath(t), store.Options{})
-	stop, most := checkpointing(t, db, true)
+	stop, wal := checkpointing(t, db, true)
 	defer stop()
 	halt := reading(t, db, 3)
 	defer halt()
 	took := flood(t, db, 5*store.WALBound)
-	halt()
+	held = halt()
 	stop()
-	t.Logf("the log had %d MiB at most, the longest commit took %s", most()>>20, took)
-	if most() > 2*store.WALBound { // what is committed while the log is copied comes on top; a log without end has five here
-		t.Errorf("the log had %d bytes", most())
-	}
+	most = wal()
+	t.Logf("the log had %d MiB at most, the longest commit took %s, a reader held a moment for %s at most", most>>20, took, held)
 	holds(t, db.Path())
+	return most, held
 }
 
 // longRead is a database with a checkpointer, and a foreign reader that holds the moment at which it began.

@@ -109,11 +109,12 @@ func checkpointing(tb testing.TB, db *store.DB, beside bool) (stop func(), wal f
 	}
 }
 
-// reading runs readers that overlap: each holds a moment for some milliseconds, over and over.
-func reading(tb testing.TB, db *store.DB, readers int) (stop func()) {
+// reading runs readers that overlap: each holds a moment for some milliseconds, over and over. Who stops them is told the longest time for which one did: a busy machine lets it sleep on.
+func reading(tb testing.TB, db *store.DB, readers int) (stop func() time.Duration) {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
+	held := make([]time.Duration, readers+1)
 	for i := range readers {
 		done.Go(func() {
 			c, err := sqlite3.OpenFlags(db.Path(), sqlite3.OPEN_READONLY)
@@ -123,6 +124,7 @@ func reading(tb testing.TB, db *store.DB, readers int) (stop func()) {
 			}
 			defer c.Close()
 			for ctx.Err() == nil {
+				begin := time.Now()
 				if err := c.Exec(`BEGIN; SELECT count(*) FROM sensor`); err != nil {
 					tb.Error(err)
 					return
@@ -132,10 +134,15 @@ func reading(tb testing.TB, db *store.DB, readers int) (stop func()) {
 					tb.Error(err)
 					return
 				}
+				held[i] = max(held[i], time.Since(begin))
 			}
 		})
 	}
-	return sync.OnceFunc(func() { cancel(); done.Wait() })
+	return sync.OnceValue(func() time.Duration {
+		cancel()
+		done.Wait()
+		return slices.Max(held)
+	})
 }
 
 // BenchmarkExpire takes steps of retention over readings of 1000 sensors, none open, and with a sensor that is open from before them, so that each row is asked for; and over their

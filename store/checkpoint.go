@@ -27,7 +27,7 @@ const (
 	oneWait   = 10 * time.Millisecond  // of it in one call to SQLite: see begin
 	longWait  = 250 * time.Millisecond // and at most, in all
 	restShare = 8                      // after a wait they go on undisturbed for this many times as long
-	restMost  = 200 * time.Millisecond // and at most, while there is hope
+	restMost  = 200 * time.Millisecond // and at most, after a wait that was not the longest
 	heldLong  = 10 * time.Second       // a reader that has held the log for so long will not be overcome: try again this often
 )
 
@@ -125,9 +125,10 @@ func (k *Checkpointer) Step(ctx context.Context, now time.Time) (r Checkpointed,
 			return r, err
 		}
 		rest := restShare * r.Waited
-		if k.hope = r.Began || r.Waited < longWait; k.hope {
+		if r.Waited < longWait {
 			rest = min(rest, restMost)
 		}
+		k.hope = r.Began || r.Waited < longWait
 		k.rest = now.Add(time.Since(start) + rest) // from the end of the wait on
 		if k.held(now) >= heldLong {
 			k.rest = now.Add(heldLong)

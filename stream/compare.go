@@ -14,6 +14,17 @@ type mate struct {
 	slope      float64 // K/min, NaN where it is not known
 	verdict    int64   // by its own figures, as gauge.Verdict
 	between    bool
+	scatter    float64 // K²: variance of mean by the readings' scatter
+	over       float64 // K over its own baseline; 0 where that is not known
+	move       float64 // K over the mean of the window before; NaN where that is not known
+	quantum    Milli   // smallest step between its readings; 0 while unknown
+	last       int64   // event time of its last reading, in dispute or not, ms
+	interval   int64   // usual step between its readings, ms
+}
+
+// mateWindow gives a window as others compare with it, by what its sensor remembers with it.
+func mateWindow(s *sensorState, start, end int64, mean, slope float64, verdict int64, k *memory) mate {
+	return mate{s, start, end, k.Nominal, mean, slope, verdict, false, k.Scatter, k.Over, k.Move, k.Quantum, k.Last, k.Intervals[(k.Next+ringSize-1)%ringSize]}
 }
 
 // sound says whether others may be measured by it: valid by its own figures, and not known to drift. A broken sensor is nobody's measure.
@@ -27,7 +38,8 @@ func (a *assetState) mates(scratch []mate, groups ...[]*closing) []mate {
 		for _, m := range group {
 			m.judge()
 			if !m.cut {
-				out = append(out, mate{m.sensor, m.window.Start, m.window.End, m.length, m.window.Features[FMean], m.window.Features[FSlope], m.memory.Gauge.Verdict, m.window.Between})
+				out = append(out, mate{m.sensor, m.window.Start, m.window.End, m.length, m.window.Features[FMean], m.window.Features[FSlope], m.memory.Gauge.Verdict, m.window.Between,
+					m.memory.Scatter, m.memory.Over, m.memory.Move, m.memory.Quantum, m.last, m.interval})
 			}
 		}
 	}

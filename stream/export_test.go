@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"time"
 	"unicode/utf8"
 	"unsafe"
@@ -105,6 +106,10 @@ func SampleMemory() []byte {
 	m.Pair = pairing{Apart: [pairRing]float64{1, -2, 3, -4, 5}, Both: [pairRing]float64{-6, 7, -8, 9, -10}, N: 4, End: 11, Move: 0.12, MoveBoth: 0.13, MoveN: 14, Jump: -1.5, Limit: 0.16, Level: -0.7, Left: 17}
 	m.Twin = twin{At: 18, Off: -19.5, Own: 20.5, Moves: 21.5, Bends: 22.5, N: 6.5}
 	m.Cool = cooling{{YY: 34.5, SY: 35.5, N: 36, Off: -37.5, OffN: 5, Last: -45, Var: 38.5}, {YY: 39.5, SY: -40.5, N: 41, Off: 42.5, OffN: 6, Last: 46, Var: 43.5}}
+	m.Course.pack(&course{Apart: strand{Level: 0.5, Heat: -0.25, Trend: 0.125, Noise: 0.75, Sum: -9.5}, Both: strand{Level: -1.5, Heat: 1.25, Trend: -1.125, Noise: 1.75, Sum: 10.5},
+		P: [6]float64{1.5, -2.5, 3.5, 4.5, -5.5, 6.5}, N: 7, Chance: 0.5, Doubt: 8, Warm: [pairRing]float64{10, 11, 12, 13, -14},
+		Late: -0.0625, Offset: offset{Off: 15, Slope: -16, V: [3]float64{17, -18, 19}}})
+	m.Scatter, m.Over, m.Mate, m.Mean, m.Move = 0.0625, -48.5, 47, 40.5, -0.375
 	return m.encode()
 }
 
@@ -135,9 +140,68 @@ func SameFolds(a, b []byte) bool {
 		return false
 	}
 	x.takeOver(y.carry(), &Window{})
-	x.Last, x.Gauge.Verdict, x.Gauge.Slope = y.Last, y.Gauge.Verdict, y.Gauge.Slope
-	return x == y
+	x.Last, x.Gauge.Verdict, x.Gauge.Slope, x.Mean, x.Move = y.Last, y.Gauge.Verdict, y.Gauge.Slope, y.Mean, y.Move
+	return *x.words() == *y.words() // as they are stored: a NaN is like itself
 }
+
+// MemoryWithCourse is SampleMemory with the words of its course changed.
+func MemoryWithCourse(change func(words []int64)) []byte {
+	var m memory
+	m.unpack(SampleMemory())
+	change(m.Course[:])
+	return m.encode()
+}
+
+// MemoryOfVersion writes a memory as a version did, without what it lacked.
+func MemoryOfVersion(b []byte, version byte) []byte {
+	var m memory
+	m.unpack(b)
+	words := memoryWords - m.missing(version)/8
+	if version < packedFirst {
+		out := []byte{version}
+		for _, v := range m.words()[:words] {
+			out = binary.LittleEndian.AppendUint64(out, v)
+		}
+		return out
+	}
+	clear(m.words()[words:])
+	b = m.encode()
+	out := append([]byte{version}, b[1:1+(words+1)/2]...)
+	return append(out, b[memoryHead:]...)
+}
+
+// LearnOffset learns from windows, each how far two are apart and their rise over ambient, K. turned is the first after an exchange; 0: none is. It gives K, K for each, and the standard deviation of the former.
+func LearnOffset(windows [][2]float64, turned int) (off, slope, sd float64) {
+	var o offset
+	for i, w := range windows {
+		if i > 0 && i == turned {
+			o.turn()
+		}
+		o.learn(w[0], w[1])
+	}
+	return o.Off, o.Slope, math.Sqrt(o.V[0])
+}
+
+// Together is the mean of moves without whoever moves otherwise, all in K; it leaves them as they are.
+func Together(moves []float64, noise float64) float64 { return together(slices.Clone(moves), noise) }
+
+// PairHeat gives what a stored memory says of a sensor and its mate: K that they are apart by for each that both warm, the same for each that both are over ambient, and whether the course waits to begin
+// anew.
+func PairHeat(b []byte) (heat, slope float64, rests bool) {
+	var m memory
+	m.unpack(b)
+	c := m.Course.unpack()
+	return c.Apart.Heat, c.Offset.Slope, c.Doubt < 0
+}
+
+// MemoryHead is where the words of a stored memory begin.
+const MemoryHead = memoryHead
+
+// CourseBytes is how long what version 7 of the memory added is: the course, the scatter, the rise over the baseline, whose the mate is, the mean and the move.
+var CourseBytes = binary.Size(packedCourse{}) + 5*8
+
+// UnknownMove is the end of a memory of an older version in the form of version 5: neither mean nor move are known.
+var UnknownMove = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, math.Float64bits(math.NaN())), math.Float64bits(math.NaN()))
 
 // CoolBytes is how long the cooling is that version 5 of the memory added.
 var CoolBytes = binary.Size(cooling{})

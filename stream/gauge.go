@@ -58,6 +58,14 @@ func (g *gauge) sound() bool {
 	return ok
 }
 
+// orZero is a figure, 0 where it is missing.
+func orZero(v float64) float64 {
+	if math.IsNaN(v) {
+		return 0
+	}
+	return v
+}
+
 // note keeps what a window's own figures say of the sensor. One that is known to drift is no measure of others either.
 func (g *gauge) note(reasons []Reason) {
 	switch {
@@ -117,9 +125,7 @@ func (g *gauge) learn(m *closing, frozen bool) {
 	copy(g.SpikeN[1:], g.SpikeN[:spikeWindows-1])
 	copy(g.SpikeOf[1:], g.SpikeOf[:spikeWindows-1])
 	g.SpikeN[0], g.SpikeOf[0] = int64(w.N), int64(m.spikes)
-	if g.Slope = w.Features[FSlope]; math.IsNaN(g.Slope) {
-		g.Slope = 0
-	}
+	g.Slope = orZero(w.Features[FSlope])
 	if r := &m.related; !frozen && w.SelfValid() && !(r.known && math.Abs(r.off) >= r.limit/2) {
 		if r.known {
 			g.learnGain(r.peers, r.own)

@@ -323,13 +323,10 @@ func IsBetween(memory []byte) bool { return len(memory) > 0 && memory[0] == betw
 
 // mateBetween gives a closed window between as others compare with it.
 func mateBetween(s *sensorState, w *Window) mate {
-	slope := w.Features[FSlope]
-	if math.IsNaN(slope) {
-		slope = 0
-	}
+	slope := orZero(w.Features[FSlope])
 	verdict := int64(gaugeBroken)
 	if len(w.Memory) > 1 {
 		verdict = int64(w.Memory[1])
 	}
-	return mate{s, w.Start, w.End, w.End - w.Start, w.Features[FMean], slope, verdict, true}
+	return mate{sensor: s, start: w.Start, end: w.End, length: w.End - w.Start, mean: w.Features[FMean], slope: slope, verdict: verdict, between: true, move: math.NaN(), over: orZero(w.Features[FRiseBaseline])}
 }

@@ -13,6 +13,7 @@ type closing struct {
 	memory     memory // the sensor's, moved by this window as far as its own readings go
 	length     int64  // nominal length of the window, ms
 	cut        bool   // it ended early
+	interval   int64  // usual step between its readings, ms; 0 with fewer than minKnown
 	nominal    int64  // period that the window is judged by, ms; 0 when unknown
 	from       int64  // event time from which readings are expected, ms
 	first      int64  // event time of the first reading, in dispute or not, ms
@@ -66,6 +67,7 @@ func (w *Windower) measure(s *sensorState, entries []entry, c candidate, by Clos
 		Last: m.usable[len(m.usable)-1].TS,
 		Live: w.cfg.HistoryAfter == 0 || w.received-c.end <= w.cfg.HistoryAfter.Milliseconds(),
 	}
+	m.interval = m.typicalInterval()
 	m.count(c)
 	m.begin()
 	m.flag()
@@ -84,7 +86,7 @@ func (m *closing) count(c candidate) {
 	}
 	m.nominal = m.sensor.periodNow()
 	if m.nominal == 0 || m.nominal*minReadings > m.length { // not known yet, or the sensor woke up
-		m.nominal = m.typicalInterval()
+		m.nominal = m.interval
 	}
 	expected := int64(minKnown)
 	if m.nominal > 0 {
@@ -208,8 +210,8 @@ func (m *closing) track() {
 // learn folds the closed window into the sensor's memory. frozen keeps the baseline still.
 func (m *closing) learn(frozen bool) {
 	k, w := &m.memory, m.window
-	if step := m.typicalInterval(); step > 0 {
-		k.learnInterval(step)
+	if m.interval > 0 {
+		k.learnInterval(m.interval)
 	} else if k.Last != 0 {
 		k.learnGap(m.usable[0].TS - k.Last)
 	}

@@ -31,10 +31,16 @@ type memory struct {
 	Value     Milli           // the last reading
 	Since     int64           // event time from which the value has not changed, ms
 	Baseline  [speedBins]baseline
-	Gauge     gauge   // since version 2
-	Pair      pairing // since version 3
-	Twin      twin    // since version 4
-	Cool      cooling // since version 5
+	Gauge     gauge        // since version 2
+	Pair      pairing      // since version 3
+	Twin      twin         // since version 4
+	Cool      cooling      // since version 5
+	Course    packedCourse // since version 7, as what follows
+	Scatter   float64      // K²: variance of the newest window's mean, as the scatter of its readings gives it
+	Over      float64      // K: how far the newest window was over the sensor's baseline; 0 where that was not known
+	Mate      int64        // hash of the name of the mate that Pair and Course are of; 0: not known
+	Mean      float64      // degC: mean of the newest window, NaN where that is not known or it was not sound by its own figures
+	Move      float64      // K: by which that was over the mean of the one before, NaN where that was not known
 }
 
 // baseline is the usual rise over ambient at one class of speed.
@@ -122,14 +128,15 @@ func (m *memory) learnRise(bin int, rise float64) {
 }
 
 // memoryVersion is the form that is written. Version 1 ended before the gauge, version 2 before the pairing, version 3 before the twin, version 4 before the cooling, which a sensor then
-// begins anew. Up to version 5 each field took its 8 bytes; since then it takes as many as it needs.
-const memoryVersion = 6
+// begins anew, and version 6 before the course. Up to version 5 each field took its 8 bytes; since then it takes as many as it needs.
+const memoryVersion = 7
 
 // A memory is written as its version, the lengths of its words, two to a byte, and of each word its bytes up to the last that is not 0, in little-endian order. Small numbers are short so, and what
-// a sensor has no use for takes half a byte: some 150 to 400 bytes in all, where 777 would be. A row of telemetry_window that is longer than 1,002 bytes has a page of 4 kB of its own.
+// a sensor has no use for takes half a byte: some 150 to 500 bytes in all, where 937 would be. A row of telemetry_window that is longer than 1,002 bytes has a page of 4 kB of its own.
 const (
 	memoryWords = int(unsafe.Sizeof(memory{}) / 8)
 	memoryHead  = 1 + (memoryWords+1)/2
+	packedFirst = 6 // the first version that is written so
 )
 
 // words are the fields in order. Each is 8 bytes wide (a test holds it): encoding/binary, which looks at each through reflection, cost a window 1.2 µs more.
@@ -153,8 +160,11 @@ func (m *memory) decode(b []byte) error {
 		return errors.New("decode window memory: it is empty")
 	}
 	var got memory
-	if b[0] == memoryVersion && !got.unpack(b) || b[0] != memoryVersion && !got.unpackWhole(b) {
+	if b[0] >= packedFirst && !got.unpack(b) || b[0] < packedFirst && !got.unpackWhole(b) {
 		return errors.New("decode window memory: not this version's form")
+	}
+	if b[0] < memoryVersion {
+		got.Mean, got.Move = math.NaN(), math.NaN()
 	}
 	if !got.sound() {
 		return errors.New("decode window memory: a figure is out of its range")
@@ -163,15 +173,17 @@ func (m *memory) decode(b []byte) error {
 	return nil
 }
 
-// unpack reads what encode wrote, and nothing else: it says whether that is what b is.
+// unpack reads what encode wrote, in this version or the one before, and nothing else: it says whether that is what b is.
 func (m *memory) unpack(b []byte) bool {
-	if len(b) < memoryHead {
+	count := memoryWords - m.missing(b[0])/8
+	head := 1 + (count+1)/2
+	if b[0] > memoryVersion || len(b) < head {
 		return false
 	}
-	rest := b[memoryHead:]
-	for i, words := 0, m.words(); i < 2*(memoryHead-1); i++ {
+	rest := b[head:]
+	for i, words := 0, m.words(); i < 2*(head-1); i++ {
 		n := int(b[1+i/2] >> (i % 2 * 4) & 15)
-		if i == memoryWords { // the half byte that fills the last one up
+		if i == count { // the half byte that fills the last one up
 			return n == 0 && len(rest) == 0
 		}
 		if n == 0 {
@@ -229,7 +241,7 @@ func (s *sensorState) recall(stored []byte) (k memory, err error) {
 
 // unpackWhole reads the form of the versions before, in which every field has its 8 bytes, and does not touch what they lack.
 func (m *memory) unpackWhole(b []byte) bool {
-	if b[0] < 1 || b[0] >= memoryVersion || len(b) != 1+8*memoryWords-m.missing(b[0]) {
+	if b[0] < 1 || len(b) != 1+8*memoryWords-m.missing(b[0]) {
 		return false
 	}
 	for i := range (len(b) - 1) / 8 {
@@ -240,7 +252,7 @@ func (m *memory) unpackWhole(b []byte) bool {
 
 // missing is how many bytes a version lacks at its end.
 func (m *memory) missing(version byte) (n int) {
-	for i, part := range []uintptr{unsafe.Sizeof(m.Gauge), unsafe.Sizeof(m.Pair), unsafe.Sizeof(m.Twin), unsafe.Sizeof(m.Cool)} {
+	for i, part := range []uintptr{unsafe.Sizeof(m.Gauge), unsafe.Sizeof(m.Pair), unsafe.Sizeof(m.Twin), unsafe.Sizeof(m.Cool), 0, unsafe.Sizeof(m.Course) + unsafe.Sizeof(m.Scatter) + unsafe.Sizeof(m.Over) + unsafe.Sizeof(m.Mate) + unsafe.Sizeof(m.Mean) + unsafe.Sizeof(m.Move)} {
 		if int(version) <= i+1 {
 			n += int(part)
 		}
@@ -258,8 +270,9 @@ func (m *memory) sound() bool {
 	for _, v := range m.Intervals {
 		ok = ok && v >= 0 && v < MaxTS
 	}
+	ok = ok && m.Scatter >= 0 && !math.IsInf(m.Scatter, 0) && !math.IsNaN(m.Over) && !math.IsInf(m.Over, 0) && m.Mate >= 0 && m.Mate <= math.MaxUint32 && !math.IsInf(m.Mean, 0) && !math.IsInf(m.Move, 0)
 	for _, b := range m.Baseline {
 		ok = ok && b.N >= 0 && b.N <= baselineMemory && !math.IsNaN(b.Rise) && !math.IsInf(b.Rise, 0)
 	}
-	return ok && m.Gauge.sound() && m.Pair.sound() && m.Twin.sound() && m.Cool[coolStand].sound() && m.Cool[coolRun].sound()
+	return ok && m.Gauge.sound() && m.Pair.sound() && m.Twin.sound() && m.Cool[coolStand].sound() && m.Cool[coolRun].sound() && m.Course.sound()
 }

@@ -34,9 +34,13 @@ func TestMemoryRoundTrip(t *testing.T) {
 func TestMemoryIsWords(t *testing.T) {
 	b := stream.SampleMemory()
 	whole, words := wholeMemory(t, b)
-	again, err := stream.MemoryRoundTrip(whole)
-	if err != nil || !words || !bytes.Equal(again, b) {
-		t.Errorf("written as words (%t, %v): %x, by reflection %x", words, err, b, whole)
+	known := whole[:len(whole)-stream.CourseBytes] // what version 5 had
+	again, err := stream.MemoryRoundTrip(known)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if same, _ := wholeMemory(t, again); !words || !bytes.Equal(same[:len(known)], known) {
+		t.Errorf("written as words (%t): %x, by reflection %x", words, b, whole)
 	}
 	if len(b) >= len(whole) {
 		t.Errorf("%d bytes, whole %d", len(b), len(whole))
@@ -55,8 +59,12 @@ func wholeMemory(t *testing.T, b []byte) (whole []byte, words bool) {
 
 // TestMemoryHasOneForm: nothing is read that encode would write otherwise, so that what is stored can be compared.
 func TestMemoryHasOneForm(t *testing.T) {
-	b := stream.SampleMemory()
-	whole, _ := wholeMemory(t, b)
+	whole, _ := wholeMemory(t, stream.SampleMemory())
+	whole = whole[:len(whole)-stream.CourseBytes]
+	b := memoryOfVersion6(stream.SampleMemory(), (len(whole)-1)/8)
+	if _, err := stream.MemoryRoundTrip(b); err != nil {
+		t.Fatal(err)
+	}
 	head := 1 + ((len(whole)-1)/8+1)/2
 	for about, damage := range map[string]func(b []byte) []byte{
 		"a word with a zero at its end": func(b []byte) []byte { b[1]++; return slices.Insert(b, head+int(b[1]&15)-1, 0) },
@@ -69,6 +77,17 @@ func TestMemoryHasOneForm(t *testing.T) {
 			t.Errorf("%s: accepted, and comes back %x", about, again)
 		}
 	}
+}
+
+// memoryOfVersion6 cuts a memory off behind as many words as version 6 had.
+func memoryOfVersion6(b []byte, words int) []byte {
+	size := 0
+	for i := range words {
+		size += int(b[1+i/2] >> (i % 2 * 4) & 15)
+	}
+	out := append([]byte{6}, b[1:1+(words+1)/2]...)
+	out[len(out)-1] &= 15 // an odd number of words
+	return append(out, b[stream.MemoryHead:stream.MemoryHead+size]...)
 }
 
 // memoryV1 is SampleMemory as version 1 wrote it: databases hold such.
@@ -88,7 +107,7 @@ func TestMemoryOfVersion1(t *testing.T) {
 		t.Fatal(err)
 	}
 	whole, _ := wholeMemory(t, again)
-	if again[0] != 6 || !bytes.Equal(whole[1:len(old)], old[1:]) || len(bytes.Trim(whole[len(old):], "\x00")) != 0 {
+	if again[0] != 7 || !bytes.Equal(whole[1:len(old)], old[1:]) || !bytes.Equal(bytes.TrimLeft(whole[len(old):], "\x00"), bytes.TrimLeft(stream.UnknownMove, "\x00")) {
 		t.Errorf("%x comes back %x", old, whole)
 	}
 	w := newWindower(t, nil)
@@ -117,6 +136,7 @@ func TestMemoryOfOlderVersions(t *testing.T) {
 	for version, lacks := range map[byte]int{
 		2: stream.PairBytes + stream.TwinBytes + stream.CoolBytes, 3: stream.TwinBytes + stream.CoolBytes, 4: stream.CoolBytes, 5: 0,
 	} {
+		lacks += stream.CourseBytes
 		old := append([]byte{version}, now[1:len(now)-lacks]...)
 		again, err := stream.MemoryRoundTrip(old)
 		if err != nil {
@@ -124,12 +144,26 @@ func TestMemoryOfOlderVersions(t *testing.T) {
 			continue
 		}
 		whole, _ := wholeMemory(t, again)
-		if again[0] != 6 || !bytes.Equal(whole[1:len(old)], old[1:]) || len(whole) != len(now) || len(bytes.Trim(whole[len(old):], "\x00")) != 0 {
+		if again[0] != 7 || !bytes.Equal(whole[1:len(old)], old[1:]) || len(whole) != len(now) || !bytes.Equal(bytes.TrimLeft(whole[len(old):], "\x00"), bytes.TrimLeft(stream.UnknownMove, "\x00")) {
 			t.Errorf("version %d: %x comes back %x", version, old, whole)
 		}
-		if _, err := stream.MemoryRoundTrip(append([]byte{version}, now[1:]...)); err == nil && lacks > 0 {
+		if _, err := stream.MemoryRoundTrip(append([]byte{version}, now[1:]...)); err == nil {
 			t.Errorf("version %d with what it did not have: accepted", version)
 		}
+	}
+}
+
+// TestMemoryOfVersion6: what version 6 packed is read, and the course begins anew.
+func TestMemoryOfVersion6(t *testing.T) {
+	now, _ := wholeMemory(t, stream.SampleMemory())
+	known := now[:len(now)-stream.CourseBytes]
+	again, err := stream.MemoryRoundTrip(memoryOfVersion6(stream.SampleMemory(), (len(known)-1)/8))
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, _ := wholeMemory(t, again)
+	if again[0] != 7 || !bytes.Equal(whole[:len(known)], known) || !bytes.Equal(bytes.TrimLeft(whole[len(known):], "\x00"), bytes.TrimLeft(stream.UnknownMove, "\x00")) {
+		t.Errorf("%x comes back %x", now, whole)
 	}
 }
 

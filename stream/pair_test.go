@@ -1,6 +1,7 @@
 package stream_test
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -10,12 +11,12 @@ import (
 )
 
 // TestMatesThatChangedPlaces: what two sensors of one axle show, and whether their cables were exchanged. The vehicle's bearings differ by some per cent, axle2-left from its mate by
-// a kelvin more.
+// five more.
 func TestMatesThatChangedPlaces(t *testing.T) {
 	const left, right = oddOne, "axle2-right"
 	wide := func(name string, rise float64) float64 {
 		if name == left {
-			return rise + 1
+			return rise * 1.05
 		}
 		return rise
 	}
@@ -32,7 +33,7 @@ func TestMatesThatChangedPlaces(t *testing.T) {
 			case name == left:
 				return rise * 0.99 / 0.98 // its mate's
 			case name == right:
-				return rise*0.98/0.99 + 1
+				return rise * 0.98 / 0.99 * 1.05
 			}
 			return rise
 		}},
@@ -51,11 +52,19 @@ func TestMatesThatChangedPlaces(t *testing.T) {
 		{"one end that cools while the other warms, within ten minutes", false, func(name string, rise, minute float64) float64 {
 			switch move := min(1, minute/10); name {
 			case left:
-				return rise + 1 - move
+				return rise*1.05 - move
 			case right:
 				return rise + move
 			}
 			return rise
+		}},
+		{"ends that come nearer at once, but not as far on the other side", false, func(name string, rise, minute float64) float64 {
+			if minute > 2.5 && name == left {
+				return wide(name, rise) - 0.3
+			} else if minute > 2.5 && name == right {
+				return rise + 0.3
+			}
+			return wide(name, rise)
 		}},
 		{"both ends that warm at once", false, func(name string, rise, minute float64) float64 {
 			if minute > 2.5 && strings.HasPrefix(name, "axle2") {
@@ -75,6 +84,7 @@ func TestMatesThatChangedPlaces(t *testing.T) {
 		t.Run(c.about, func(t *testing.T) {
 			v := newVehicle(t)
 			v.minutes(t, 72, func(name string, rise, _ float64, _ bool) float64 { return wide(name, rise) })
+			v.forget()
 			v.minutes(t, 30, func(name string, rise, minute float64, _ bool) float64 { return c.odd(name, rise, minute) })
 			for _, name := range []string{left, right} {
 				s := v.told[name]
@@ -130,6 +140,42 @@ func TestSwappedComesBack(t *testing.T) {
 		}
 		if !slices.Equal(out, want) {
 			t.Errorf("%s: out in minutes %v, want %v", c.about, out, want)
+		}
+	}
+}
+
+// TestTogether: what the others move by is the mean of those that move alike, in whatever order they come.
+func TestTogether(t *testing.T) {
+	none := math.NaN()
+	for _, c := range []struct {
+		about string
+		moves []float64
+		noise float64
+		want  float64
+	}{
+		{"all alike", []float64{0.5, 0.51, 0.53, 0.54}, 0.01, 0.52},
+		{"one drifts", []float64{0.5, 0.9, 0.51, 0.52}, 0.01, 0.51},
+		{"one sticks", []float64{0.5, 0.51, 0, 0.52}, 0.01, 0.51},
+		{"one goes the other way while all stand", []float64{0.01, -0.3, 0, -0.01}, 0.01, 0},
+		{"noise explains it", []float64{0.01, -0.03, 0, 0.02}, 0.01, 0},
+		{"and less noise does not", []float64{0.01, -0.03, 0, 0.02}, 0.005, 0.01},
+		{"a quarter more is alike where all warm", []float64{2, 2.4, 1.9}, 0, 2.1},
+		{"two", []float64{0.25, 0.5}, 0.1, 0.375},
+		{"two that differ", []float64{0, 1}, 0.01, none},
+		{"one", []float64{0.5}, 0.01, none},
+		{"none", nil, 0.01, none},
+		{"three that all differ", []float64{0, 1, 2}, 0.01, none},
+	} {
+		for i := range len(c.moves) + 1 {
+			moves := slices.Concat(c.moves[i:], c.moves[:i])
+			if i%2 == 1 {
+				slices.Reverse(moves)
+			}
+			first := stream.Together(c.moves, c.noise)
+			got := stream.Together(moves, c.noise)
+			if math.Float64bits(got) != math.Float64bits(first) || math.IsNaN(got) != math.IsNaN(c.want) || math.Abs(got-c.want) > 1e-12 {
+				t.Errorf("%s: %v move together by %v, want %v", c.about, moves, got, c.want)
+			}
 		}
 	}
 }

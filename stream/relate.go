@@ -33,6 +33,7 @@ const (
 	pairK       = 2.5  // K: with fewer, the limit is this and pairShare of their rise, how they came apart must say so (twin.go), and the sensor's own past
 	pairShare   = 0.06
 	pairOwn     = 0.6 // share of the deviation that must show against the sensor's own baseline
+	peersOwn    = 0.2 // share of the deviation, at most half the limit, that its own past must show where most peers are hot over theirs
 	discK       = 2.0 // K: of discs, whose past says little, the limit is this and discShare
 	discShare   = 0.04
 	ownMemory   = 15   // windows that Own stands on
@@ -107,7 +108,7 @@ func (m *closing) relate(with []mate) {
 	}
 	m.growth(r, limit)
 	m.astray(r, x, limit)
-	if r.n >= minRelated && off < -stepLimits*limit && g.Astray == 0 {
+	if r.n >= minRelated && off < -stepLimits*limit && g.Astray == 0 && !m.peersHot(r, limit) {
 		m.object(PeerDisagreement, "it reads %.1f K below what %d peers say, limit %.1f K: nothing cools one component alone", -off, r.n, stepLimits*limit)
 	}
 }
@@ -116,6 +117,7 @@ func (m *closing) relate(with []mate) {
 type peersOf struct {
 	mean float64
 	n    int
+	hot  int   // of them those that are over their own baselines by more than the least limit
 	mate *mate // the other end of the axle, the first by name, also one that is out for spikes alone; nil without one
 }
 
@@ -129,6 +131,9 @@ func (m *closing) reference(with []mate) (r peersOf) {
 		}
 		if o.sound() {
 			means = append(means, o.mean)
+			if o.over > offK {
+				r.hot++
+			}
 		} else if o.verdict != gaugeSpiky {
 			continue
 		}
@@ -186,16 +191,50 @@ func (m *closing) growth(r peersOf, limit float64) {
 	if r.mate == nil || !(f[FSpeed] < standStill) || math.IsNaN(r.mate.slope) || len(m.cleanTS) < minReadings {
 		return
 	}
-	span := float64(m.cleanTS[len(m.cleanTS)-1]-m.cleanTS[0]) / 60_000
-	line := float64(f[FSlope]*f[FSlope]) * float64(span*span) / 12
-	scatter := max(float64(f[FStd]*f[FStd])-line, minScatter)
-	weight := float64(len(m.cleanTS)) * float64(span*span) / (2 * 12 * scatter)
+	span := m.minutes()
+	weight := float64(len(m.cleanTS)) * float64(span*span) / (2 * 12 * max(m.scatter(), minScatter))
 	apart := f[FSlope] - r.mate.slope
 	if math.Abs(apart) > growMost {
 		return
 	}
 	g.Grow += float64(weight * apart)
 	g.GrowW += weight
+}
+
+// minutes is the time from the first to the last cleaned reading.
+func (m *closing) minutes() float64 {
+	return float64(m.cleanTS[len(m.cleanTS)-1]-m.cleanTS[0]) / 60_000
+}
+
+// scatter is the variance of the cleaned readings about their line, K².
+func (m *closing) scatter() float64 {
+	f, span := &m.window.Features, m.minutes()
+	return float64(f[FStd]*f[FStd]) - float64(f[FSlope]*f[FSlope])*float64(span*span)/12
+}
+
+// meanScatter is by how much the scatter of the cleaned readings about their line moves their mean: its variance, K².
+func (m *closing) meanScatter() float64 {
+	if len(m.cleanTS) < minKnown {
+		return 0
+	}
+	return max(m.scatter(), 0) / float64(len(m.cleanTS))
+}
+
+// move takes the window's mean, and by how much it is over that of the window before.
+func (m *closing) move() {
+	k, w := &m.memory, m.window
+	if w.Between {
+		return
+	}
+	mean := w.Features[FMean]
+	if k.Windows == 0 || math.IsNaN(k.Mean) || math.IsNaN(mean) || m.lastBefore < w.Start-m.length {
+		k.Move = math.NaN()
+	} else {
+		k.Move = mean - k.Mean
+	}
+	if k.Mean = mean; k.Gauge.Verdict != gaugeSound || math.IsNaN(mean) {
+		k.Mean = math.NaN()
+	}
 }
 
 // grows says whether a sensor above its mate still rises against it at standstill.
@@ -212,6 +251,7 @@ func (m *closing) astray(r peersOf, x, limit float64) {
 	case g.Astray != 0 || g.OffN < offMemory:
 	case r.n < minRelated:
 		m.twins(x, limit)
+	case m.peersHot(r, limit):
 	case g.Off < -limit && g.fouled():
 		g.Astray = astrayGain
 	case g.Off < -limit:
@@ -234,6 +274,14 @@ func (m *closing) astray(r peersOf, x, limit float64) {
 	case g.Astray == astraySoak:
 		m.blame(astraySoak, "it was %.1f K off ambient in cold soak, limit %.1f K", g.Soak, soakLimit)
 	}
+}
+
+// peersHot says whether most peers are hot over their own baselines, so that even their lower quartile may be, while the sensor is near its own, slowly and in this very window: one that falls at once
+// is as far below its past as below them, and where all run hot one that is below them is above its past. Then nothing is found of it that was not known before.
+func (m *closing) peersHot(r peersOf, limit float64) bool {
+	g := &m.memory.Gauge
+	sound := func(own, off float64) bool { return own > max(float64(peersOwn*off), -limit/2) && own < limit/2 }
+	return 2*r.hot > r.n && g.OwnN >= ownMemory && sound(g.Own, g.Off) && sound(m.window.Features[FRiseBaseline], m.related.off)
 }
 
 // runsAway says whether a sensor that is known to drift upwards leaves its peers faster than a drift does: heat has come to the error. What Off lags behind by, of something that goes at

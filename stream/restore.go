@@ -100,7 +100,7 @@ func (w *Windower) RestoreClosed(sensorID, start, end int64, mean float64, valid
 	s.asset.setJointEnd(m.Nominal, end)
 	if m.Cut == 0 {
 		slope, verdict := m.Gauge.asMate(valid)
-		s.asset.remember(append(s.asset.closed, mate{s, start, end, m.Nominal, mean, slope, verdict, false}))
+		s.asset.remember(append(s.asset.closed, mateWindow(s, start, end, mean, slope, verdict, &m)))
 	}
 	return nil
 }

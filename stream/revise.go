@@ -331,9 +331,7 @@ func (m *memory) carry() carry {
 func (m *memory) takeOver(c carry, w *Window) {
 	g := &m.Gauge
 	m.Value, g.Good, g.Code, m.Since, g.GoodAt, g.CodeOn, m.Quantum = c.value, c.good, c.code, c.since, c.goodAt, c.codeOn, c.quantum
-	if g.Slope = w.Features[FSlope]; math.IsNaN(g.Slope) {
-		g.Slope = 0
-	}
+	g.Slope = orZero(w.Features[FSlope])
 }
 
 // follow has the window after one made anew, if that one ends otherwise than it did. A pause may lie between them.
@@ -431,7 +429,7 @@ func (r *revising) replace(p revisionPlan, m *closing) error {
 	r.score(w)
 	for i := range s.asset.closed {
 		if c := &s.asset.closed[i]; c.sensor == s && c.start == w.Start {
-			c.mean, c.slope, c.verdict = w.Features[FMean], w.Features[FSlope], k.Gauge.Verdict
+			*c = mateWindow(s, w.Start, w.End, w.Features[FMean], w.Features[FSlope], k.Gauge.Verdict, &k)
 		}
 	}
 	r.put(m)
@@ -467,7 +465,7 @@ func (r *revising) fill(p revisionPlan, before *Window, m *closing) error {
 	a.waits = waits{}
 	a.setJointEnd(m.length, w.End)
 	if !m.cut {
-		a.remember(append(a.closed, mate{s, w.Start, w.End, m.length, w.Features[FMean], w.Features[FSlope], m.memory.Gauge.Verdict, false}))
+		a.remember(append(a.closed, mateWindow(s, w.Start, w.End, w.Features[FMean], w.Features[FSlope], m.memory.Gauge.Verdict, &m.memory)))
 	}
 	r.put(m)
 	was, is := old.past.memory(), g.past.memory()

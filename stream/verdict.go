@@ -34,6 +34,7 @@ func (m *closing) judge() {
 		return
 	}
 	m.judged = true
+	m.memory.Scatter, m.memory.Over = m.meanScatter(), orZero(w.Features[FRiseBaseline])
 	if w.N < minKnown && m.nominal == 0 {
 		m.refuse(Incomplete, "%d readings, and the sensor's period is not known yet: at least %d are needed", w.N, minKnown)
 	} else if w.N < minKnown {
@@ -62,6 +63,7 @@ func (m *closing) judge() {
 		m.refuse(RateOfChange, "the temperature moved at %.1f K/min, limit %g K/min", m.rate, m.limits.RateKPerMin)
 	}
 	m.memory.Gauge.note(w.Reasons)
+	m.move()
 	w.Detail = strings.Join(m.why, "; ")
 }
 

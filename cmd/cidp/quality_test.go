@@ -28,10 +28,12 @@ type qualityRun struct {
 // qualityFleet is how many assets are simulated together.
 const qualityFleet = 12
 
-// soonWindows is within how many windows of its own a broken sensor should be out. farK is the error that a slow fault must not reach before. plainK is the mean error from which exchanged sensors can be told at all.
+// soonWindows is within how many windows of its own a broken sensor should be out. farK is the error that a slow fault must not reach before. smallK and plainK are mean errors by
+// which exchanged sensors are told apart: those of equal temperature say what they should.
 const (
 	soonWindows = 3
 	farK        = 10.0
+	smallK      = 0.1
 	plainK      = 0.2
 )
 
@@ -49,8 +51,11 @@ type faultTally struct {
 	reasons map[stream.Reason]int
 	hot     int // windows of a failing component above its watch limit
 	hotOut  int // of them quarantined
-	plain   int // whose readings were plainK off or more, on average, within soonWindows: exchanged sensors of equal temperature say what they should
-	plainAt int // how many of those were quarantined by then
+	called  int // sensors of which a window was called swapped, which they are or are not
+	small   int // whose readings were smallK off or more, on average, within soonWindows
+	smallAt int // how many of those were quarantined by then
+	plain   int // and plainK or more
+	plainAt int
 }
 
 // qualityTally is the table.
@@ -82,7 +87,8 @@ func (q *qualityTally) add(o *qualityTally) {
 		t := q.fault(name)
 		t.sensors, t.soon, t.ever, t.near, t.seen = t.sensors+f.sensors, t.soon+f.soon, t.ever+f.ever, t.near+f.near, t.seen+f.seen
 		t.boxes, t.boxNear = t.boxes+f.boxes, t.boxNear+f.boxNear
-		t.hot, t.hotOut = t.hot+f.hot, t.hotOut+f.hotOut
+		t.hot, t.hotOut, t.called = t.hot+f.hot, t.hotOut+f.hotOut, t.called+f.called
+		t.small, t.smallAt = t.small+f.small, t.smallAt+f.smallAt
 		t.plain, t.plainAt = t.plain+f.plain, t.plainAt+f.plainAt
 		t.after, t.told = append(t.after, f.after...), append(t.told, f.told...)
 		for r, n := range f.reasons {
@@ -100,14 +106,14 @@ func share(n, of int) float64 { return 100 * float64(n) / float64(max(of, 1)) }
 // String is the table as it is reported.
 func (q *qualityTally) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%-17s %7s %9s %9s %9s %5s %9s %9s %9s %7s %9s %7s  %s\n", "fault", "sensors", "<=3 win %", "seen %", "plain %", "of", "<10 K %", "bearings", "ever %", "median", "told min", "hot out", "reasons")
+	fmt.Fprintf(&b, "%-17s %7s %9s %9s %9s %5s %9s %5s %9s %9s %9s %7s %9s %7s %9s  %s\n", "fault", "sensors", "<=3 win %", "seen %", ">=0.1 K %", "of", ">=0.2 K %", "of", "<10 K %", "bearings", "ever %", "median", "told min", "hot out", "swapped %", "reasons")
 	for _, name := range append(simulator.SensorFaults(), simulator.MachineFaults()...) {
 		f := q.faults[name]
 		if f == nil {
 			continue
 		}
-		fmt.Fprintf(&b, "%-17s %7d %9.1f %9.1f %9.1f %5d %9.1f %9.1f %9.1f %7s %9s %3d/%-4d %v\n", name, f.sensors,
-			share(f.soon, f.sensors), share(f.seen, f.sensors), share(f.plainAt, f.plain), f.plain, share(f.near, f.sensors), share(f.boxNear, f.boxes), share(f.ever, f.sensors), middle(f.after), middle(f.told), f.hotOut, f.hot, f.reasons)
+		fmt.Fprintf(&b, "%-17s %7d %9.1f %9.1f %9.1f %5d %9.1f %5d %9.1f %9.1f %9.1f %7s %9s %3d/%-4d %8.1f  %v\n", name, f.sensors,
+			share(f.soon, f.sensors), share(f.seen, f.sensors), share(f.smallAt, f.small), f.small, share(f.plainAt, f.plain), f.plain, share(f.near, f.sensors), share(f.boxNear, f.boxes), share(f.ever, f.sensors), middle(f.after), middle(f.told), f.hotOut, f.hot, share(f.called, f.sensors), f.reasons)
 	}
 	fmt.Fprintf(&b, "healthy windows %d, wrongly quarantined %d (%.3f %%) %v; jumps and silences of sound sensors %d; sent twice %d, counted %d\n",
 		q.healthy, q.wrong, share(q.wrong, q.healthy), q.why, q.astray, q.twice, q.counted)
@@ -163,6 +169,7 @@ type gaugedSensor struct {
 	lost    bool  // a reading of it was late or refused within soonWindows, or an advisory told of it
 	held    int   // windows closed before the readings of this tick
 	told    bool  // an advisory has told of it
+	called  bool  // a window since the onset was called swapped
 	off     float64
 	offN    int // readings that off adds up the errors of, K, within soonWindows
 }
@@ -366,6 +373,10 @@ func (l *qualityLine) note(w *stream.Window) {
 			f.hotOut++
 		}
 	}
+	if !v.called && slices.Contains(w.Reasons, stream.Swapped) {
+		v.called = true
+		f.called++
+	}
 	if w.Valid() || v.out != 0 {
 		return
 	}
@@ -386,11 +397,10 @@ func (l *qualityLine) judge(v *gaugedSensor) {
 	}
 	f := l.fault(v.Fault)
 	soon := v.out != 0 && v.after <= soonWindows
-	if v.offN > 0 && v.off/float64(v.offN) >= plainK {
-		f.plain++
-		if soon {
-			f.plainAt++
-		}
+	if v.offN > 0 {
+		off := v.off / float64(v.offN)
+		countOf(&f.small, &f.smallAt, off >= smallK, soon)
+		countOf(&f.plain, &f.plainAt, off >= plainK, soon)
 	}
 	if v.out != 0 {
 		f.ever++
@@ -406,8 +416,18 @@ func (l *qualityLine) judge(v *gaugedSensor) {
 	}
 }
 
-// atLeast are the shares of sensors, in percent, that a run must reach: quarantined within soonWindows, seen so soon at all, out before the reading is farK off, quarantined soon of those whose readings are plainK off.
-type atLeast struct{ soon, seen, near, plain float64 }
+// countOf counts one of n, and of those at.
+func countOf(n, at *int, one, also bool) {
+	if one {
+		*n++
+		if also {
+			*at++
+		}
+	}
+}
+
+// atLeast are the shares of sensors, in percent, that a run must reach: quarantined within soonWindows, seen so soon at all, out before the reading is farK off, quarantined soon of those whose readings are smallK and plainK off.
+type atLeast struct{ soon, seen, near, small, plain float64 }
 
 // check holds a table against what is promised. wrong is the most of the healthy windows, in percent, that may be out.
 func (q *qualityTally) check(t *testing.T, want map[string]atLeast, wrong float64) {
@@ -422,6 +442,7 @@ func (q *qualityTally) check(t *testing.T, want map[string]atLeast, wrong float6
 			what      string
 			got, want float64
 		}{
+			{"quarantined soon where it shows a little", share(f.smallAt, f.small), w.small},
 			{"quarantined soon where it shows", share(f.plainAt, f.plain), w.plain},
 			{"quarantined soon", share(f.soon, f.sensors), w.soon}, {"seen soon", share(f.seen, f.sensors), w.seen}, {"out before it is far off", share(f.near, f.sensors), w.near},
 		} {
@@ -453,12 +474,12 @@ func TestFaultsAreDetected(t *testing.T) {
 	// piece is good data: both are seen by what is told of the clock. The sensors that are silent until then are told silent, too.
 	promised := map[string]atLeast{
 		simulator.Stuck: {soon: 95}, simulator.Spikes: {soon: 95}, simulator.Dropout: {soon: 90}, simulator.OpenCircuit: {soon: 95},
-		simulator.ClockSkew: {soon: 45, seen: 95}, simulator.LateBursts: {soon: 80, seen: 95}, simulator.Swap: {soon: 75, plain: 95},
+		simulator.ClockSkew: {soon: 45, seen: 95}, simulator.LateBursts: {soon: 80, seen: 95}, simulator.Swap: {soon: 80, small: 95, plain: 95},
 		simulator.Fouling: {near: 70}, simulator.Drift: {near: 80},
 	}
 	runs := []qualityRun{{assets: 48, rateHz: 1, span: 150 * time.Minute, share: 0.3, seed: 7}}
 	if os.Getenv("CIDP_LONG") == "1" {
-		promised[simulator.Swap], promised[simulator.Fouling], promised[simulator.Drift] = atLeast{soon: 93, plain: 98}, atLeast{near: 85}, atLeast{near: 88}
+		promised[simulator.Swap], promised[simulator.Fouling], promised[simulator.Drift] = atLeast{soon: 96, small: 99, plain: 99}, atLeast{near: 85}, atLeast{near: 88}
 		runs = []qualityRun{{assets: 240, rateHz: 1, span: 4 * time.Hour, share: 0.3, seed: 11}, {assets: 240, rateHz: 0.2, span: 4 * time.Hour, share: 0.3, seed: 12}}
 	}
 	for _, r := range runs {
@@ -471,4 +492,22 @@ func TestFaultsAreDetected(t *testing.T) {
 		t.Logf("%d assets at %g Hz for %s\n%s", r.assets, r.rateHz, r.span, q)
 		q.check(t, nil, 0.5)
 	}
+}
+
+// TestSwapsAreDetected measures exchanged sensors alone, some 190 pairs on each of seeds that no weight was fitted on, and together. Of those that differ by less than 0.02 K the means
+// of the windows that there are tell nothing, whatever is done with them (stream's DESIGN): the share of them is what is missed.
+func TestSwapsAreDetected(t *testing.T) {
+	if os.Getenv("CIDP_LONG") != "1" {
+		t.Skip("set CIDP_LONG=1: simulates six fleets of 120 vehicles for four hours")
+	}
+	all := newQualityTally()
+	for _, seed := range []uint64{303, 711, 712, 713, 714, 715} {
+		r := qualityRun{assets: 120, rateHz: 1, span: 4 * time.Hour, share: 0.3, seed: seed}
+		q := r.run(t, []string{simulator.Swap})
+		t.Logf("seed %d\n%s", seed, q)
+		q.check(t, map[string]atLeast{simulator.Swap: {soon: 93, small: 98, plain: 99}}, 0.2)
+		all.add(q)
+	}
+	t.Logf("together\n%s", all)
+	all.check(t, map[string]atLeast{simulator.Swap: {soon: 96, small: 99, plain: 99}}, 0.2)
 }

@@ -36,10 +36,10 @@ type AlertConfig struct {
 	ClearAfter int     // consecutive valid windows at normal that clear it
 }
 
-// DefaultAlertConfig is watch from 0.4, alarm from 0.91, critical from 0.97 of a calibrated probability, each held 0.15 lower; two windows raise, five clear. The alarm's cut was chosen
+// DefaultAlertConfig is watch from 0.4, alarm from 0.9, critical from 0.97 of a calibrated probability, each held 0.15 lower; two windows raise, five clear. The alarm's cut was chosen
 // on simulated fleets (docs/champions.md).
 func DefaultAlertConfig() AlertConfig {
-	return AlertConfig{Watch: 0.4, Alarm: 0.91, Critical: 0.97, Hysteresis: 0.15, RaiseAfter: 2, ClearAfter: 5}
+	return AlertConfig{Watch: 0.4, Alarm: 0.9, Critical: 0.97, Hysteresis: 0.15, RaiseAfter: 2, ClearAfter: 5}
 }
 
 // Validate says in a sentence what makes no sense.

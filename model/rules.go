@@ -53,7 +53,7 @@ type Rules struct {
 type RuleResult struct {
 	Name  string  // empty when no rule had its inputs
 	Level Level   // after the deadband
-	Score float64 // 0 to 1: 0.4, 0.91 and 0.97 at the limits for watch, alarm and critical, straight between them, never falling
+	Score float64 // 0 to 1: 0.4, 0.9 and 0.97 at the limits for watch, alarm and critical, straight between them, never falling
 	Why   string  // a sentence with figure, unit and limit; empty at normal
 
 	Feature int     // that the rule looked at, by its place in stream.FeatureList; with Name
@@ -61,7 +61,7 @@ type RuleResult struct {
 }
 
 // Scores at the limits. They are the default cuts of the forest's probability, so that both read alike.
-var limitScores = [...]float64{Normal: 0, Watch: 0.4, Alarm: 0.91, Critical: 0.97, Critical + 1: 1}
+var limitScores = [...]float64{Normal: 0, Watch: 0.4, Alarm: 0.9, Critical: 0.97, Critical + 1: 1}
 
 // Validate says in a sentence which limit makes no sense.
 func (r Rules) Validate() error {

@@ -146,7 +146,7 @@ func TestScoreNeverFalls(t *testing.T) {
 		}
 	}
 	limit := model.Limit{Watch: 80, Alarm: 95, Critical: 110}
-	for v, want := range map[float64]float64{0: 0, 40: 0.2, 80: 0.4, 87.5: 0.655, 95: 0.91, 110: 0.97, 220: 0.985} {
+	for v, want := range map[float64]float64{0: 0, 40: 0.2, 80: 0.4, 87.5: 0.65, 95: 0.9, 110: 0.97, 220: 0.985} {
 		if got := limit.RuleScore(v); math.Abs(got-want) > 1e-12 {
 			t.Errorf("score of %v is %v, want %v", v, got, want)
 		}

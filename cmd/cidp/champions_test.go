@@ -265,10 +265,10 @@ func championTable(list []champion, results []model.Matched) string {
 }
 
 // contestSeed is where the seeds of the acceptance fleets begin.
-const contestSeed = 7 << 40
+const contestSeed = 13 << 40
 
-// choiceSeeds are the seeds of the fleets on which limits and cuts were chosen, and of three contests whose figures led to another choice.
-var choiceSeeds = []uint64{fleetSeed(2, 0), fleetSeed(3, 0), 1 << 40, 3 << 40, 5 << 40}
+// choiceSeeds are the seeds of the fleets on which limits and cuts were chosen, and of six contests whose figures led to another choice.
+var choiceSeeds = []uint64{fleetSeed(2, 0), fleetSeed(3, 0), 1 << 40, 3 << 40, 5 << 40, 7 << 40, 9 << 40, 11 << 40}
 
 // unseen fails when a fleet of the contest has trained the forest, or was looked at to choose limits.
 func (r contestRun) unseen(t *testing.T) {
@@ -292,7 +292,7 @@ func TestChampions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := contestRun{seed: contestSeed, fleets: 100, span: 4 * time.Hour, rateHz: 0.2}
+	r := contestRun{seed: contestSeed, fleets: 400, span: 4 * time.Hour, rateHz: 0.2}
 	r.unseen(t)
 	list := champions(t, f)
 	results := r.run(t, list)

@@ -26,7 +26,7 @@ func TestTrainOnTheFleet(t *testing.T) {
 	same(t, alone, together)
 }
 
-// TestLongDefaultModelIsReproduced trains with the defaults and compares with the embedded file, byte for byte. It takes a minute on two cores.
+// TestLongDefaultModelIsReproduced trains with the defaults and compares with the embedded file, byte for byte. It takes two minutes on two cores.
 func TestLongDefaultModelIsReproduced(t *testing.T) {
 	long(t)
 	want, err := os.ReadFile(filepath.Join("..", "..", "model", "default.cidpmodel"))

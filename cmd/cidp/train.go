@@ -18,7 +18,7 @@ import (
 type trainCmd struct {
 	Out     string        `help:"File to write the model to. Default ${default}." placeholder:"MODEL" default:"default.cidpmodel"`
 	Seed    uint64        `help:"Seed of fleet and forest." default:"1"`
-	Assets  int           `help:"Simulated assets." default:"720"`
+	Assets  int           `help:"Simulated assets." default:"1440"`
 	Span    time.Duration `help:"Event time that each is observed." default:"4h"`
 	Horizon time.Duration `help:"A window is positive when its component fails within this. 0: 40m of the simulated fleet, half an hour of running with the stops that come with it; 30m of running of a warehouse's history, where standing does not count as far as speed is known." default:"0s"`
 	Trees   int           `help:"Trees." default:"100"`

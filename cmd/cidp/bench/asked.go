@@ -112,7 +112,7 @@ func (t *turn) figures(r *run, prefix string) {
 // past sends what is there before.
 func (b *bench) past(ctx context.Context, r *run, site string) error {
 	span := cmp.Or(b.cfg.Past, pastSpan)
-	s := shape{Connections: 10, Sensors: pastSensors, Batch: 100, QoS: 1, Inflight: 4, Period: pastPeriod.Seconds(), Ago: (span + 2*time.Hour).Hours()}
+	s := shape{Connections: 10, Sensors: pastSensors, Batch: 100, QoS: 1, Inflight: 4, Period: pastPeriod.Seconds(), Ago: (span + 2*time.Hour).Hours(), Abreast: 1} // a message is a quarter of an hour: each sensor has its whole past
 	l, err := load.Start(r.addr, s.plan(site, time.Now()))
 	if err != nil {
 		return err

@@ -24,7 +24,8 @@ type mate struct {
 
 // mateWindow gives a window as others compare with it, by what its sensor remembers with it.
 func mateWindow(s *sensorState, start, end int64, mean, slope float64, verdict int64, k *memory) mate {
-	return mate{s, start, end, k.Nominal, mean, slope, verdict, false, k.Scatter, k.Over, k.Move, k.Quantum, k.Last, k.Intervals[(k.Next+ringSize-1)%ringSize]}
+	return mate{sensor: s, start: start, end: end, length: k.Nominal, mean: mean, slope: slope, verdict: verdict,
+		scatter: k.Scatter, over: k.Over, move: k.Move, quantum: k.Quantum, last: k.Last, interval: k.Intervals[(k.Next+ringSize-1)%ringSize]}
 }
 
 // sound says whether others may be measured by it: valid by its own figures, and not known to drift. A broken sensor is nobody's measure.
@@ -38,8 +39,10 @@ func (a *assetState) mates(scratch []mate, groups ...[]*closing) []mate {
 		for _, m := range group {
 			m.judge()
 			if !m.cut {
-				out = append(out, mate{m.sensor, m.window.Start, m.window.End, m.length, m.window.Features[FMean], m.window.Features[FSlope], m.memory.Gauge.Verdict, m.window.Between,
-					m.memory.Scatter, m.memory.Over, m.memory.Move, m.memory.Quantum, m.last, m.interval})
+				w, k := m.window, &m.memory
+				o := mateWindow(m.sensor, w.Start, w.End, w.Features[FMean], w.Features[FSlope], k.Gauge.Verdict, k)
+				o.between, o.length, o.last, o.interval = w.Between, m.length, m.last, m.interval // which the sensor remembers only when the window has closed
+				out = append(out, o)
 			}
 		}
 	}

@@ -170,11 +170,14 @@ func (c *course) begin(p *pairing) {
 	c.Late = 0
 }
 
+// moves is by how much it is foretold to move, K, in a window in which both warm by that much, K.
+func (s *strand) moves(warm float64) float64 { return float64(s.Heat*warm) + s.Trend }
+
 // step foretells the next window, in which both warm by that much, K.
 func (c *course) step(warm float64) {
 	p := &c.P
-	c.Apart.Level += float64(c.Apart.Heat*warm) + c.Apart.Trend
-	c.Both.Level += float64(c.Both.Heat*warm) + c.Both.Trend
+	c.Apart.Level += c.Apart.moves(warm)
+	c.Both.Level += c.Both.moves(warm)
 	p[0] += float64(2*warm*p[1]) + float64(2*p[2]) + float64(warm*warm*p[3]) + float64(2*warm*p[4]) + p[5] + walkLevel
 	p[1] += float64(warm*p[3]) + p[4]
 	p[2] += float64(warm*p[4]) + p[5]
@@ -183,7 +186,7 @@ func (c *course) step(warm float64) {
 	p[5] += walkTrend
 }
 
-// take learns from how far the two are apart, and off the others, in the window foretold.
+// take learns from how far the two are apart, and both together off the others, in the window foretold.
 func (c *course) take(apart, both float64) {
 	p := &c.P
 	all := p[0] + 1
@@ -216,7 +219,7 @@ func (c *course) noise(s *strand, chance float64) float64 {
 	return math.Sqrt(max(courseFloor, (float64(coursePrior*chance)+float64(c.N*s.Noise))/(coursePrior+c.N)))
 }
 
-// noises are those of both strands. The mean of the two scatters by half of what their difference does; so much again may the others' median, of some more sensors.
+// noises are those of both strands. The mean of the two scatters by half of what their difference does; so much again may the others' move, of some more sensors.
 func (c *course) noises() (apart, both float64) {
 	return c.noise(&c.Apart, c.Chance), c.noise(&c.Both, courseOthers*c.Chance)
 }
@@ -238,9 +241,9 @@ func (c *course) look(p *pairing, least float64) {
 		return
 	}
 	a := &p.Apart
-	jump := (a[0] + a[1] - a[3] - a[4]) / 2
+	before, jump := (a[3]+a[4])/2, (a[0]+a[1]-a[3]-a[4])/2
 	if math.Abs(a[3]-a[4]) > size/50+float64(courseFlat*noise) || math.Abs(step-jump) > size/8+float64(courseMoved*noise) ||
-		!c.Offset.mirrors((a[3]+a[4])/2, (a[0]+a[1])/2) {
+		!c.Offset.mirrors(before, (a[0]+a[1])/2) {
 		return // it went on before, and what was foretold lags behind
 	}
 	if math.Abs(together) > float64(swapLike*size)+float64(courseLifted*both*math.Sqrt(spread)) {
@@ -249,7 +252,7 @@ func (c *course) look(p *pairing, least float64) {
 	if first := math.Copysign(off[0], off[0]*step); first < -float64(courseOnset*noise) || first > size+float64(courseOnset*noise) {
 		return
 	}
-	if c.exchanged((a[3]+a[4])/2, step, together, math.Sqrt(spread)) < likelyEnough {
+	if c.exchanged(before, step, together, math.Sqrt(spread)) < likelyEnough {
 		return
 	}
 	*c = next
@@ -274,8 +277,8 @@ func (c *course) bear(p *pairing) {
 	case size < limit: // it was chance: what is foretold goes on from the window before the newest three
 		for i := range courseDelay {
 			warm := c.Warm[i] - c.Warm[i+1]
-			c.Apart.Level -= float64(c.Apart.Heat*warm) + c.Apart.Trend
-			c.Both.Level -= float64(c.Both.Heat*warm) + c.Both.Trend
+			c.Apart.Level -= c.Apart.moves(warm)
+			c.Both.Level -= c.Both.moves(warm)
 		}
 		c.lose(p)
 	case c.Doubt == doubtWindows: // they have been told of for long enough

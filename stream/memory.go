@@ -251,13 +251,12 @@ func (m *memory) unpackWhole(b []byte) bool {
 }
 
 // missing is how many bytes a version lacks at its end.
-func (m *memory) missing(version byte) (n int) {
-	for i, part := range []uintptr{unsafe.Sizeof(m.Gauge), unsafe.Sizeof(m.Pair), unsafe.Sizeof(m.Twin), unsafe.Sizeof(m.Cool), 0, unsafe.Sizeof(m.Course) + unsafe.Sizeof(m.Scatter) + unsafe.Sizeof(m.Over) + unsafe.Sizeof(m.Mate) + unsafe.Sizeof(m.Mean) + unsafe.Sizeof(m.Move)} {
-		if int(version) <= i+1 {
-			n += int(part)
-		}
+func (m *memory) missing(version byte) int {
+	ends := [...]uintptr{1: unsafe.Offsetof(m.Gauge), 2: unsafe.Offsetof(m.Pair), 3: unsafe.Offsetof(m.Twin), 4: unsafe.Offsetof(m.Cool), 5: unsafe.Offsetof(m.Course), 6: unsafe.Offsetof(m.Course)}
+	if int(version) >= len(ends) {
+		return 0
 	}
-	return n
+	return int(unsafe.Sizeof(*m) - ends[version])
 }
 
 // maxLength bounds a window's nominal length, ms: six of the longest periods, rounded up to a multiple of the longest configured window.

@@ -9,7 +9,7 @@ import (
 // up and the other down by the same, each goes on where the other was, and the rest of the vehicle does nothing of the kind. No component does that: metal needs minutes, and heat that
 // one end loses does not appear in the other. Both windows are out then, as of a sensor that measures something else.
 //
-// It is seen by the windows' means: how far the two are apart, and how far both together are off the others. Each is held against how it usually moves, so that rough sensors and
+// It is seen by the windows' means: how far the two are apart, and how far both together have moved off the others. Each is held against how it usually moves, so that rough sensors and
 // rough lines ask for larger jumps. Smaller ones course.go looks for. The state ends when they jump back, and after swapWindows: the readings are true, and whoever was to look at the
 // cables has been told.
 
@@ -206,8 +206,8 @@ func nameHash(name string) int64 {
 	return int64(hash)
 }
 
-// follow takes the next window of the sensor with its mate's mean, degC, and by how much both have moved more than the others, K, NaN where that is not known; it looks for a jump of at least least, and learns how the two usually move. turned: they changed
-// places with it, or it shows that they had not.
+// follow takes the next window of the sensor with its mate's mean, degC, and by how much both have moved more than the others, K, NaN where that is not known; it looks for a jump of at
+// least least, and learns how the two usually move. turned: they changed places with it, or it shows that they had not.
 func (p *pairing) follow(w *Window, mate, more, least float64, apart *offset) (turned bool) {
 	if w.Start > p.End || math.IsNaN(more) {
 		p.N = 0

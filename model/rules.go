@@ -61,7 +61,7 @@ type RuleResult struct {
 }
 
 // Scores at the limits. They are the default cuts of the forest's probability, so that both read alike.
-var limitScores = [...]float64{Normal: 0, Watch: 0.4, Alarm: 0.9, Critical: 0.97, Critical + 1: 1}
+var limitScores = [...]float64{Normal: 0, Watch: DefaultAlertConfig().Watch, Alarm: DefaultAlertConfig().Alarm, Critical: DefaultAlertConfig().Critical, Critical + 1: 1}
 
 // Validate says in a sentence which limit makes no sense.
 func (r Rules) Validate() error {
